@@ -1,0 +1,197 @@
+"""Parameters of one accelerator."""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .formats import Rounding
+
+
+__all__ = (
+    "PRESETS",
+    "AcceleratorConfig",
+    "preset",
+)
+
+
+def _is_power_of_two(value: int) -> bool:
+    return value > 0 and value & (value - 1) == 0
+
+
+@dataclass(frozen=True)
+class AcceleratorConfig:
+    """Everything that a program and the accelerator that runs it must agree on.
+
+    A *word* is ``in_lanes`` data codes, what the array reads per cycle. A *row* is ``out_lanes``
+    data codes, what it writes per cycle; feature memory is organized in rows.
+
+    Parameters
+    ----------
+    name : str
+        Name for messages; not part of the hash.
+    in_lanes : int
+        Input channels per cycle; a power of two.
+    out_lanes : int
+        Output channels per cycle; a power of two, at least ``in_lanes``.
+    data_bits : int
+        Width of a data code, in bits; 8.
+    weight_bits : int
+        Width of a weight code, in bits; 8.
+    acc_bits : int
+        Width of an accumulator, in bits; 32.
+    feature_depth : int
+        Rows of feature memory; a power of two.
+    feature_banks : int
+        Banks of feature memory, taken by the upper bits of a row number; a power of two.
+    weight_depth : int
+        Rows of weight memory; a row is one weight tile of ``in_lanes * out_lanes`` codes.
+    param_depth : int
+        Rows of parameter memory; a row is bias and shift of ``out_lanes`` output channels.
+    acc_depth : int
+        Rows of accumulator memory, one pixel position each; a power of two.
+    layer_depth : int
+        Layers that the counters can tell apart; a power of two.
+    dram_width : int
+        Bytes in one beat of the AXI4 data bus; a power of two, at least 4.
+    burst_length : int
+        Longest AXI4 burst, in beats; a power of two, at most 256.
+    rounding : Rounding
+        Rounding rule of the requantizer.
+
+    Raises
+    ------
+    ValueError
+        If a parameter breaks its rule.
+    """
+
+    name: str
+    in_lanes: int = 8
+    out_lanes: int = 16
+    data_bits: int = 8
+    weight_bits: int = 8
+    acc_bits: int = 32
+    feature_depth: int = 8192
+    feature_banks: int = 4
+    weight_depth: int = 1024
+    param_depth: int = 128
+    acc_depth: int = 1024
+    layer_depth: int = 128
+    dram_width: int = 8
+    burst_length: int = 128
+    rounding: Rounding = Rounding.HALF_EVEN
+
+    def __post_init__(self) -> None:
+        """Check every rule."""
+        for field in (
+            "in_lanes", "out_lanes", "feature_depth", "feature_banks", "weight_depth",
+            "param_depth", "acc_depth", "layer_depth", "dram_width", "burst_length",
+        ):
+            value = getattr(self, field)
+            if not isinstance(value, int) or not _is_power_of_two(value):
+                raise ValueError(f"{field} must be a power of two, not {value!r}")
+        for field, least, most in (
+            ("in_lanes", 1, 256), ("out_lanes", 4, 256), ("data_bits", 8, 8),
+            ("weight_bits", 8, 8), ("acc_bits", 32, 32), ("feature_depth", 64, 1 << 18),
+            ("feature_banks", 1, 16), ("weight_depth", 16, 1 << 16), ("param_depth", 4, 4096),
+            ("acc_depth", 16, 1 << 14), ("layer_depth", 2, 4096), ("dram_width", 4, 64),
+            ("burst_length", 1, 256),
+        ):
+            if not least <= getattr(self, field) <= most:
+                raise ValueError(
+                    f"{field} must be in {least}..{most}, not {getattr(self, field)!r}")
+        if self.out_lanes < self.in_lanes:
+            raise ValueError(
+                f"out_lanes must be at least in_lanes ({self.in_lanes}), not {self.out_lanes}")
+        if self.feature_words > 1 << 19:
+            raise ValueError(
+                f"feature memory must have at most {1 << 19} words, not {self.feature_words}")
+        if self.row_size % self.dram_width:
+            raise ValueError(
+                f"dram_width must divide a row of {self.row_size} bytes, not {self.dram_width}")
+        if self.dram_width * self.burst_length > 4096:
+            raise ValueError(
+                f"dram_width * burst_length must be at most 4096 bytes, "
+                f"not {self.dram_width * self.burst_length}")
+        object.__setattr__(self, "rounding", Rounding(self.rounding))
+
+    @property
+    def multipliers(self) -> int:
+        """Multipliers of the array."""
+        return self.in_lanes * self.out_lanes
+
+    @property
+    def words_per_row(self) -> int:
+        """Words in one row of feature memory."""
+        return self.out_lanes // self.in_lanes
+
+    @property
+    def feature_words(self) -> int:
+        """Words of feature memory."""
+        return self.feature_depth * self.words_per_row
+
+    @property
+    def row_size(self) -> int:
+        """Bytes in one row of feature memory."""
+        return self.out_lanes * self.data_bits // 8
+
+    @property
+    def weight_row_size(self) -> int:
+        """Bytes in one row of weight memory."""
+        return self.multipliers * self.weight_bits // 8
+
+    @property
+    def param_row_size(self) -> int:
+        """Bytes in one row of parameter memory: 8 for each output lane."""
+        return self.out_lanes * 8
+
+    @property
+    def hash(self) -> int:
+        """64-bit digest of everything but the name; programs and hardware must carry the same."""
+        from .isa import ISA_VERSION
+        fields = self.to_json()
+        del fields["name"]
+        text = json.dumps([ISA_VERSION, fields], sort_keys=True)
+        return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little")
+
+    def to_json(self) -> dict[str, Any]:
+        """Return all parameters as plain values."""
+        return {**dataclasses.asdict(self), "rounding": str(self.rounding)}
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> "AcceleratorConfig":
+        """Inverse of :meth:`to_json`; ``ValueError`` names an unknown parameter."""
+        known = {field.name for field in dataclasses.fields(cls)}
+        for name in fields:
+            if name not in known:
+                raise ValueError(f"{name!r} is not a parameter; known are {sorted(known)}")
+        return cls(**fields)
+
+
+PRESETS = {
+    config.name: config
+    for config in (
+        AcceleratorConfig(
+            "tiny", in_lanes=2, out_lanes=4, feature_depth=4096, feature_banks=2,
+            weight_depth=1024, param_depth=64, acc_depth=128, dram_width=4,
+        ),
+        AcceleratorConfig(
+            "small", in_lanes=4, out_lanes=8, feature_depth=8192, weight_depth=1024,
+            acc_depth=512,
+        ),
+        AcceleratorConfig("ecp5_85f"),
+        AcceleratorConfig(
+            "large", in_lanes=32, out_lanes=32, feature_depth=16384, weight_depth=1024,
+            acc_depth=1024, dram_width=32,
+        ),
+    )
+}
+
+
+def preset(name: str) -> AcceleratorConfig:
+    """Return the preset called ``name``; ``ValueError`` lists those that exist."""
+    if name not in PRESETS:
+        raise ValueError(f"Config must be one of {', '.join(PRESETS)}, not {name!r}")
+    return PRESETS[name]

@@ -1,0 +1,275 @@
+"""The instruction set as a table: what the assembler packs and the hardware unpacks."""
+
+import enum
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+
+__all__ = (
+    "COMMON_FIELDS",
+    "Engine",
+    "Field",
+    "HEADER_FIELDS",
+    "INSTRUCTION_BITS",
+    "INSTRUCTION_SIZE",
+    "ISA_VERSION",
+    "LEVELS",
+    "MAGIC",
+    "Memory",
+    "Opcode",
+    "Region",
+    "VectorOp",
+    "decode",
+    "decode_header",
+    "encode",
+    "encode_header",
+    "fields_of",
+)
+
+
+ISA_VERSION = 1
+INSTRUCTION_BITS = 512
+INSTRUCTION_SIZE = INSTRUCTION_BITS // 8
+LEVELS = 5
+MAGIC = 0x584E5944  # "DYNX" in memory
+
+
+class Engine(enum.IntEnum):
+    """The engines that run independently, ordered by tokens."""
+
+    LOAD = 0
+    CALC = 1
+    SAVE = 2
+
+
+class Opcode(enum.IntEnum):
+    """What an instruction does."""
+
+    END = 0
+    LOAD = 1
+    SAVE = 2
+    CONV = 3
+    VECTOR = 4
+
+    @property
+    def engine(self) -> Engine | None:
+        """Engine that runs the instruction; ``None`` for END, which ends the fetch."""
+        return {
+            Opcode.LOAD: Engine.LOAD, Opcode.SAVE: Engine.SAVE,
+            Opcode.CONV: Engine.CALC, Opcode.VECTOR: Engine.CALC,
+        }.get(self)
+
+
+class Memory(enum.IntEnum):
+    """On-chip memories that LOAD writes."""
+
+    FEATURE = 0
+    WEIGHT = 1
+    PARAM = 2
+
+
+class Region(enum.IntEnum):
+    """DRAM regions; each has a base address register."""
+
+    WEIGHTS = 0
+    INPUT = 1
+    OUTPUT = 2
+    SCRATCH = 3
+
+
+class VectorOp(enum.IntEnum):
+    """How a VECTOR instruction combines the rows of one group."""
+
+    MAX = 0
+    SUM = 1
+
+
+@dataclass(frozen=True)
+class Field:
+    """One field of an instruction, least significant field first.
+
+    Parameters
+    ----------
+    name : str
+        Field name, unique in its instruction.
+    width : int
+        Bits.
+    signed : bool
+        Whether the field is two's complement.
+    text : str
+        Meaning, for the manual.
+    """
+
+    name: str
+    width: int
+    text: str
+    signed: bool = False
+
+    @property
+    def min(self) -> int:
+        """Smallest value."""
+        return -(1 << (self.width - 1)) if self.signed else 0
+
+    @property
+    def max(self) -> int:
+        """Largest value."""
+        return (1 << (self.width - (1 if self.signed else 0))) - 1
+
+
+COMMON_FIELDS = (
+    Field("opcode", 4, "what to do"),
+    Field("layer", 12, "layer whose counters the instruction adds to"),
+    Field("wait", 3, "bit e: take one token posted by engine e before starting"),
+    Field("post", 3, "bit e: give one token to engine e when done"),
+    Field("fence", 1, "CALC: wait until all earlier results are written"),
+    Field("reserved", 9, "zero"),
+)
+
+_TRANSFER_FIELDS = (
+    Field("memory", 2, "on-chip memory: 0 feature, 1 weight, 2 parameter"),
+    Field("region", 2, "DRAM region: 0 weights, 1 input, 2 output, 3 scratch"),
+    Field("address", 32, "offset in the region, in bytes; a multiple of the bus width"),
+    Field("row", 20, "first row of the on-chip memory"),
+    Field("row_count", 20, "rows in one line, at least 1"),
+    Field("line_count", 16, "lines, at least 1"),
+    Field("line_stride", 32, "bytes from line to line in DRAM"),
+    Field("row_stride", 20, "rows from line to line on chip"),
+)
+
+_CALC_FIELDS = (
+    Field("word", 19, "first word read from feature memory", signed=False),
+    Field("y", 12, "first input line", signed=True),
+    Field("x", 12, "first input column", signed=True),
+    Field("height", 12, "input lines; others read as padding"),
+    Field("width", 12, "input columns; others read as padding"),
+    *(
+        field
+        for level in range(LEVELS)
+        for field in (
+            Field(f"count_{level}", 12, f"iterations of loop {level} (0 is the innermost)"),
+            Field(f"word_{level}", 20, f"words added when loop {level} advances", signed=True),
+            Field(f"y_{level}", 12, f"lines added when loop {level} advances", signed=True),
+            Field(f"x_{level}", 12, f"columns added when loop {level} advances", signed=True),
+        )
+    ),
+    Field("row", 19, "first row written to feature memory"),
+    Field("row_step", 11, "rows from one result to the next"),
+    Field("gap", 6, "idle cycles after each group (the two innermost loops)"),
+    Field("signed", 1, "data read is two's complement"),
+    Field("lo", 17, "lower bound of a result, as a code", signed=True),
+    Field("hi", 17, "upper bound of a result, as a code", signed=True),
+)
+
+_CONV_FIELDS = (
+    Field("weight_row", 16, "weight tile of the first pass; each pass takes the next"),
+    Field("param_row", 12, "row of parameter memory: biases and shifts"),
+    Field("init", 1, "first pass starts from the biases, not from the accumulators"),
+    Field("finish", 1, "last pass writes results, not accumulators"),
+)
+
+_VECTOR_FIELDS = (
+    Field("op", 1, "0 maximum, 1 sum"),
+    Field("signed_b", 1, "odd rows of a group are two's complement (even ones: signed)"),
+    Field("shift_a", 4, "left shift of the even rows of a group, in bits"),
+    Field("shift_b", 4, "left shift of the odd rows of a group, in bits"),
+    Field("shift", 5, "right shift of the result, in bits"),
+    Field("divide", 1, "divide the sum by the number of counted positions"),
+    Field("count_pad", 1, "count padding positions too"),
+    Field("count_height", 12, "lines below this are counted"),
+    Field("count_width", 12, "columns left of this are counted"),
+)
+
+_FIELDS = {
+    Opcode.END: COMMON_FIELDS,
+    Opcode.LOAD: COMMON_FIELDS + _TRANSFER_FIELDS,
+    Opcode.SAVE: COMMON_FIELDS + _TRANSFER_FIELDS,
+    Opcode.CONV: COMMON_FIELDS + _CALC_FIELDS + _CONV_FIELDS,
+    Opcode.VECTOR: COMMON_FIELDS + _CALC_FIELDS + _VECTOR_FIELDS,
+}
+
+
+def fields_of(opcode: Opcode) -> tuple[Field, ...]:
+    """Return the fields of an instruction, least significant first."""
+    return _FIELDS[opcode]
+
+
+def _pack(fields: Iterable[Field], values: Mapping[str, int], what: str) -> int:
+    word = position = 0
+    left = dict(values)
+    for field in fields:
+        value = int(left.pop(field.name, 0))
+        if not field.min <= value <= field.max:
+            raise ValueError(
+                f"{what} field {field.name!r} must be in {field.min}..{field.max}, not {value}")
+        word |= (value & ((1 << field.width) - 1)) << position
+        position += field.width
+    if left:
+        raise ValueError(f"{what} has no field {sorted(left)[0]!r}")
+    return word
+
+
+def _unpack(fields: Iterable[Field], word: int) -> dict[str, int]:
+    values = {}
+    for field in fields:
+        value = word & ((1 << field.width) - 1)
+        if field.signed and value >> (field.width - 1):
+            value -= 1 << field.width
+        values[field.name] = value
+        word >>= field.width
+    return values
+
+
+def encode(opcode: Opcode, values: Mapping[str, int]) -> bytes:
+    """Assemble one instruction.
+
+    Parameters
+    ----------
+    opcode : Opcode
+        What to do.
+    values : mapping from field name to int
+        Field values; those left out are zero. ``opcode`` itself need not be given.
+
+    Returns
+    -------
+    bytes, :data:`INSTRUCTION_SIZE` long
+        Little-endian instruction.
+
+    Raises
+    ------
+    ValueError
+        If a value is outside its field, or a field does not exist.
+    """
+    word = _pack(fields_of(opcode), {**values, "opcode": opcode}, opcode.name)
+    return word.to_bytes(INSTRUCTION_SIZE, "little")
+
+
+def decode(instruction: bytes) -> tuple[Opcode, dict[str, int]]:
+    """Disassemble one instruction; inverse of :func:`encode`."""
+    if len(instruction) != INSTRUCTION_SIZE:
+        raise ValueError(
+            f"An instruction must be {INSTRUCTION_SIZE} bytes, not {len(instruction)}")
+    word = int.from_bytes(instruction, "little")
+    opcode = Opcode(word & 0xF)
+    return opcode, _unpack(fields_of(opcode), word)
+
+
+HEADER_FIELDS = (
+    Field("magic", 32, "DYNX"),
+    Field("version", 32, "version of the instruction set"),
+    Field("config_hash", 64, "hash of the config that the program was made for"),
+    Field("instruction_count", 32, "instructions that follow, END included"),
+)
+
+
+def encode_header(*, config_hash: int, instruction_count: int) -> bytes:
+    """Return the header of a program, as long as one instruction."""
+    word = _pack(HEADER_FIELDS, {
+        "magic": MAGIC, "version": ISA_VERSION, "config_hash": config_hash,
+        "instruction_count": instruction_count,
+    }, "Header")
+    return word.to_bytes(INSTRUCTION_SIZE, "little")
+
+
+def decode_header(header: bytes) -> dict[str, int]:
+    """Return the fields of a program's header."""
+    return _unpack(HEADER_FIELDS, int.from_bytes(header[:INSTRUCTION_SIZE], "little"))

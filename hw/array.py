@@ -1,0 +1,98 @@
+"""The multiplier array and its adder trees."""
+
+from amaranth import *
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from .primitives import MULTIPLIER_LATENCY, multiply
+
+
+__all__ = ("MacArray",)
+
+
+class MacArray(wiring.Component):
+    """Weight-stationary array: ``out_lanes`` dot products of ``in_lanes`` terms per cycle.
+
+    Computes ``o[k] = sum(x[c] * w[k][c] for c in range(in_lanes))`` with the weights loaded last.
+    Latency is :attr:`latency` cycles; throughput is one word per cycle; new weights cost no cycle.
+
+    Parameters
+    ----------
+    in_lanes, out_lanes : int
+        Lanes.
+    x_width, w_width : int
+        Bits of a signed data and of a signed weight code.
+
+    Members
+    -------
+    x : In(ArrayLayout(signed(x_width), in_lanes))
+        Data word.
+    x_valid : In(1)
+        ``x`` counts; without it the registers may hold.
+    w : In(in_lanes * out_lanes * w_width)
+        Weight tile: lane ``c`` of output ``k`` at code ``k * in_lanes + c``.
+    load : In(1)
+        Take ``w`` together with the ``x`` of this cycle.
+    o : Out(ArrayLayout(signed(o_width), out_lanes))
+        Sums.
+    """
+
+    def __init__(self, *, in_lanes, out_lanes, x_width, w_width):
+        self.in_lanes = in_lanes
+        self.out_lanes = out_lanes
+        self.x_width = x_width
+        self.w_width = w_width
+        self.o_width = x_width + w_width + (in_lanes - 1).bit_length()
+        super().__init__({
+            "x": In(data.ArrayLayout(signed(x_width), in_lanes)),
+            "x_valid": In(1),
+            "w": In(in_lanes * out_lanes * w_width),
+            "load": In(1),
+            "o": Out(data.ArrayLayout(signed(self.o_width), out_lanes)),
+        })
+
+    @property
+    def latency(self):
+        """Cycles from ``x`` to ``o``."""
+        return MULTIPLIER_LATENCY + _tree_depth(self.in_lanes)
+
+    def elaborate(self, platform):
+        m = Module()
+        # Registers move while anything is inside; afterwards they hold, which saves power and
+        # simulation time.
+        moving = Signal(self.latency)
+        m.d.sync += moving.eq(Cat(self.x_valid, moving))
+        enable = Signal()
+        m.d.comb += enable.eq(self.x_valid | moving.any())
+        for k in range(self.out_lanes):
+            products = [
+                multiply(
+                    m, self.x[c], self.w.word_select(k * self.in_lanes + c, self.w_width).as_signed(),
+                    load_b=self.load, enable=enable)
+                for c in range(self.in_lanes)
+            ]
+            m.d.comb += self.o[k].eq(_sum_tree(m, products, enable))
+        return m
+
+
+def _tree_depth(terms):
+    """Return the register stages of a tree that adds four terms a stage."""
+    depth = 0
+    while terms > 1:
+        terms = -(-terms // 4)
+        depth += 1
+    return depth
+
+
+def _sum_tree(m, terms, enable):
+    """Add registered stages, four terms each, and return the sum."""
+    while len(terms) > 1:
+        sums = []
+        for start in range(0, len(terms), 4):
+            total = sum(terms[start + 1:start + 4], terms[start])
+            stage = Signal(total.shape())
+            with m.If(enable):
+                m.d.sync += stage.eq(total)
+            sums.append(stage)
+        terms = sums
+    return terms[0]

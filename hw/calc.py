@@ -1,0 +1,340 @@
+"""The CALC engine: loops, array, vector unit and requantizer around feature memory."""
+
+from amaranth import *
+from amaranth.lib import data, fifo, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from arch.isa import Engine, Opcode
+
+from .array import MacArray
+from .feature_memory import FeatureMemory
+from .layouts import Done, Status, instruction_layout, layout_of
+from .primitives import RowMemory
+from .requantizer import Requantizer
+from .sequencer import Sequencer
+from .vector_unit import VectorUnit
+
+
+__all__ = ("CalcEngine",)
+
+
+class CalcEngine(wiring.Component):
+    """Runs CONV and VECTOR instructions, one step per cycle and never stalled once started.
+
+    Stages, in cycles after the sequencer's step (``P`` is :attr:`sum_stage`)::
+
+        0        bounds
+        1..4     feature memory, row at 4
+        4..      vector unit, result at 7
+        5..P     array, sums of in_lanes products at P (accumulators and biases too)
+        P+1      accumulated
+        P+2      requantizer, codes at P+6
+        P+7      row written
+
+    Parameters
+    ----------
+    config : AcceleratorConfig
+        Sizes.
+
+    Members
+    -------
+    instructions : In(stream.Signature(instruction_layout(Engine.CALC)))
+        CONV and VECTOR instructions whose tokens have been taken.
+    read, read_row : Out
+        Request to feature memory.
+    read_data : In
+        Row requested, :attr:`FeatureMemory.latency` cycles later.
+    write, write_row, write_data : Out
+        Result row.
+    weight_en, param_en, load_row, load_data : In
+        Columns that LOAD writes to weight and parameter memory.
+    done : Out(Done)
+        One instruction has written all its results.
+    status : Out(Status)
+        What this cycle counts as.
+    """
+
+    def __init__(self, config):
+        self.config = config
+        row_bits = config.row_size * 8
+        beat = config.dram_width
+        self._weight = RowMemory(
+            columns=config.weight_row_size // beat, column_width=beat * 8,
+            depth=config.weight_depth)
+        self._param = RowMemory(
+            columns=config.param_row_size // beat, column_width=beat * 8,
+            depth=config.param_depth)
+        self._array = MacArray(
+            in_lanes=config.in_lanes, out_lanes=config.out_lanes,
+            x_width=config.data_bits + 1, w_width=config.weight_bits)
+        self._requantizer = Requantizer(
+            lanes=config.out_lanes, acc_width=config.acc_bits, code_width=config.data_bits,
+            rounding=config.rounding)
+        self._vector = VectorUnit(
+            lanes=config.out_lanes, code_width=config.data_bits, width=config.acc_bits)
+        super().__init__({
+            "instructions": In(stream.Signature(instruction_layout(Engine.CALC))),
+            "read": Out(1),
+            "read_row": Out(range(config.feature_depth)),
+            "read_data": In(row_bits),
+            "write": Out(1),
+            "write_row": Out(range(config.feature_depth)),
+            "write_data": Out(row_bits),
+            "weight_en": In(self._weight.columns),
+            "param_en": In(self._param.columns),
+            "load_row": In(20),
+            "load_data": In(beat * 8),
+            "done": Out(Done),
+            "status": Out(Status),
+        })
+
+    @property
+    def sum_stage(self):
+        """Stage at which a sum of products leaves the array."""
+        return 2 + FeatureMemory.latency + self._array.latency
+
+    @property
+    def done_stage(self):
+        """Stage at which a result can be read, without a division."""
+        return self.sum_stage + 8
+
+    @property
+    def divide_done_stage(self):
+        """Stage at which the result of a division can be read."""
+        return max(
+            self.done_stage,
+            2 + FeatureMemory.latency + VectorUnit.divide_latency + 1 + Requantizer.latency + 2)
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self.config
+        code = Signal(instruction_layout(Engine.CALC))
+        conv, vector = code.conv, code.vector
+        is_vector = Signal()
+        m.d.comb += is_vector.eq(conv.opcode == Opcode.VECTOR.value)
+
+        word_width = max(1, (config.feature_words - 1).bit_length())
+        m.submodules.sequencer = sequencer = Sequencer(
+            word_width=word_width, layout=layout_of(Opcode.CONV))
+        m.d.comb += sequencer.instruction.eq(conv)
+        self._issue(m, code, conv, vector, is_vector, sequencer)
+        flags = self._flags(m, conv, vector, is_vector, sequencer)
+        self._read(m, sequencer.step.word, flags)
+
+        vector_unit = self._vector_path(m, vector, flags)
+        sums = self._array_path(m, conv, flags)
+        self._results(m, conv, vector, is_vector, flags, vector_unit, sums)
+        return m
+
+    def _issue(self, m, code, conv, vector, is_vector, sequencer):
+        """Take instructions, in order; report them done when their results can be read."""
+        divide = is_vector & vector.divide
+        age = Signal(range(self.done_stage + 1))       # cycles since the last start, saturating
+        drain = Signal(range(self.divide_done_stage + 1))  # cycles until nothing is inside
+        start = Signal()
+        head_vector = Signal(data.StructLayout({"vector": 1, "divide": 1}))
+        head = self.instructions.payload.vector
+        m.d.comb += [
+            head_vector.vector.eq(head.opcode == Opcode.VECTOR.value),
+            head_vector.divide.eq(head_vector.vector & head.divide),
+        ]
+        # Results of different kinds take different ways; they must not meet. The vector unit and
+        # what follows look at the instruction until its last result is on its way.
+        mixed = (head_vector.vector != is_vector) | divide | head_vector.divide
+        used = is_vector & (drain > self.done_stage - 1 - FeatureMemory.latency - VectorUnit.latency)
+        ready = (
+            ~sequencer.running & ~start & (age == 0) & ~used
+            & ((~head.fence & ~mixed) | (drain == 0)))
+        taken = self.instructions.valid & ready
+        m.d.comb += [self.instructions.ready.eq(ready), sequencer.start.eq(start)]
+        m.d.sync += start.eq(taken)
+        with m.If(taken):
+            m.d.sync += [code.eq(self.instructions.payload), age.eq(self.done_stage)]
+        with m.Elif(age != 0):
+            m.d.sync += age.eq(age - 1)
+        with m.If(start | sequencer.running):
+            m.d.sync += drain.eq(Mux(divide, self.divide_done_stage, self.done_stage))
+        with m.Elif(drain != 0):
+            m.d.sync += drain.eq(drain - 1)
+
+        m.submodules.pending = pending = fifo.SyncFIFO(width=15, depth=4)
+        last = Signal(self.divide_done_stage)
+        skipped = self.divide_done_stage - self.done_stage
+        shifted = Signal.like(last)
+        m.d.comb += [
+            shifted.eq(Cat(sequencer.last & divide, last)),
+            pending.w_en.eq(start),
+            pending.w_data.eq(Cat(conv.layer, conv.post)),
+            pending.r_en.eq(last[-1]),
+            self.done.valid.eq(last[-1]),
+            Cat(self.done.layer, self.done.post).eq(pending.r_data),
+            self.status.layer.eq(conv.layer),
+            self.status.busy.eq(start | sequencer.running | (drain != 0)),
+            self.status.moved.eq(sequencer.valid),
+            self.status.stall.eq(self.status.busy & ~sequencer.valid),
+        ]
+        m.d.sync += last.eq(shifted | ((sequencer.last & ~divide) << skipped))
+
+    def _flags(self, m, conv, vector, is_vector, sequencer):
+        """Return the flags of a step at every stage, ``flags[stage]``, from 1 on."""
+        step = sequencer.step
+        layout = data.StructLayout({
+            "conv": 1, "vector": 1, "first": 1, "group_first": 1, "group_last": 1,
+            "inside": 1, "counted": 1, "odd": 1, "signed": 1, "bias": 1, "finish": 1,
+            "part": max(1, (self.config.words_per_row - 1).bit_length()),
+        })
+        inside = (
+            (step.y >= 0) & (step.y < conv.height) & (step.x >= 0) & (step.x < conv.width))
+        counted = (
+            (inside | vector.count_pad)
+            & (step.y < vector.count_height) & (step.x < vector.count_width))
+        parts = (self.config.words_per_row - 1).bit_length()
+        flags = [None]
+        for stage in range(1, self.sum_stage + 7):
+            flags.append(Signal(layout, name=f"flags_{stage}"))
+        m.d.sync += [
+            flags[1].conv.eq(sequencer.valid & ~is_vector),
+            flags[1].vector.eq(sequencer.valid & is_vector),
+            flags[1].first.eq(sequencer.valid & step.first),
+            flags[1].group_first.eq(step.group_first),
+            flags[1].group_last.eq(step.group_last),
+            flags[1].inside.eq(inside),
+            flags[1].counted.eq(counted),
+            flags[1].odd.eq(step.odd),
+            flags[1].signed.eq(conv.signed),
+            flags[1].bias.eq(step.pass_first & conv.init),
+            flags[1].finish.eq(step.pass_last & conv.finish),
+            flags[1].part.eq(step.word[:parts]),
+        ]
+        for before, after in zip(flags[1:], flags[2:]):
+            m.d.sync += after.eq(before)
+        return flags
+
+    def _read(self, m, word, flags):
+        parts = (self.config.words_per_row - 1).bit_length()
+        m.d.sync += self.read_row.eq(word[parts:])
+        m.d.comb += self.read.eq((flags[1].conv | flags[1].vector) & flags[1].inside)
+
+    def _vector_path(self, m, vector, flags):
+        m.submodules.vector = unit = self._vector
+        now = flags[1 + FeatureMemory.latency]
+        m.d.comb += [
+            unit.valid.eq(now.vector),
+            unit.row.as_value().eq(self.read_data),
+            unit.first.eq(now.group_first),
+            unit.last.eq(now.group_last),
+            unit.inside.eq(now.inside),
+            unit.counted.eq(now.counted),
+            unit.signed.eq(Mux(now.odd, vector.signed_b, vector.signed)),
+            unit.shift.eq(Mux(now.odd, vector.shift_b, vector.shift_a)),
+            unit.sum.eq(vector.op),
+            unit.divide.eq(vector.divide),
+        ]
+        return unit
+
+    def _array_path(self, m, conv, flags):
+        """Multiply and accumulate; return the accumulated sums, at ``sum_stage + 1``."""
+        config, at = self.config, self.sum_stage
+        m.submodules.weight = weight = self._weight
+        m.submodules.param = param = self._param
+        m.submodules.array = array = self._array
+        m.submodules.acc = acc = RowMemory(
+            columns=1, column_width=config.out_lanes * config.acc_bits, depth=config.acc_depth)
+
+        # Weights: asked for so that they arrive with the first word of their pass.
+        word_stage = 2 + FeatureMemory.latency
+        ask = word_stage - RowMemory.latency
+        weight_row = Signal(range(config.weight_depth))
+        with m.If(flags[ask - 1].conv & flags[ask - 1].group_first):
+            m.d.sync += weight_row.eq(Mux(flags[ask - 1].first, conv.weight_row, weight_row + 1))
+        m.d.comb += [
+            weight.w_en.eq(self.weight_en),
+            weight.w_row.eq(self.load_row),
+            weight.w_data.eq(self.load_data.replicate(weight.columns)),
+            weight.r_en.eq(flags[ask].conv & flags[ask].group_first),
+            weight.r_row.eq(weight_row),
+            array.w.eq(weight.r_data),
+            array.load.eq(flags[word_stage].conv & flags[word_stage].group_first),
+            array.x_valid.eq(flags[word_stage].conv),
+        ]
+        row = flags[word_stage - 1]
+        width = config.in_lanes * config.data_bits
+        with m.If(row.conv):
+            word = Signal(width)
+            m.d.comb += word.eq(self.read_data.word_select(row.part, width))
+            for lane in range(config.in_lanes):
+                value = word.word_select(lane, config.data_bits)
+                extended = Cat(value, value[-1] & row.signed)
+                m.d.sync += array.x[lane].eq(Mux(row.inside, extended, 0))
+
+        # Accumulators: read, add, write back; biases in their place in the first pass.
+        index = Signal(range(config.acc_depth))
+        ask = at - RowMemory.latency
+        with m.If(flags[ask - 1].conv):
+            m.d.sync += index.eq(Mux(flags[ask - 1].group_first, 0, index + 1))
+        indices = [index]
+        for _ in range(RowMemory.latency + 1):
+            indices.append(Signal.like(index))
+            m.d.sync += indices[-1].eq(indices[-2])
+        m.d.comb += [
+            param.w_en.eq(self.param_en),
+            param.w_row.eq(self.load_row),
+            param.w_data.eq(self.load_data.replicate(param.columns)),
+            param.r_en.eq(flags[ask].conv & flags[ask].first),
+            param.r_row.eq(conv.param_row),
+            acc.r_en.eq(flags[ask].conv & ~flags[ask].bias),
+            acc.r_row.eq(index),
+        ]
+        sums = Signal(data.ArrayLayout(signed(config.acc_bits), config.out_lanes))
+        with m.If(flags[at].conv):
+            for lane in range(config.out_lanes):
+                bias = param.r_data.word_select(lane, 64)[:config.acc_bits].as_signed()
+                before = acc.r_data.word_select(lane, config.acc_bits).as_signed()
+                m.d.sync += sums[lane].eq(array.o[lane] + Mux(flags[at].bias, bias, before))
+        m.d.comb += [
+            acc.w_en.eq(flags[at + 1].conv & ~flags[at + 1].finish),
+            acc.w_row.eq(indices[-1]),
+            acc.w_data.eq(sums.as_value()),
+        ]
+        return sums
+
+    def _results(self, m, conv, vector, is_vector, flags, unit, sums):
+        """Requantize what either path gives and write it."""
+        config, at = self.config, self.sum_stage
+        m.submodules.requantizer = requantizer = self._requantizer
+        param = self._param
+        sum_valid = flags[at + 1].conv & flags[at + 1].finish
+        valid = Signal()
+        acc = Signal(data.ArrayLayout(signed(config.acc_bits), config.out_lanes))
+        shift = Signal(data.ArrayLayout(5, config.out_lanes))
+        m.d.sync += valid.eq(sum_valid | unit.o_valid)
+        with m.If(unit.o_valid):
+            m.d.sync += acc.eq(unit.o)
+            for lane in range(config.out_lanes):
+                m.d.sync += shift[lane].eq(vector.shift + Mux(vector.divide, 2, 0))
+        with m.Elif(sum_valid):
+            m.d.sync += acc.eq(sums)
+            for lane in range(config.out_lanes):
+                m.d.sync += shift[lane].eq(param.r_data.word_select(lane, 64)[48:53])
+        m.d.comb += [
+            requantizer.valid.eq(valid), requantizer.acc.eq(acc), requantizer.shift.eq(shift)]
+
+        # An instruction's bounds and rows take effect just before its first result.
+        lo, hi = Signal(signed(17)), Signal(signed(17))
+        row = Signal(range(config.feature_depth))
+        row_step = Signal(11)
+        m.d.comb += [requantizer.lo.eq(lo), requantizer.hi.eq(hi)]
+        conv_first = flags[at + 4].conv & flags[at + 4].first
+        vector_first = flags[10].vector & flags[10].first
+        with m.If(conv_first | vector_first):
+            m.d.sync += [
+                lo.eq(conv.lo), hi.eq(conv.hi), row.eq(conv.row), row_step.eq(conv.row_step)]
+        with m.Elif(requantizer.o_valid):
+            m.d.sync += row.eq(row + row_step)
+        m.d.sync += self.write.eq(requantizer.o_valid)
+        with m.If(requantizer.o_valid):
+            m.d.sync += [
+                self.write_row.eq(row),
+                self.write_data.eq(requantizer.o.as_value()),
+            ]
+

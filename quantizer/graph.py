@@ -1,0 +1,202 @@
+"""The float network after import: few operators, every shape known, clamps fused."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+__all__ = (
+    "Add",
+    "Conv",
+    "Graph",
+    "Node",
+    "Pool",
+    "Softmax",
+    "Window",
+)
+
+
+@dataclass(frozen=True)
+class Window:
+    """Geometry of a convolution or pooling.
+
+    Parameters
+    ----------
+    kernel, strides, dilations : (int, int)
+        Rows and columns.
+    pads : (int, int, int, int)
+        Top, left, bottom, right; ``ceil_mode`` and ``auto_pad`` are resolved into these at import.
+    """
+
+    kernel: tuple[int, int] = (1, 1)
+    strides: tuple[int, int] = (1, 1)
+    pads: tuple[int, int, int, int] = (0, 0, 0, 0)
+    dilations: tuple[int, int] = (1, 1)
+
+    def output_size(self, height: int, width: int) -> tuple[int, int]:
+        """Return the lines and columns of the output for an input of ``height`` x ``width``."""
+        (r, s), (sy, sx), (top, left, bottom, right) = self.kernel, self.strides, self.pads
+        dy, dx = self.dilations
+        return (
+            (height + top + bottom - dy * (r - 1) - 1) // sy + 1,
+            (width + left + right - dx * (s - 1) - 1) // sx + 1,
+        )
+
+
+@dataclass(frozen=True)
+class Node:
+    """An operator with one output.
+
+    Parameters
+    ----------
+    name : str
+        Unique name, from the ONNX node (or its output where the node has none).
+    inputs : tuple of str
+        Names of the tensors read.
+    output : str
+        Name of the tensor written: the ONNX tensor after the fused clamp.
+    lo, hi : float
+        Clamp of the result: Relu is (0, inf), Relu6 is (0, 6), none is (-inf, inf).
+    sources : tuple of str
+        Names of the ONNX nodes that this node stands for.
+    """
+
+    name: str
+    inputs: tuple[str, ...]
+    output: str
+    lo: float = -np.inf
+    hi: float = np.inf
+    sources: tuple[str, ...] = ()
+
+    @property
+    def clamped(self) -> bool:
+        """Whether the result is clamped."""
+        return self.lo > -np.inf or self.hi < np.inf
+
+
+@dataclass(frozen=True)
+class Conv(Node):
+    """Convolution, with BatchNormalization folded in; Gemm is one whose kernel is the whole map.
+
+    Parameters
+    ----------
+    window : Window
+        Geometry.
+    groups : int
+        Groups.
+    weight : float32 or float64, (k, c / groups, r, s)
+        Kernels.
+    bias : float64, (k,)
+        Biases, zeros where the model has none.
+    """
+
+    window: Window = Window()
+    groups: int = 1
+    weight: NDArray[np.floating] = field(default_factory=lambda: np.zeros((0, 0, 0, 0)))
+    bias: NDArray[np.floating] = field(default_factory=lambda: np.zeros(0))
+
+
+@dataclass(frozen=True)
+class Pool(Node):
+    """Pooling over a window; a lone clamp or identity is a maximum over 1 x 1.
+
+    Parameters
+    ----------
+    kind : "max" or "average"
+        What is taken of a window. Maximum ignores padding.
+    window : Window
+        Geometry; the pads may extend past what ONNX calls pads by ``ceil_pads``.
+    count_pad : bool
+        Average: whether padding positions are counted (as zeros); never those of ``ceil_pads``.
+    ceil_pads : (int, int)
+        Lines below and columns to the right that exist only because of ``ceil_mode``; they are
+        included in ``window.pads``.
+    """
+
+    kind: Literal["max", "average"] = "max"
+    window: Window = Window()
+    count_pad: bool = False
+    ceil_pads: tuple[int, int] = (0, 0)
+
+
+@dataclass(frozen=True)
+class Add(Node):
+    """Sum of two maps of the same shape."""
+
+
+@dataclass(frozen=True)
+class Softmax(Node):
+    """Softmax over channels, on the host, in float; only at the end of a network."""
+
+
+@dataclass
+class Graph:
+    """A network with one input and one output.
+
+    Parameters
+    ----------
+    name : str
+        Name for messages and titles.
+    input : str
+        Name of the input tensor.
+    output : str
+        Name of the output tensor.
+    nodes : list of Node
+        In execution order.
+    shapes : dict from tensor name to (c, h, w)
+        Shape of every tensor, without batch; a vector is (c, 1, 1).
+    input_dims : tuple of int
+        Shape of the ONNX input without batch, such as (3, 32, 32) or (640,).
+    output_dims : tuple of int
+        Shape of the ONNX output without batch.
+    metadata : dict
+        The ONNX file's ``metadata_props``.
+    """
+
+    name: str
+    input: str
+    output: str
+    nodes: list[Node]
+    shapes: dict[str, tuple[int, int, int]]
+    input_dims: tuple[int, ...]
+    output_dims: tuple[int, ...]
+    metadata: dict[str, str] = field(default_factory=dict)
+
+    def consumers(self, tensor: str) -> list[Node]:
+        """Return the nodes that read ``tensor``."""
+        return [node for node in self.nodes if tensor in node.inputs]
+
+    def producer(self, tensor: str) -> Node | None:
+        """Return the node that writes ``tensor``, ``None`` for the input."""
+        return next((node for node in self.nodes if node.output == tensor), None)
+
+    def node(self, name: str) -> Node:
+        """Return the node called ``name``; ``KeyError`` if there is none."""
+        for node in self.nodes:
+            if node.name == name:
+                return node
+        raise KeyError(name)
+
+    @property
+    def accelerated(self) -> list[Node]:
+        """Nodes that run on the accelerator: all but Softmax."""
+        return [node for node in self.nodes if not isinstance(node, Softmax)]
+
+    def macs(self, node: Node) -> int:
+        """Return the multiply-accumulate operations of a node for one image."""
+        if not isinstance(node, Conv):
+            return 0
+        _, height, width = self.shapes[node.output]
+        return height * width * node.weight.size
+
+    def __iter__(self) -> Iterator[Node]:
+        """Iterate over the nodes in execution order."""
+        return iter(self.nodes)
+
+    def replaced(self, name: str, **changes: object) -> "Graph":
+        """Return a copy in which the node called ``name`` has other attributes."""
+        nodes = [replace(n, **changes) if n.name == name else n for n in self.nodes]  # type: ignore[arg-type]
+        return replace(self, nodes=nodes)

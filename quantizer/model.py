@@ -1,0 +1,118 @@
+"""The quantized model: a graph of integers and their formats."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from arch.formats import Format, Rounding
+
+from .graph import Add, Conv, Graph, Node, Pool
+
+
+__all__ = (
+    "Limits",
+    "QuantizedModel",
+    "QuantizedWeights",
+)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the accelerator's shifters can align; the format search stays inside.
+
+    Parameters
+    ----------
+    conv_shift : int
+        Largest right shift after a convolution, in bits; the smallest is 0.
+    vector_left : int
+        Largest left shift of an operand of Add or pooling, in bits.
+    vector_right : int
+        Largest right shift after Add or pooling, in bits.
+    divide_left : int
+        Largest left shift before a division by a window size that is no power of two, in bits.
+    acc_bits : int
+        Width of an accumulator, in bits.
+    """
+
+    conv_shift: int = 31
+    vector_left: int = 15
+    vector_right: int = 29
+    divide_left: int = 4
+    acc_bits: int = 32
+
+
+@dataclass(frozen=True)
+class QuantizedWeights:
+    """Integers of one convolution.
+
+    Parameters
+    ----------
+    codes : int64, (k, c / groups, r, s)
+        Weight codes.
+    bits : int
+        Width of a weight code, in bits.
+    frac : int64, (k,)
+        Fractional length of each output channel's weights; all the same when per tensor.
+    bias : int64, (k,)
+        Bias codes at ``frac of the input + frac``.
+    """
+
+    codes: NDArray[np.int64]
+    bits: int
+    frac: NDArray[np.int64]
+    bias: NDArray[np.int64]
+
+
+@dataclass
+class QuantizedModel:
+    """A network in dynamic fixed point.
+
+    Parameters
+    ----------
+    graph : Graph
+        The network; its float weights stay for reference.
+    formats : dict from tensor name to Format
+        Format of every tensor on the accelerator, the input included. The output of a maximum
+        pooling has its input's format.
+    weights : dict from node name to QuantizedWeights
+        Integers of every convolution.
+    rounding : Rounding
+        Rounding rule everywhere.
+    preprocess : dict
+        How an image becomes the float input, as stored with the model.
+    provenance : dict
+        Options, hashes and versions that made the model.
+    """
+
+    graph: Graph
+    formats: dict[str, Format]
+    weights: dict[str, QuantizedWeights]
+    rounding: Rounding = Rounding.HALF_EVEN
+    preprocess: dict[str, Any] = field(default_factory=dict)
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    def bounds(self, node: Node) -> tuple[int, int]:
+        """Return ``lo, hi``: saturation and clamp of a node's result, as codes of its format."""
+        fmt = self.formats[node.output]
+        lo, hi = fmt.quantize([max(node.lo, fmt.min * fmt.step), min(node.hi, fmt.max * fmt.step)])
+        return int(lo), int(hi)
+
+    def shifts(self, node: Conv) -> NDArray[np.int64]:
+        """Return the right shift after each output channel of a convolution, (k,), in bits."""
+        return (
+            self.formats[node.inputs[0]].frac + self.weights[node.name].frac
+            - self.formats[node.output].frac
+        )
+
+    def vector_shifts(self, node: Add | Pool) -> tuple[tuple[int, ...], int]:
+        """Return the left shift of each operand and the right shift of the result, in bits.
+
+        The operands are aligned at the largest fractional length of operands and result, which
+        loses nothing. A division by the window size is not included.
+        """
+        fracs = [self.formats[name].frac for name in node.inputs]
+        out = self.formats[node.output].frac
+        common = max(*fracs, out)
+        return tuple(common - frac for frac in fracs), common - out

@@ -1,0 +1,279 @@
+"""The CALC engine with its feature memory, against loops written out in Python."""
+
+import itertools
+
+import numpy as np
+import pytest
+from amaranth import *
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out, connect, flipped
+
+from arch.config import AcceleratorConfig
+from arch.formats import divide_round, requantize
+from arch.isa import LEVELS, Engine, Opcode
+from hw.calc import CalcEngine
+from hw.feature_memory import FeatureMemory
+from hw.layouts import Done, instruction_layout
+
+from .bench import simulate
+
+
+CONFIG = AcceleratorConfig(
+    "test", in_lanes=2, out_lanes=4, feature_depth=256, feature_banks=2, weight_depth=64,
+    param_depth=4, acc_depth=32, dram_width=4)
+
+
+class Harness(wiring.Component):
+    """CALC and feature memory, with LOAD's side of every memory as ports."""
+
+    def __init__(self, config):
+        self.config = config
+        self.calc = CalcEngine(config)
+        columns = config.row_size // config.dram_width
+        self.feature = FeatureMemory(
+            depth=config.feature_depth, banks=config.feature_banks, columns=columns,
+            column_width=config.dram_width * 8)
+        super().__init__({
+            "instructions": In(stream.Signature(instruction_layout(Engine.CALC))),
+            "load_writes": Out(self.feature.load_writes.signature),
+            "weight_en": In(len(self.calc.weight_en)),
+            "param_en": In(len(self.calc.param_en)),
+            "load_row": In(20),
+            "load_data": In(config.dram_width * 8),
+            "done": Out(Done),
+            "write": Out(1),
+            "write_row": Out(range(config.feature_depth)),
+            "write_data": Out(config.row_size * 8),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.calc = calc = self.calc
+        m.submodules.feature = feature = self.feature
+        connect(m, flipped(self.instructions), calc.instructions)
+        connect(m, flipped(self.load_writes), feature.load_writes)
+        m.d.comb += [
+            feature.calc_read.eq(calc.read), feature.calc_row.eq(calc.read_row),
+            calc.read_data.eq(feature.calc_data),
+            feature.calc_write.eq(calc.write), feature.calc_w_row.eq(calc.write_row),
+            feature.calc_w_data.eq(calc.write_data),
+            calc.weight_en.eq(self.weight_en), calc.param_en.eq(self.param_en),
+            calc.load_row.eq(self.load_row), calc.load_data.eq(self.load_data),
+            self.done.eq(calc.done),
+            self.write.eq(calc.write), self.write_row.eq(calc.write_row),
+            self.write_data.eq(calc.write_data),
+        ]
+        return m
+
+
+class Model:
+    """What the memories hold, and what instructions do to them."""
+
+    def __init__(self, config, seed):
+        rng = np.random.default_rng(seed)
+        self.config = config
+        self.feature = rng.integers(0, 256, (config.feature_depth, config.out_lanes))
+        self.weight = rng.integers(-128, 128, (config.weight_depth, config.out_lanes, config.in_lanes))
+        self.bias = rng.integers(-5000, 5000, (config.param_depth, config.out_lanes))
+        self.shift = rng.integers(4, 12, (config.param_depth, config.out_lanes))
+        self.acc = np.zeros((config.acc_depth, config.out_lanes), np.int64)
+        self.writes = []
+
+    def write(self, row, codes):
+        self.feature[row] = codes & 0xFF
+        self.writes.append((row, (codes & 0xFF).tolist()))
+
+    def run(self, opcode, code):
+        """Run one instruction."""
+        groups = {}
+        counts = [code.get(f"count_{level}", 1) for level in reversed(range(LEVELS))]
+        position = np.array([code["word"], code["y"], code["x"]])
+        previous = None
+        for index in itertools.product(*map(range, counts)):
+            if previous:
+                level = LEVELS - 1 - next(n for n in range(LEVELS) if index[n] != previous[n])
+                position = position + [code.get(f"{a}_{level}", 0) for a in ("word", "y", "x")]
+            previous = index
+            groups.setdefault(index[:3], []).append(position)
+        groups = list(groups.values())
+        {Opcode.CONV: self.conv, Opcode.VECTOR: self.vector}[opcode](code, groups)
+
+    def inside(self, code, y, x):
+        return 0 <= y < code["height"] and 0 <= x < code["width"]
+
+    @staticmethod
+    def extend(codes, signed):
+        return codes - 256 * (signed & (codes >> 7))
+
+    def conv(self, code, groups):
+        parts = self.config.words_per_row
+        for number, group in enumerate(groups):
+            tile = self.weight[code["weight_row"] + number]
+            for index, (word, y, x) in enumerate(group):
+                lanes = slice(word % parts * self.config.in_lanes, None)
+                codes = self.feature[word // parts % len(self.feature)][lanes][:self.config.in_lanes]
+                codes = self.extend(codes, code["signed"]) * self.inside(code, y, x)
+                start = self.bias[code["param_row"]] if code["init"] and number == 0 else self.acc[index]
+                total = start + tile @ codes
+                if code["finish"] and number == len(groups) - 1:
+                    self.write(code["row"] + index * code["row_step"], requantize(
+                        total, self.shift[code["param_row"]], code["lo"], code["hi"]))
+                else:
+                    self.acc[index] = total
+
+    def vector(self, code, groups):
+        parts = self.config.words_per_row
+        for number, group in enumerate(groups):
+            values, count = [], 0
+            for n, (word, y, x) in enumerate(group):
+                inside = self.inside(code, y, x)
+                count += ((inside or code["count_pad"]) and y < code["count_height"]
+                          and x < code["count_width"])
+                signed, shift = (
+                    (code["signed_b"], code["shift_b"]) if n % 2 else (code["signed"], code["shift_a"]))
+                if inside:
+                    values.append(self.extend(self.feature[word // parts], signed) << shift)
+            acc = np.sum(values, axis=0) if code["op"] else np.max(values, axis=0)
+            if code["divide"]:
+                codes = divide_round(acc, count, code["shift"])
+            else:
+                codes = requantize(acc, code["shift"], -2**31, 2**31)
+            self.write(code["row"] + number * code["row_step"], np.clip(codes, code["lo"], code["hi"]))
+
+
+def run(seed, program):
+    """Run ``program`` on both and compare every row written, in order."""
+    dut, model = Harness(CONFIG), Model(CONFIG, seed)
+    writes, done = [], []
+
+    async def drive(ctx):
+        for row, codes in enumerate(model.feature.tolist()):
+            ctx.set(dut.load_writes.valid, 1)
+            ctx.set(dut.load_writes.payload, {
+                "row": row, "column": 0, "data": int.from_bytes(bytes(codes), "little")})
+            await ctx.tick().until(dut.load_writes.ready)
+        ctx.set(dut.load_writes.valid, 0)
+        for row, tile in enumerate(model.weight):
+            await load(ctx, dut.weight_en, row, tile.astype(np.int8).tobytes())
+        for row, (biases, shifts) in enumerate(zip(model.bias.tolist(), model.shift.tolist())):
+            await load(ctx, dut.param_en, row, b"".join(
+                bias.to_bytes(6, "little", signed=True) + bytes([shift, 0])
+                for bias, shift in zip(biases, shifts)))
+        for opcode, code in program:
+            ctx.set(dut.instructions.valid, 1)
+            name = "conv" if opcode is Opcode.CONV else "vector"
+            ctx.set(dut.instructions.payload[name], {**code, "opcode": opcode.value})
+            await ctx.tick().until(dut.instructions.ready)
+        ctx.set(dut.instructions.valid, 0)
+        while len(done) < len(program):
+            await ctx.tick()
+
+    async def load(ctx, enable, row, content):
+        for column in range(len(content) // 4):
+            ctx.set(enable, 1 << column)
+            ctx.set(dut.load_row, row)
+            ctx.set(dut.load_data, int.from_bytes(content[4 * column:][:4], "little"))
+            await ctx.tick()
+        ctx.set(enable, 0)
+
+    async def watch(ctx):
+        while True:
+            await ctx.tick()
+            if ctx.get(dut.write):
+                row = ctx.get(dut.write_data).to_bytes(4, "little")
+                writes.append((ctx.get(dut.write_row), list(row)))
+            if ctx.get(dut.done.valid):
+                done.append((ctx.get(dut.done.layer), len(writes)))
+
+    simulate(dut, drive, processes=[watch])
+    for opcode, code in program:
+        model.run(opcode, code)
+    assert writes == model.writes
+    return done
+
+
+def conv(**changes):
+    """Return a 3 x 3 convolution of a 5 x 6 map of one row (two words) a pixel."""
+    return Opcode.CONV, {
+        "layer": 1, "fence": 1, "word": 0, "y": -1, "x": -1, "height": 5, "width": 6,
+        "count_0": 6, "word_0": 2, "x_0": 1,
+        "count_1": 5, "word_1": 2, "x_1": -5, "y_1": 1,
+        "count_2": 3, "word_2": 2 - 58, "x_2": -5 + 1, "y_2": -4,
+        "count_3": 3, "word_3": 12 - 58 - 4, "x_3": -5 - 2, "y_3": -4 + 1,
+        "count_4": 2, "word_4": 1 - 58 - 4 - 24, "x_4": -5 - 2, "y_4": -4 - 2,
+        "row": 100, "row_step": 1, "gap": 0, "signed": 1, "lo": -128, "hi": 127,
+        "weight_row": 3, "param_row": 1, "init": 1, "finish": 1, **changes,
+    }
+
+
+
+
+def pool(**changes):
+    """Return a 2 x 2 maximum of a 4 x 6 map of one row a pixel."""
+    return Opcode.VECTOR, {
+        "layer": 2, "fence": 1, "word": 20, "y": 0, "x": 0, "height": 4, "width": 6,
+        "count_0": 2, "word_0": 2, "x_0": 1,
+        "count_1": 2, "word_1": 12 - 2, "y_1": 1, "x_1": -1,
+        "count_2": 3, "word_2": 4 - 14, "y_2": -1, "x_2": 1,
+        "count_3": 2, "word_3": 24 - 14 - 8, "y_3": 1, "x_3": -5,
+        "count_4": 1,
+        "row": 200, "row_step": 2, "gap": 0, "signed": 1, "lo": -128, "hi": 127,
+        "op": 0, "signed_b": 1, "shift_a": 0, "shift_b": 0, "shift": 0, "divide": 0,
+        "count_pad": 0, "count_height": 4, "count_width": 6, **changes,
+    }
+
+
+def add(**changes):
+    """Return the sum of ten rows and ten others."""
+    return Opcode.VECTOR, {
+        "layer": 3, "fence": 1, "word": 10, "y": 0, "x": 0, "height": 1, "width": 1,
+        "count_0": 2, "word_0": 100, "count_1": 1, "count_2": 10, "word_2": 2 - 100,
+        "count_3": 1, "count_4": 1,
+        "row": 220, "row_step": 1, "gap": 0, "signed": 1, "lo": 0, "hi": 255,
+        "op": 1, "signed_b": 0, "shift_a": 2, "shift_b": 0, "shift": 3, "divide": 0,
+        "count_pad": 0, "count_height": 1, "count_width": 1, **changes,
+    }
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_convolution(seed):
+    assert run(seed, [conv()]) == [(1, 30)]
+
+
+def test_convolution_of_unsigned_data_with_clamp():
+    run(3, [conv(signed=0, lo=0, hi=90)])
+
+
+def test_passes_split_over_instructions():
+    run(4, [
+        conv(count_4=1, finish=0),
+        conv(count_4=1, init=0, word=1, weight_row=12, fence=0),
+    ])
+
+
+def test_shortest_group_with_gap():
+    single = {f"count_{level}": 1 for level in range(LEVELS)}
+    run(5, [conv(**single | {"count_2": 9, "word_2": 1, "y": 0, "x": 0, "x_2": 0, "y_2": 0, "gap": 7})])
+
+
+def test_back_to_back_without_fence():
+    run(6, [conv(), conv(row=140, weight_row=20, param_row=2, fence=0, signed=0, hi=5, lo=-5),
+            conv(row=180, weight_row=1, param_row=0, fence=0)])
+
+
+def test_reads_what_the_instruction_before_wrote():
+    run(7, [conv(), conv(word=200, row=0)])
+
+
+def test_maximum_then_convolution_then_sum():
+    run(8, [pool(), conv(fence=0), add(fence=0), pool(op=1, shift=2, fence=0, row=30), add(row=0)])
+
+
+def test_average_with_padding():
+    three = {
+        "count_0": 3, "word_1": 12 - 4, "x_1": -2, "count_1": 3, "word_2": 4 - 28, "y_2": -2,
+        "x_2": 0, "word_3": 24 - 28 - 8, "x_3": -6, "y_3": 0, "y": -1, "x": -1,
+        "op": 1, "divide": 1, "gap": 15,
+    }
+    run(9, [pool(**three, fence=0), pool(**three, count_pad=1, count_height=5, count_width=7, row=150),
+            add(fence=0), pool(**three, shift_a=2, shift_b=2, shift=1, signed=0, signed_b=0)])
