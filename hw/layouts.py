@@ -78,11 +78,14 @@ class ErrorStrobe(data.Struct):
     code: 8
 
 
-def layout_of(opcode):
-    """Return the layout of the instruction ``opcode``, from the table in :mod:`arch.isa`."""
+def layout_of(opcode, *names):
+    """Return the layout of the instruction ``opcode``, from the table in :mod:`arch.isa`.
+
+    With ``names``, only the fields of these names, packed.
+    """
     return data.StructLayout({
         field.name: signed(field.width) if field.signed else unsigned(field.width)
-        for field in fields_of(opcode)
+        for field in fields_of(opcode) if not names or field.name in names
     })
 
 

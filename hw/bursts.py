@@ -1,0 +1,155 @@
+"""Cutting a transfer instruction into AXI4 bursts."""
+
+from amaranth import *
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from arch.isa import Opcode
+
+from .axi import PAGE_SIZE
+from .layouts import BASES_LAYOUT, beats_per_row, layout_of
+
+
+__all__ = (
+    "Burst",
+    "BurstGenerator",
+)
+
+
+class Burst(data.Struct):
+    """One burst of an instruction; ``final`` marks the last one.
+
+    ``length`` is the number of beats less one.
+    """
+
+    address: 32
+    length: 8
+    final: 1
+    layer: 12
+    post: 3
+
+
+class BurstGenerator(wiring.Component):
+    """Cut LOAD or SAVE instructions into bursts, each as long as possible.
+
+    A burst never crosses a line of the instruction, a page of 4096 bytes, or
+    ``config.burst_length`` beats. An instruction takes two cycles and two more for each burst.
+
+    Parameters
+    ----------
+    config : AcceleratorConfig
+        Sizes of rows, width of a beat, longest burst.
+
+    Members
+    -------
+    bases : In(BASES_LAYOUT)
+        Byte address of each region; a multiple of the beat. Must be stable while busy.
+    instructions : In(stream(layout_of(Opcode.LOAD)))
+        Instructions; LOAD and SAVE have one layout.
+    bursts : Out(stream(Burst))
+        Bursts in order.
+    busy : Out(1)
+        Whether an instruction is being cut.
+    layer : Out(12)
+        Layer of that instruction.
+    """
+
+    def __init__(self, config):
+        self._config = config
+        super().__init__({
+            "bases": In(BASES_LAYOUT),
+            "instructions": In(stream.Signature(layout_of(Opcode.LOAD))),
+            "bursts": Out(stream.Signature(Burst)),
+            "busy": Out(1),
+            "layer": Out(12),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self._config
+        shifts = [beats.bit_length() - 1 for beats in beats_per_row(config)]
+        page_beats = PAGE_SIZE // config.dram_width
+        beat_bits = (config.dram_width - 1).bit_length()
+        page_bits = (PAGE_SIZE - 1).bit_length()
+
+        instruction = Signal(layout_of(Opcode.LOAD), reset_less=True)
+        base = Signal(32, reset_less=True)
+        line_beats = Signal(20 + max(shifts), reset_less=True)
+        lines_left = Signal(16, reset_less=True)
+        line_address = Signal(32, reset_less=True)
+        next_line = Signal(32, reset_less=True)
+        address = Signal(32, reset_less=True)
+        beats_left = Signal.like(line_beats)
+        length = Signal(range(config.burst_length + 1), reset_less=True)
+        ends_line = Signal(reset_less=True)
+
+        # Longest burst that starts at `address`.
+        to_page = Signal(range(page_beats + 1))
+        limit = Signal.like(length)
+        m.d.comb += [
+            to_page.eq(page_beats - address[beat_bits:page_bits]),
+            limit.eq(Mux(to_page < config.burst_length, to_page, config.burst_length)),
+            self.busy.eq(1),
+            self.layer.eq(instruction.layer),
+        ]
+        with m.If(self.bursts.ready):
+            m.d.sync += self.bursts.valid.eq(0)
+
+        with m.FSM():
+            with m.State("ACCEPT"):
+                m.d.comb += [
+                    self.busy.eq(self.bursts.valid),
+                    self.instructions.ready.eq(1),
+                ]
+                with m.If(self.instructions.valid):
+                    m.d.sync += [
+                        instruction.eq(self.instructions.payload),
+                        base.eq(self.bases[self.instructions.payload.region]),
+                    ]
+                    m.next = "ADDRESS"
+            with m.State("ADDRESS"):
+                start = base + instruction.address
+                m.d.sync += [
+                    address.eq(start),
+                    line_address.eq(start),
+                    lines_left.eq(instruction.line_count),
+                ]
+                with m.Switch(instruction.memory):
+                    for memory, shift in enumerate(shifts):
+                        with m.Case(memory) if memory < len(shifts) - 1 else m.Default():
+                            count = instruction.row_count << shift
+                            m.d.sync += [line_beats.eq(count), beats_left.eq(count)]
+                m.next = "LENGTH"
+            with m.State("LENGTH"):
+                m.d.sync += [
+                    ends_line.eq(beats_left <= limit),
+                    length.eq(Mux(beats_left <= limit, beats_left, limit)),
+                    next_line.eq(line_address + instruction.line_stride),
+                ]
+                m.next = "ISSUE"
+            with m.State("ISSUE"):
+                with m.If(~self.bursts.valid | self.bursts.ready):
+                    m.d.sync += [
+                        self.bursts.valid.eq(1),
+                        self.bursts.payload.address.eq(address),
+                        self.bursts.payload.length.eq(length - 1),
+                        self.bursts.payload.final.eq(ends_line & (lines_left == 1)),
+                        self.bursts.payload.layer.eq(instruction.layer),
+                        self.bursts.payload.post.eq(instruction.post),
+                    ]
+                    m.next = "LENGTH"
+                    with m.If(ends_line):
+                        m.d.sync += [
+                            address.eq(next_line),
+                            line_address.eq(next_line),
+                            beats_left.eq(line_beats),
+                            lines_left.eq(lines_left - 1),
+                        ]
+                        with m.If(lines_left == 1):
+                            m.next = "ACCEPT"
+                    with m.Else():
+                        m.d.sync += [
+                            address.eq(address + (length << beat_bits)),
+                            beats_left.eq(beats_left - length),
+                        ]
+        return m

@@ -1,0 +1,233 @@
+"""The AXI4-Lite control port: registers, start, end, errors, interrupt."""
+
+from amaranth import *
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from arch.isa import ISA_VERSION, MAGIC, Engine, Region
+from arch.registers import COUNTERS, REGISTERS, Error, register
+
+from .axi import AXI4LiteSignature
+from .layouts import BASES_LAYOUT, COUNTS_LAYOUT, ErrorStrobe
+
+
+__all__ = (
+    "Control",
+    "FETCH_SOURCE",
+)
+
+
+FETCH_SOURCE = len(Engine)
+"""Number of the fetch in the ERROR register, after those of the engines."""
+
+
+class Control(wiring.Component):
+    """Registers of :mod:`arch.registers`, and the life of a run.
+
+    A run begins with ``start`` and ends when the fetch is idle and every instruction dispatched
+    has been done or dropped; then STATUS shows done. The first error of a run is kept and raises
+    ``stop``, after which the run ends the same way: an error is always followed by done. The
+    interrupt is level sensitive, and set while done is.
+
+    Parameters
+    ----------
+    config : AcceleratorConfig
+        Hash.
+
+    Members
+    -------
+    s_axi : In(AXI4LiteSignature(addr_width=8, data_width=32))
+        Control port. One write and one read at a time; each takes a few cycles.
+    start : Out(1)
+        Strobe: a run begins.
+    program : Out(32)
+        Byte address of the program. Stable during a run unless the host writes it.
+    bases : Out(BASES_LAYOUT)
+        Byte addresses of the regions.
+    stop : Out(1)
+        An error has been seen in this run.
+    finish : Out(1)
+        Strobe: the run has ended.
+    busy : Out(1)
+        Whether a run is under way.
+    fetch_idle : In(1)
+        Whether the fetch has come to its end.
+    fetched : In(32)
+        Instructions fetched.
+    dispatched : In(1)
+        Strobe: an instruction has gone to an engine.
+    ended : In(3)
+        Strobe of each engine: an instruction is done.
+    dropped : In(3)
+        Strobe of each gate: an instruction has been dropped.
+    fetch_error : In(ErrorStrobe)
+        Error of the fetch.
+    load_error, save_error : In(1)
+        Strobe: a transfer failed.
+    select_layer, select_engine : Out(12), Out(2)
+        Counters to read.
+    counts : In(COUNTS_LAYOUT)
+        Their values.
+    interrupt : Out(1)
+        Interrupt.
+    """
+
+    def __init__(self, config):
+        self._config = config
+        super().__init__({
+            "s_axi": In(AXI4LiteSignature(addr_width=8, data_width=32)),
+            "start": Out(1),
+            "program": Out(32),
+            "bases": Out(BASES_LAYOUT),
+            "stop": Out(1),
+            "finish": Out(1),
+            "busy": Out(1),
+            "fetch_idle": In(1),
+            "fetched": In(32),
+            "dispatched": In(1),
+            "ended": In(len(Engine)),
+            "dropped": In(len(Engine)),
+            "fetch_error": In(ErrorStrobe),
+            "load_error": In(1),
+            "save_error": In(1),
+            "select_layer": Out(12),
+            "select_engine": Out(2),
+            "counts": In(COUNTS_LAYOUT),
+            "interrupt": Out(1),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        enable = Signal()
+        done = Signal()
+        error = Signal()
+        code = Signal(8)
+        source = Signal(4)
+        index = Signal(32)
+        clear = Signal()
+        begin = Signal()
+        cycles_low = Signal(33)
+        cycles_high = Signal(32)
+
+        values = {
+            "ID": MAGIC,
+            "VERSION": ISA_VERSION,
+            "HASH_LO": self._config.hash & 0xFFFF_FFFF,
+            "HASH_HI": self._config.hash >> 32,
+            "CONTROL": Cat(C(0, 1), enable),
+            "STATUS": Cat(self.busy, done, error),
+            "ERROR": Cat(code, source),
+            "ERROR_INDEX": index,
+            "PROGRAM": self.program,
+            **{f"REGION_{region:d}": self.bases[region] for region in Region},
+            "CYCLES_LO": cycles_low[:32],
+            "CYCLES_HI": cycles_high,
+            "SELECT": Cat(self.select_layer, self.select_engine),
+            **{f"COUNT_{name.upper()}": self.counts[number]
+               for number, name in enumerate(COUNTERS)},
+        }
+        self._elaborate_reads(m, values)
+
+        write, address, word, mask = self._elaborate_writes(m)
+
+        def merged(old):
+            return (word & mask) | (Value.cast(old) & ~mask)
+
+        with m.If(write):
+            with m.Switch(address):
+                for name in ("PROGRAM", *(f"REGION_{region:d}" for region in Region)):
+                    with m.Case(register(name).offset >> 2):
+                        m.d.sync += values[name].eq(merged(values[name]))
+                with m.Case(register("SELECT").offset >> 2):
+                    m.d.sync += values["SELECT"].eq(merged(values["SELECT"]))
+                with m.Case(register("CONTROL").offset >> 2):
+                    m.d.comb += begin.eq(word[0] & mask[0] & ~self.busy)
+                    m.d.sync += enable.eq(Mux(mask[1], word[1], enable))
+                with m.Case(register("STATUS").offset >> 2):
+                    m.d.comb += clear.eq(word[1] & mask[1])
+
+        # The life of a run.
+        outstanding = Signal(8)
+        ends = Signal()
+        moves = (*self.ended, *self.dropped)
+        m.d.comb += ends.eq(self.busy & ~self.start & self.fetch_idle & (outstanding == 0))
+        m.d.sync += [
+            self.start.eq(begin),
+            self.finish.eq(ends),
+            outstanding.eq(outstanding + self.dispatched - sum(moves)),
+            cycles_low.eq(cycles_low[:32] + self.busy),
+            cycles_high.eq(cycles_high + cycles_low[32]),
+            self.interrupt.eq(done & enable),
+        ]
+        with m.If(clear):
+            m.d.sync += [done.eq(0), error.eq(0)]
+        with m.If(ends):
+            m.d.sync += [self.busy.eq(0), self.stop.eq(0), done.eq(1)]
+
+        with m.If(self.busy & ~self.stop):
+            for strobe, number, number_code in (
+                (self.save_error, Engine.SAVE, Error.WRITE),
+                (self.load_error, Engine.LOAD, Error.READ),
+                (self.fetch_error.valid, FETCH_SOURCE, self.fetch_error.code),
+            ):
+                with m.If(strobe):
+                    m.d.sync += [
+                        self.stop.eq(~ends),
+                        error.eq(1),
+                        code.eq(number_code),
+                        source.eq(number),
+                        index.eq(self.fetched),
+                    ]
+        with m.If(begin):
+            m.d.sync += [
+                self.busy.eq(1), done.eq(0), error.eq(0), code.eq(0), source.eq(0), index.eq(0),
+                cycles_low.eq(0), cycles_high.eq(0), outstanding.eq(0),
+            ]
+        return m
+
+    def _elaborate_reads(self, m, values):
+        """Answer reads: address, then data, in registers."""
+        port = self.s_axi
+        address = Signal(6)
+        reading = Signal()
+        m.d.comb += [
+            port.arready.eq(~reading & ~port.rvalid),
+            port.rresp.eq(0),
+        ]
+        with m.If(port.arvalid & port.arready):
+            m.d.sync += [address.eq(port.araddr[2:]), reading.eq(1)]
+        with m.If(reading):
+            m.d.sync += [port.rvalid.eq(1), port.rdata.eq(0), reading.eq(0)]
+            with m.Switch(address):
+                for entry in REGISTERS:
+                    with m.Case(entry.offset >> 2):
+                        m.d.sync += port.rdata.eq(values[entry.name])
+        with m.If(port.rvalid & port.rready):
+            m.d.sync += port.rvalid.eq(0)
+
+    def _elaborate_writes(self, m):
+        """Take writes; return a strobe, and the register number, data and bit mask with it."""
+        port = self.s_axi
+        write = Signal()
+        address = Signal(6)
+        word = Signal(32)
+        strobes = Signal(4)
+        mask = Cat(bit.replicate(8) for bit in strobes)
+        take = Signal()
+        m.d.comb += [
+            take.eq(port.awvalid & port.wvalid & ~port.bvalid),
+            port.awready.eq(take),
+            port.wready.eq(take),
+            port.bresp.eq(0),
+        ]
+        m.d.sync += write.eq(take)
+        with m.If(take):
+            m.d.sync += [
+                address.eq(port.awaddr[2:]),
+                word.eq(port.wdata),
+                strobes.eq(port.wstrb),
+                port.bvalid.eq(1),
+            ]
+        with m.If(port.bvalid & port.bready):
+            m.d.sync += port.bvalid.eq(0)
+        return write, address, word, mask

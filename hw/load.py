@@ -1,0 +1,255 @@
+"""The LOAD engine: from DRAM into the on-chip memories."""
+
+from amaranth import *
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out, connect, flipped
+
+from arch.isa import Opcode
+
+from .bursts import BurstGenerator
+from .layouts import (
+    BASES_LAYOUT, Done, Request, Status, beats_per_row, layout_of, read_beat_layout,
+    write_beat_layout,
+)
+from .queue import StreamQueue
+
+
+__all__ = (
+    "LoadEngine",
+)
+
+
+# What the data side must know of an instruction.
+_JOB_LAYOUT = layout_of(
+    Opcode.LOAD, "layer", "post", "memory", "row", "row_count", "line_count", "row_stride")
+
+
+class BeatWriter(wiring.Component):
+    """Give each beat read from DRAM its place on chip.
+
+    Latency is one cycle; throughput is one beat per cycle, also from one job to the next.
+
+    Parameters
+    ----------
+    config : AcceleratorConfig
+        Sizes of rows and width of a beat.
+
+    Members
+    -------
+    jobs : In(stream)
+        What to do with the beats that follow.
+    beats : In(stream(read_beat_layout(config)))
+        Beats, lines in order.
+    writes : Out(stream(write_beat_layout(config)))
+        The same beats with their place.
+    done : Out(Done)
+        Strobe in the cycle after the last write of a job has been accepted.
+    busy : Out(1)
+        Whether a job is under way.
+    layer : Out(12)
+        Layer of that job.
+    """
+
+    def __init__(self, config):
+        self._config = config
+        super().__init__({
+            "jobs": In(stream.Signature(_JOB_LAYOUT)),
+            "beats": In(stream.Signature(read_beat_layout(config))),
+            "writes": Out(stream.Signature(write_beat_layout(config))),
+            "done": Out(Done),
+            "busy": Out(1),
+            "layer": Out(12),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        lasts = [beats - 1 for beats in beats_per_row(self._config)]
+
+        active = Signal()
+        job = Signal(_JOB_LAYOUT, reset_less=True)
+        row = Signal(20, reset_less=True)
+        line_row = Signal(20, reset_less=True)
+        rows_left = Signal(20, reset_less=True)
+        lines_left = Signal(16, reset_less=True)
+        column = Signal.like(self.writes.payload.column, init=0)
+        last_column = Signal.like(column)
+        final = Signal()
+        final_layer = Signal(12, reset_less=True)
+        final_post = Signal(3, reset_less=True)
+
+        free = Signal()
+        move = Signal()
+        ends_row = Signal()
+        ends_line = Signal()
+        ends_job = Signal()
+        take = Signal()
+        m.d.comb += [
+            free.eq(~self.writes.valid | self.writes.ready),
+            self.beats.ready.eq(active & free),
+            move.eq(self.beats.valid & active & free),
+            ends_row.eq(column == last_column),
+            ends_line.eq(ends_row & (rows_left == 1)),
+            ends_job.eq(ends_line & (lines_left == 1)),
+            take.eq(~active | (move & ends_job)),
+            self.jobs.ready.eq(take),
+            self.busy.eq(active | self.writes.valid | self.done.valid),
+            self.layer.eq(job.layer),
+        ]
+
+        with m.If(self.writes.ready):
+            m.d.sync += self.writes.valid.eq(0)
+        m.d.sync += [
+            self.done.valid.eq(self.writes.valid & self.writes.ready & final),
+            self.done.layer.eq(final_layer),
+            self.done.post.eq(final_post),
+        ]
+        with m.If(move):
+            m.d.sync += [
+                self.writes.valid.eq(1),
+                self.writes.payload.memory.eq(job.memory),
+                self.writes.payload.row.eq(row),
+                self.writes.payload.column.eq(column),
+                self.writes.payload.data.eq(self.beats.payload.data),
+                final.eq(ends_job),
+                final_layer.eq(job.layer),
+                final_post.eq(job.post),
+                column.eq(column + 1),
+            ]
+            with m.If(ends_row):
+                m.d.sync += [
+                    column.eq(0),
+                    row.eq(row + 1),
+                    rows_left.eq(rows_left - 1),
+                ]
+            with m.If(ends_line):
+                m.d.sync += [
+                    row.eq(line_row + job.row_stride),
+                    line_row.eq(line_row + job.row_stride),
+                    rows_left.eq(job.row_count),
+                    lines_left.eq(lines_left - 1),
+                ]
+        with m.If(take):
+            m.d.sync += [
+                active.eq(self.jobs.valid),
+                job.eq(self.jobs.payload),
+                row.eq(self.jobs.payload.row),
+                line_row.eq(self.jobs.payload.row),
+                rows_left.eq(self.jobs.payload.row_count),
+                lines_left.eq(self.jobs.payload.line_count),
+            ]
+            with m.Switch(self.jobs.payload.memory):
+                for memory, last in enumerate(lasts):
+                    with m.Case(memory) if memory < len(lasts) - 1 else m.Default():
+                        m.d.sync += last_column.eq(last)
+        return m
+
+
+class LoadEngine(wiring.Component):
+    """Run LOAD instructions: rows from DRAM into feature, weight or parameter memory.
+
+    Requests run ahead of the data, over up to :attr:`job_depth` instructions, so that
+    instructions of 8 beats and more follow each other at one beat per cycle. At most
+    ``window + burst_length`` beats are asked for and not yet received, which bounds the time that
+    the fetch of instructions can wait behind data.
+
+    Parameters
+    ----------
+    config : AcceleratorConfig
+        Sizes of rows, width of a beat, longest burst.
+    window : int
+        Beats on their way at which no further burst is asked for.
+
+    Members
+    -------
+    bases : In(BASES_LAYOUT)
+        Byte address of each region. Must be stable while busy.
+    instructions : In(stream(layout_of(Opcode.LOAD)))
+        Instructions whose tokens have been taken.
+    requests : Out(stream(Request))
+        Read bursts.
+    beats : In(stream(read_beat_layout(config)))
+        Data of the bursts, in order.
+    writes : Out(stream(write_beat_layout(config)))
+        Beats for the on-chip memories.
+    done : Out(Done)
+        Strobe in the cycle after the last write of an instruction has been accepted.
+    status : Out(Status)
+        What happens in this cycle; a move is a beat received.
+    error : Out(1)
+        Strobe: a beat came with an error. Its data is written all the same.
+    """
+
+    job_depth = 4
+
+    def __init__(self, config, *, window=128):
+        if window < 1:
+            raise ValueError(f"Window must be at least 1 beat, not {window!r}")
+        self._config = config
+        self._window = window
+        super().__init__({
+            "bases": In(BASES_LAYOUT),
+            "instructions": In(stream.Signature(layout_of(Opcode.LOAD))),
+            "requests": Out(stream.Signature(Request)),
+            "beats": In(stream.Signature(read_beat_layout(config))),
+            "writes": Out(stream.Signature(write_beat_layout(config))),
+            "done": Out(Done),
+            "status": Out(Status),
+            "error": Out(1),
+        })
+
+    @property
+    def window(self):
+        """Beats on their way at which no further burst is asked for."""
+        return self._window
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.generator = generator = BurstGenerator(self._config)
+        m.submodules.jobs = jobs = StreamQueue(_JOB_LAYOUT, self.job_depth)
+        m.submodules.writer = writer = BeatWriter(self._config)
+        connect(m, jobs.o, writer.jobs)
+        connect(m, writer.writes, flipped(self.writes))
+
+        # An instruction enters both sides at once.
+        entering = self.instructions.payload
+        m.d.comb += [
+            self.instructions.ready.eq(generator.instructions.ready & jobs.i.ready),
+            generator.bases.eq(self.bases),
+            generator.instructions.payload.eq(entering),
+            generator.instructions.valid.eq(self.instructions.valid & jobs.i.ready),
+            jobs.i.valid.eq(self.instructions.valid & generator.instructions.ready),
+        ]
+        m.d.comb += [jobs.i.payload[name].eq(entering[name]) for name in _JOB_LAYOUT.members]
+
+        # Beats asked for and not yet received; only our own requests raise it, so that a valid
+        # request stays valid.
+        on_the_way = Signal(range(self._window + self._config.burst_length))
+        allowed = Signal()
+        asked = Signal()
+        received = Signal()
+        m.d.comb += [
+            allowed.eq(on_the_way < self._window),
+            self.requests.valid.eq(generator.bursts.valid & allowed),
+            self.requests.payload.address.eq(generator.bursts.payload.address),
+            self.requests.payload.length.eq(generator.bursts.payload.length),
+            generator.bursts.ready.eq(self.requests.ready & allowed),
+            asked.eq(self.requests.valid & self.requests.ready),
+            writer.beats.payload.eq(self.beats.payload),
+            writer.beats.valid.eq(self.beats.valid),
+            self.beats.ready.eq(writer.beats.ready),
+            received.eq(self.beats.valid & self.beats.ready),
+        ]
+        m.d.sync += [
+            on_the_way.eq(
+                on_the_way + Mux(asked, self.requests.payload.length + 1, 0) - received),
+            self.error.eq(received & self.beats.payload.resp[1]),
+        ]
+
+        m.d.comb += [
+            self.done.eq(writer.done),
+            self.status.layer.eq(Mux(writer.busy, writer.layer, generator.layer)),
+            self.status.busy.eq(writer.busy | generator.busy | jobs.o.valid),
+            self.status.moved.eq(received),
+            self.status.stall.eq(self.status.busy & ~received),
+        ]
+        return m

@@ -1,0 +1,104 @@
+"""Buffers for streams: registers at a border, first in first out queues."""
+
+from amaranth import *
+from amaranth.lib import fifo, stream, wiring
+from amaranth.lib.wiring import In, Out, connect, flipped
+
+
+__all__ = (
+    "StreamBuffer",
+    "StreamQueue",
+)
+
+
+class StreamBuffer(wiring.Component):
+    """Two registers that cut every combinational path through a stream.
+
+    Latency is one cycle; throughput is one payload per cycle. ``o.valid``, ``o.payload`` and
+    ``i.ready`` are registers, so that neither side sees the other's timing.
+
+    Parameters
+    ----------
+    shape : ShapeLike
+        Shape of the payload.
+
+    Members
+    -------
+    i : In(stream)
+        Payloads.
+    o : Out(stream)
+        The same payloads.
+    """
+
+    def __init__(self, shape):
+        self._shape = shape
+        super().__init__({
+            "i": In(stream.Signature(shape)),
+            "o": Out(stream.Signature(shape)),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        full = Signal()
+        spare = Signal(self._shape, reset_less=True)
+        m.d.comb += self.i.ready.eq(~full)
+        with m.If(~self.o.valid | self.o.ready):
+            m.d.sync += [
+                self.o.valid.eq(full | self.i.valid),
+                self.o.payload.eq(Mux(full, spare, self.i.payload)),
+                full.eq(0),
+            ]
+        with m.Elif(self.i.valid & ~full):
+            m.d.sync += [
+                spare.eq(self.i.payload),
+                full.eq(1),
+            ]
+        return m
+
+
+class StreamQueue(wiring.Component):
+    """First in, first out queue of shaped payloads.
+
+    Latency is one cycle, or two if ``buffered``; throughput is one payload per cycle. ``i.ready``
+    and ``o.valid`` come from registers.
+
+    Parameters
+    ----------
+    shape : ShapeLike
+        Shape of the payload.
+    depth : int
+        Payloads that fit, at least 1.
+    buffered : bool
+        Read synchronously, as block RAM wants it. Without it the queue is registers or LUT RAM.
+
+    Members
+    -------
+    i : In(stream)
+        Payloads.
+    o : Out(stream)
+        The same payloads, in order.
+    """
+
+    def __init__(self, shape, depth, *, buffered=False):
+        if depth < 1:
+            raise ValueError(f"Queue depth must be at least 1, not {depth!r}")
+        self._shape = shape
+        self._depth = depth
+        self._buffered = buffered
+        super().__init__({
+            "i": In(stream.Signature(shape)),
+            "o": Out(stream.Signature(shape)),
+        })
+
+    @property
+    def depth(self):
+        """Payloads that fit."""
+        return self._depth
+
+    def elaborate(self, platform):
+        m = Module()
+        kind = fifo.SyncFIFOBuffered if self._buffered else fifo.SyncFIFO
+        m.submodules.fifo = inner = kind(width=Shape.cast(self._shape).width, depth=self._depth)
+        connect(m, flipped(self.i), inner.w_stream)
+        connect(m, inner.r_stream, flipped(self.o))
+        return m

@@ -1,0 +1,40 @@
+"""Verilog of the whole accelerator."""
+
+import json
+
+from amaranth.back import verilog as backend
+
+from arch.config import AcceleratorConfig
+
+from .accelerator import Accelerator
+
+
+__all__ = (
+    "MODULE_NAME",
+    "verilog",
+)
+
+
+MODULE_NAME = "dynafix_accelerator"
+
+
+def verilog(config: AcceleratorConfig) -> str:
+    """Return the Verilog of the accelerator for ``config``, as one file's text.
+
+    The top module is :data:`MODULE_NAME`; its ports are those of
+    :class:`hw.accelerator.Accelerator` with ``__`` between levels, and ``clk`` and ``rst``.
+
+    Parameters
+    ----------
+    config : AcceleratorConfig
+        Sizes of the accelerator.
+
+    Returns
+    -------
+    str
+        Verilog-2005 text, the same for the same config.
+    """
+    text = backend.convert(
+        Accelerator(config), name=MODULE_NAME, emit_src=False, strip_internal_attrs=True)
+    parameters = json.dumps(config.to_json())
+    return f"// {MODULE_NAME}, config hash {config.hash:#018x}\n// {parameters}\n{text}"

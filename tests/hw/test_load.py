@@ -1,0 +1,182 @@
+import random
+from collections import deque
+
+import pytest
+
+from arch.config import AcceleratorConfig, preset
+from arch.isa import Memory, Opcode, Region, encode
+from hw.layouts import beats_per_row, layout_of
+from hw.load import LoadEngine
+
+from .bench import simulate
+from .streams import beat_at, check_stream, drain, expected_bursts, feed, fields, watch
+
+
+BASES = [0x1000_0000, 0x2000_0040, 0x3000_0FC0, 0xF000_0000]
+
+
+def load(**values):
+    word = int.from_bytes(encode(Opcode.LOAD, values), "little")
+    layout = layout_of(Opcode.LOAD)
+    return layout.from_bits(word & ((1 << layout.size) - 1))
+
+
+def expected(config, instructions):
+    """Return bursts, and writes and done strobes in order."""
+    bursts, events = [], []
+    for instruction in instructions:
+        beats = beats_per_row(config)[instruction.memory]
+        for line in range(instruction.line_count):
+            start = BASES[instruction.region] + instruction.address + line * instruction.line_stride
+            start %= 1 << 32
+            first = (instruction.row + line * instruction.row_stride) % (1 << 20)
+            bursts += expected_bursts(config, start, beats * instruction.row_count)
+            for row in range(instruction.row_count):
+                for column in range(beats):
+                    address = start + (row * beats + column) * config.dram_width
+                    events.append((
+                        instruction.memory, first + row, column,
+                        beat_at(address, config.dram_width)))
+        events.append(("done", instruction.layer, instruction.post))
+    return bursts, events
+
+
+def run(config, instructions, *, seed=0, shares=(1.0,) * 4, latency=0, failing=(), window=128):
+    """Run instructions; return cycles, beats counted by layer, number of errors."""
+    rng = random.Random(seed)
+    dut = LoadEngine(config, window=window)
+    bursts, events, errors, seen = [], [], [], {}
+    queue, beats, delayed = deque(instructions), deque(), deque()
+    clock = [0]
+
+    def request(payload):
+        address, length = fields(payload, "address", "length")
+        bursts.append((address, length))
+        for beat in range(length + 1):
+            place = address + beat * config.dram_width
+            delayed.append((clock[0] + latency, {
+                "data": beat_at(place, config.dram_width),
+                "resp": 2 if place in failing else 0, "last": beat == length}))
+
+    async def dram(ctx):
+        while True:
+            while delayed and delayed[0][0] <= clock[0]:
+                beats.append(delayed.popleft()[1])
+            await ctx.tick()
+            clock[0] += 1
+
+    async def observe(ctx):
+        port, done = dut.writes, dut.done
+        while True:
+            _, _, status, ended, valid, ready, beat = await ctx.tick().sample(
+                dut.status, done, port.valid, port.ready, port.payload)
+            if ended.valid:
+                events.append(("done", ended.layer, ended.post))
+            if valid and ready:
+                events.append(fields(beat, "memory", "row", "column", "data"))
+            assert status.stall == (status.busy and not status.moved)
+            assert status.busy or not status.moved
+            if status.moved:
+                seen[status.layer] = seen.get(status.layer, 0) + 1
+
+    async def main(ctx):
+        for number, base in enumerate(BASES):
+            ctx.set(dut.bases[number], base)
+        while sum(event[0] == "done" for event in events) < len(instructions):
+            await ctx.tick()
+        for _ in range(3):
+            await ctx.tick()
+        assert not ctx.get(dut.status.busy)
+
+    simulate(dut, main, processes=(
+        dram,
+        feed(dut.instructions, queue, rng, shares[0]),
+        drain(dut.requests, request, rng, shares[1]),
+        feed(dut.beats, beats, rng, shares[2]),
+        drain(dut.writes, lambda beat: None, rng, shares[3]),
+        check_stream(dut.requests), check_stream(dut.writes),
+        watch(dut.error, lambda: errors.append(1)), observe,
+    ))
+    expected_requests, expected_events = expected(config, instructions)
+    assert bursts == expected_requests, f"seed {seed}"
+    assert events == expected_events, f"seed {seed}"
+    return clock[0], seen, len(errors)
+
+
+def some_instructions(config, seed):
+    rng = random.Random(seed)
+    return [
+        load(
+            layer=rng.randrange(4096), post=rng.randrange(8), memory=rng.choice(list(Memory)),
+            region=rng.choice(list(Region)), row=rng.randrange(1 << 12),
+            address=rng.randrange(1 << 12) * config.dram_width,
+            row_count=rng.randint(1, 12), line_count=rng.randint(1, 4),
+            line_stride=rng.randrange(1 << 12) * config.dram_width, row_stride=rng.randrange(99),
+        )
+        for _ in range(8)
+    ]
+
+
+@pytest.mark.parametrize("name", ["tiny", "ecp5_85f", "large"])
+@pytest.mark.parametrize("shares", [
+    (1, 1, 1, 1), (0.5, 0.5, 0.5, 0.5), (1, 0.2, 1, 1), (1, 1, 1, 0.3), (0.1, 1, 0.7, 1),
+], ids=str)
+def test_random(name, shares):
+    config = preset(name)
+    latency = random.Random(name).randrange(40)
+    run(config, some_instructions(config, name), seed=name, shares=shares, latency=latency)
+
+
+@pytest.mark.parametrize("burst_length", [1, 2, 256])
+def test_burst_length(burst_length):
+    config = AcceleratorConfig("odd", dram_width=16, burst_length=burst_length)
+    run(config, some_instructions(config, burst_length), seed=burst_length)
+
+
+def test_page_boundary():
+    config = preset("ecp5_85f")
+    instruction = load(region=Region.WEIGHTS, address=4096 - 24, row_count=300, line_count=1)
+    bursts, _ = expected(config, [instruction])
+    assert [length + 1 for _, length in bursts] == [3, 128, 128, 128, 128, 85]
+    run(config, [instruction])
+
+
+def test_lines_backwards():
+    config = preset("tiny")
+    instruction = load(
+        address=8192, row_count=3, line_count=3, line_stride=2**32 - 64, row=21,
+        row_stride=2**20 - 6)
+    _, events = expected(config, [instruction])
+    assert [row for _, row, *_ in events[:-1]] == [21, 22, 23, 15, 16, 17, 9, 10, 11]
+    run(config, [instruction])
+
+
+@pytest.mark.parametrize("memory", list(Memory))
+def test_throughput(memory):
+    """Back-to-back instructions run at one beat per cycle, across a long latency."""
+    config = preset("ecp5_85f")
+    instructions = [
+        load(memory=memory, address=4096 * index, row_count=16 // beats_per_row(config)[memory]
+             if memory != Memory.FEATURE else 8, line_count=1, layer=index)
+        for index in range(30)
+    ]
+    beats = len(expected(config, instructions)[1]) - len(instructions)
+    cycles, seen, errors = run(config, instructions, latency=30)
+    assert seen == {index: 16 for index in range(30)}
+    assert errors == 0
+    assert cycles < beats + 30 + 20
+
+
+def test_window():
+    """No more than window + burst_length beats are on their way."""
+    config = AcceleratorConfig("odd", burst_length=16)
+    cycles, _, _ = run(config, [load(row_count=100, line_count=2)], latency=60, window=8)
+    # 8 beats of window let two bursts of 16 go out per latency.
+    assert cycles > 400 / 32 * 60 * 0.9
+
+
+def test_error():
+    config = preset("tiny")
+    _, _, errors = run(
+        config, [load(row_count=8, line_count=1)], failing=(BASES[0] + 8, BASES[0] + 20))
+    assert errors == 2
