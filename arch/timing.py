@@ -4,15 +4,20 @@ __all__ = (
     "CALC_LATENCY",
     "CALC_START",
     "DIVIDE_GROUP",
-    "FENCE_CYCLES",
+    "DIVIDE_LATENCY",
     "FETCH_CYCLES",
+    "GATE_CYCLES",
+    "LOAD_JOBS",
+    "LOAD_LATENCY",
     "LOAD_START",
+    "LOAD_WINDOW",
     "MIN_GROUP",
+    "PROGRAM_END",
     "PROGRAM_START",
     "QUEUE_DEPTH",
-    "READ_LATENCY",
+    "REQUEST_CYCLES",
+    "SAVE_BURSTS",
     "SAVE_LATENCY",
-    "SAVE_LINE",
     "SAVE_START",
     "TOKEN_COUNT",
 )
@@ -20,7 +25,7 @@ __all__ = (
 
 # Rules that a program must keep.
 
-MIN_GROUP = 8
+MIN_GROUP = 4
 """Fewest cycles of one pass of a CONV, gap included: an accumulator comes back that late."""
 
 DIVIDE_GROUP = 20
@@ -35,32 +40,48 @@ TOKEN_COUNT = 255
 
 # Durations, for the cycle model.
 
-PROGRAM_START = 4
-"""Cycles from start to the first request of the fetch."""
+PROGRAM_START = 5
+"""Cycles from the start until the memory sees the first request of the fetch."""
 
-FETCH_CYCLES = 1
-"""Cycles that the fetch needs to hand one instruction to a queue."""
+PROGRAM_END = 4
+"""Cycles from the end of the last instruction to the interrupt."""
 
-LOAD_START = 2
-"""Cycles from the start of a LOAD to its first request."""
+FETCH_CYCLES = 2
+"""Cycles that the fetch needs for an instruction besides one for each beat."""
 
-READ_LATENCY = 3
-"""Cycles that the accelerator adds to the latency of the DRAM before a row is written."""
+GATE_CYCLES = 3
+"""Cycles from the fetch through queue and token gate to an engine that waits."""
 
-CALC_START = 1
-"""Cycles from the start of a CONV or VECTOR to its first step."""
+LOAD_START = 3
+"""Cycles from an instruction's entry into LOAD or SAVE to its first request."""
 
-CALC_LATENCY = 16
-"""Cycles from the last step of a CONV or VECTOR until its results are visible."""
+REQUEST_CYCLES = 2
+"""Cycles from one request of an engine to its next."""
 
-FENCE_CYCLES = 1
-"""Cycles from the last visible result to the start of an instruction with a fence."""
+LOAD_LATENCY = 4
+"""Cycles from the last beat on the bus until a LOAD has given its tokens."""
 
-SAVE_START = 2
-"""Cycles from the start of a SAVE to its first beat."""
+LOAD_JOBS = 4
+"""Instructions whose beats LOAD awaits at the same time; SAVE too."""
 
-SAVE_LINE = 3
-"""Cycles between the lines of a SAVE in which no beat is sent."""
+LOAD_WINDOW = 128
+"""Beats on their way at which LOAD asks for nothing more."""
+
+CALC_START = 2
+"""Cycles from a CONV or VECTOR being accepted to its first step."""
+
+CALC_LATENCY = 18
+"""Cycles from the last step of a CONV or VECTOR until its results are visible; also the fewest
+cycles from one instruction to the next."""
+
+DIVIDE_LATENCY = 33
+"""The same for a VECTOR that divides."""
+
+SAVE_START = 8
+"""Cycles from a SAVE's first request to its first beat."""
 
 SAVE_LATENCY = 4
-"""Cycles that the accelerator adds to the latency of the DRAM after the last beat of a SAVE."""
+"""Cycles from the last response of a SAVE until it has given its tokens."""
+
+SAVE_BURSTS = 16
+"""Bursts of SAVE that await their response at the same time."""

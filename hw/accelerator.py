@@ -5,6 +5,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from arch.isa import Engine, Memory
+from arch.timing import QUEUE_DEPTH
 
 from .axi import AXI4LiteSignature, AXI4Signature
 from .axi_ports import AXIPorts
@@ -23,13 +24,8 @@ from .tokens import TokenCounters, TokenGate
 
 __all__ = (
     "Accelerator",
-    "QUEUE_DEPTH",
     "TraceSignature",
 )
-
-
-QUEUE_DEPTH = 8
-"""Instructions that wait in front of each engine."""
 
 
 class TraceSignature(wiring.Signature):

@@ -65,11 +65,13 @@ class MacArray(wiring.Component):
         enable = Signal()
         m.d.comb += enable.eq(self.x_valid | moving.any())
         for k in range(self.out_lanes):
-            products = [
-                multiply(
-                    m, self.x[c], self.w.word_select(k * self.in_lanes + c, self.w_width).as_signed(),
-                    load_b=self.load, enable=enable)
+            weights = [
+                self.w.word_select(k * self.in_lanes + c, self.w_width).as_signed()
                 for c in range(self.in_lanes)
+            ]
+            products = [
+                multiply(m, x, w, load_b=self.load, enable=enable)
+                for x, w in zip(self.x, weights)
             ]
             m.d.comb += self.o[k].eq(_sum_tree(m, products, enable))
         return m

@@ -141,7 +141,8 @@ class CalcEngine(wiring.Component):
         # Results of different kinds take different ways; they must not meet. The vector unit and
         # what follows look at the instruction until its last result is on its way.
         mixed = (head_vector.vector != is_vector) | divide | head_vector.divide
-        used = is_vector & (drain > self.done_stage - 1 - FeatureMemory.latency - VectorUnit.latency)
+        in_use = 1 + FeatureMemory.latency + VectorUnit.latency
+        used = is_vector & (drain > self.done_stage - in_use)
         ready = (
             ~sequencer.running & ~start & (age == 0) & ~used
             & ((~head.fence & ~mixed) | (drain == 0)))

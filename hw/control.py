@@ -8,17 +8,58 @@ from arch.isa import ISA_VERSION, MAGIC, Engine, Region
 from arch.registers import COUNTERS, REGISTERS, Error, register
 
 from .axi import AXI4LiteSignature
+from .counters import CounterBank
 from .layouts import BASES_LAYOUT, COUNTS_LAYOUT, ErrorStrobe
 
 
 __all__ = (
     "Control",
+    "CycleCounter",
     "FETCH_SOURCE",
 )
 
 
 FETCH_SOURCE = len(Engine)
 """Number of the fetch in the ERROR register, after those of the engines."""
+
+
+class CycleCounter(wiring.Component):
+    """Count in two halves, the upper one a cycle late, so that the carry chain is short.
+
+    Parameters
+    ----------
+    half_width : int
+        Width of each half, in bits.
+
+    Members
+    -------
+    clear : In(1)
+        Strobe: set to zero.
+    enable : In(1)
+        Count this cycle.
+    low, high : Out(half_width)
+        Halves of the count, right from the second cycle after ``enable`` falls.
+    """
+
+    def __init__(self, half_width=32):
+        self._half_width = half_width
+        super().__init__({
+            "clear": In(1),
+            "enable": In(1),
+            "low": Out(half_width),
+            "high": Out(half_width),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        carry = Signal()
+        m.d.sync += [
+            Cat(self.low, carry).eq(self.low + self.enable),
+            self.high.eq(self.high + carry),
+        ]
+        with m.If(self.clear):
+            m.d.sync += [self.low.eq(0), carry.eq(0), self.high.eq(0)]
+        return m
 
 
 class Control(wiring.Component):
@@ -106,8 +147,8 @@ class Control(wiring.Component):
         index = Signal(32)
         clear = Signal()
         begin = Signal()
-        cycles_low = Signal(33)
-        cycles_high = Signal(32)
+        m.submodules.cycles = cycles = CycleCounter()
+        m.d.comb += [cycles.clear.eq(begin), cycles.enable.eq(self.busy)]
 
         values = {
             "ID": MAGIC,
@@ -120,8 +161,8 @@ class Control(wiring.Component):
             "ERROR_INDEX": index,
             "PROGRAM": self.program,
             **{f"REGION_{region:d}": self.bases[region] for region in Region},
-            "CYCLES_LO": cycles_low[:32],
-            "CYCLES_HI": cycles_high,
+            "CYCLES_LO": cycles.low,
+            "CYCLES_HI": cycles.high,
             "SELECT": Cat(self.select_layer, self.select_engine),
             **{f"COUNT_{name.upper()}": self.counts[number]
                for number, name in enumerate(COUNTERS)},
@@ -155,8 +196,6 @@ class Control(wiring.Component):
             self.start.eq(begin),
             self.finish.eq(ends),
             outstanding.eq(outstanding + self.dispatched - sum(moves)),
-            cycles_low.eq(cycles_low[:32] + self.busy),
-            cycles_high.eq(cycles_high + cycles_low[32]),
             self.interrupt.eq(done & enable),
         ]
         with m.If(clear):
@@ -181,7 +220,7 @@ class Control(wiring.Component):
         with m.If(begin):
             m.d.sync += [
                 self.busy.eq(1), done.eq(0), error.eq(0), code.eq(0), source.eq(0), index.eq(0),
-                cycles_low.eq(0), cycles_high.eq(0), outstanding.eq(0),
+                outstanding.eq(0),
             ]
         return m
 
@@ -190,10 +229,15 @@ class Control(wiring.Component):
         port = self.s_axi
         address = Signal(6)
         reading = Signal()
+        # Counters follow SELECT some cycles later: a read waits that long after a write.
+        settled = Signal(CounterBank.latency)
         m.d.comb += [
-            port.arready.eq(~reading & ~port.rvalid),
+            port.arready.eq(~reading & ~port.rvalid & settled.all()),
             port.rresp.eq(0),
         ]
+        m.d.sync += settled.eq(Cat(C(1, 1), settled))
+        with m.If(port.awvalid & port.awready):
+            m.d.sync += settled.eq(0)
         with m.If(port.arvalid & port.arready):
             m.d.sync += [address.eq(port.araddr[2:]), reading.eq(1)]
         with m.If(reading):

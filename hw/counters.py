@@ -20,7 +20,7 @@ class LayerCounters(wiring.Component):
 
     The counts of the current layer are kept in registers; when the layer changes they are added
     to a row of memory, three cycles later. No cycle is lost or given to another layer. ``values``
-    follows ``select`` after three cycles, when the engine is idle.
+    follows ``select`` after two cycles, when the engine is idle.
 
     Parameters
     ----------
@@ -136,8 +136,10 @@ class CounterBank(wiring.Component):
     engine : In(2)
         Engine whose counts are read.
     values : Out(COUNTS_LAYOUT)
-        Their counts, four cycles later, between runs.
+        Their counts, :attr:`latency` cycles later, between runs.
     """
+
+    latency = 3
 
     def __init__(self, depth):
         self._depth = depth

@@ -91,7 +91,9 @@ class FeatureMemory(wiring.Component):
             self.load_writes.ready.eq(load_free),
         ]
 
-        answers = Array([Signal(len(self.calc_data), name=f"answer_{n}") for n in range(self.banks)])
+        answers = Array([
+            Signal(len(self.calc_data), name=f"answer_{number}") for number in range(self.banks)])
+        load_data = load.data.replicate(self.columns)
         for number in range(self.banks):
             bank = RowMemory(
                 columns=self.columns, column_width=self.column_width, depth=bank_depth)
@@ -104,7 +106,7 @@ class FeatureMemory(wiring.Component):
                 bank.r_en.eq(calc_reads | saves),
                 bank.r_row.eq(Mux(calc_reads, calc_row, save_row)),
                 bank.w_row.eq(Mux(calc_writes, calc_w_row, load_row)),
-                bank.w_data.eq(Mux(calc_writes, self.calc_w_data, load.data.replicate(self.columns))),
+                bank.w_data.eq(Mux(calc_writes, self.calc_w_data, load_data)),
                 answers[number].eq(bank.r_data),
             ]
             with m.If(calc_writes):

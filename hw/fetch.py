@@ -5,7 +5,13 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from arch.isa import (
-    HEADER_FIELDS, INSTRUCTION_BITS, INSTRUCTION_SIZE, ISA_VERSION, MAGIC, Engine, Opcode,
+    HEADER_FIELDS,
+    INSTRUCTION_BITS,
+    INSTRUCTION_SIZE,
+    ISA_VERSION,
+    MAGIC,
+    Engine,
+    Opcode,
 )
 from arch.registers import Error
 

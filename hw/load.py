@@ -8,7 +8,13 @@ from arch.isa import Opcode
 
 from .bursts import BurstGenerator
 from .layouts import (
-    BASES_LAYOUT, Done, Request, Status, beats_per_row, layout_of, read_beat_layout,
+    BASES_LAYOUT,
+    Done,
+    Request,
+    Status,
+    beats_per_row,
+    layout_of,
+    read_beat_layout,
     write_beat_layout,
 )
 from .queue import StreamQueue

@@ -82,12 +82,13 @@ class Requantizer(wiring.Component):
         rounded = Signal(signed(self.acc_width + 1))
         code = Signal(self.code_width)
 
+        extended = Cat(C(0, 2), acc).as_signed()
         with m.If(stages[0]):
             m.d.sync += fine_shift.eq(shift[:3])
             with m.Switch(shift[3:]):
                 for step in range(4):
                     with m.Case(step):
-                        m.d.sync += coarse.eq(_shift_sticky(Cat(C(0, 2), acc).as_signed(), 8 * step))
+                        m.d.sync += coarse.eq(_shift_sticky(extended, 8 * step))
         with m.If(stages[1]):
             with m.Switch(fine_shift):
                 for step in range(8):

@@ -8,7 +8,14 @@ from arch.isa import Memory, Opcode
 
 from .bursts import BurstGenerator
 from .layouts import (
-    BASES_LAYOUT, Done, Request, Response, Status, beats_per_row, layout_of, save_beat_layout,
+    BASES_LAYOUT,
+    Done,
+    Request,
+    Response,
+    Status,
+    beats_per_row,
+    layout_of,
+    save_beat_layout,
 )
 from .queue import StreamQueue
 

@@ -5,6 +5,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from arch.isa import Engine
+from arch.timing import TOKEN_COUNT
 
 from .layouts import Done, Waiting, common_fields, instruction_layout
 
@@ -106,7 +107,7 @@ class TokenCounters(wiring.Component):
         By taking engine: bit e says that a token from engine e is there.
     """
 
-    counter_width = 8
+    counter_width = TOKEN_COUNT.bit_length()
 
     def __init__(self):
         masks = data.ArrayLayout(len(Engine), len(Engine))

@@ -154,6 +154,8 @@ class Graph:
         Shape of the ONNX output without batch.
     metadata : dict
         The ONNX file's ``metadata_props``.
+    source : str
+        Path of the ONNX file, empty where there is none.
     """
 
     name: str
@@ -164,6 +166,7 @@ class Graph:
     input_dims: tuple[int, ...]
     output_dims: tuple[int, ...]
     metadata: dict[str, str] = field(default_factory=dict)
+    source: str = ""
 
     def consumers(self, tensor: str) -> list[Node]:
         """Return the nodes that read ``tensor``."""

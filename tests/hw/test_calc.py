@@ -11,6 +11,7 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 from arch.config import AcceleratorConfig
 from arch.formats import divide_round, requantize
 from arch.isa import LEVELS, Engine, Opcode
+from arch.timing import DIVIDE_GROUP, MIN_GROUP
 from hw.calc import CalcEngine
 from hw.feature_memory import FeatureMemory
 from hw.layouts import Done, instruction_layout
@@ -73,7 +74,8 @@ class Model:
         rng = np.random.default_rng(seed)
         self.config = config
         self.feature = rng.integers(0, 256, (config.feature_depth, config.out_lanes))
-        self.weight = rng.integers(-128, 128, (config.weight_depth, config.out_lanes, config.in_lanes))
+        self.weight = rng.integers(
+            -128, 128, (config.weight_depth, config.out_lanes, config.in_lanes))
         self.bias = rng.integers(-5000, 5000, (config.param_depth, config.out_lanes))
         self.shift = rng.integers(4, 12, (config.param_depth, config.out_lanes))
         self.acc = np.zeros((config.acc_depth, config.out_lanes), np.int64)
@@ -110,10 +112,11 @@ class Model:
         for number, group in enumerate(groups):
             tile = self.weight[code["weight_row"] + number]
             for index, (word, y, x) in enumerate(group):
-                lanes = slice(word % parts * self.config.in_lanes, None)
-                codes = self.feature[word // parts % len(self.feature)][lanes][:self.config.in_lanes]
+                words = self.feature[word // parts % len(self.feature)].reshape(parts, -1)
+                codes = words[word % parts]
                 codes = self.extend(codes, code["signed"]) * self.inside(code, y, x)
-                start = self.bias[code["param_row"]] if code["init"] and number == 0 else self.acc[index]
+                biased = code["init"] and number == 0
+                start = self.bias[code["param_row"]] if biased else self.acc[index]
                 total = start + tile @ codes
                 if code["finish"] and number == len(groups) - 1:
                     self.write(code["row"] + index * code["row_step"], requantize(
@@ -129,8 +132,8 @@ class Model:
                 inside = self.inside(code, y, x)
                 count += ((inside or code["count_pad"]) and y < code["count_height"]
                           and x < code["count_width"])
-                signed, shift = (
-                    (code["signed_b"], code["shift_b"]) if n % 2 else (code["signed"], code["shift_a"]))
+                signed = code["signed_b" if n % 2 else "signed"]
+                shift = code["shift_b" if n % 2 else "shift_a"]
                 if inside:
                     values.append(self.extend(self.feature[word // parts], signed) << shift)
             acc = np.sum(values, axis=0) if code["op"] else np.max(values, axis=0)
@@ -138,7 +141,8 @@ class Model:
                 codes = divide_round(acc, count, code["shift"])
             else:
                 codes = requantize(acc, code["shift"], -2**31, 2**31)
-            self.write(code["row"] + number * code["row_step"], np.clip(codes, code["lo"], code["hi"]))
+            row = code["row"] + number * code["row_step"]
+            self.write(row, np.clip(codes, code["lo"], code["hi"]))
 
 
 def run(seed, program):
@@ -253,7 +257,8 @@ def test_passes_split_over_instructions():
 
 def test_shortest_group_with_gap():
     single = {f"count_{level}": 1 for level in range(LEVELS)}
-    run(5, [conv(**single | {"count_2": 9, "word_2": 1, "y": 0, "x": 0, "x_2": 0, "y_2": 0, "gap": 7})])
+    taps = {"count_2": 9, "word_2": 1, "y": 0, "x": 0, "x_2": 0, "y_2": 0}
+    run(5, [conv(**single | taps, gap=MIN_GROUP - 1)])
 
 
 def test_back_to_back_without_fence():
@@ -273,7 +278,7 @@ def test_average_with_padding():
     three = {
         "count_0": 3, "word_1": 12 - 4, "x_1": -2, "count_1": 3, "word_2": 4 - 28, "y_2": -2,
         "x_2": 0, "word_3": 24 - 28 - 8, "x_3": -6, "y_3": 0, "y": -1, "x": -1,
-        "op": 1, "divide": 1, "gap": 15,
+        "op": 1, "divide": 1, "gap": DIVIDE_GROUP - 9,
     }
-    run(9, [pool(**three, fence=0), pool(**three, count_pad=1, count_height=5, count_width=7, row=150),
-            add(fence=0), pool(**three, shift_a=2, shift_b=2, shift=1, signed=0, signed_b=0)])
+    padded = {"count_pad": 1, "count_height": 5, "count_width": 7, "row": 150}
+    run(9, [pool(**three, fence=0), pool(**three, **padded), add(fence=0), pool(**three, shift_a=2, shift_b=2, shift=1, signed=0, signed_b=0)])

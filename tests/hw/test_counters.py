@@ -28,7 +28,7 @@ class Model:
 async def read(ctx, dut, engine, layer):
     ctx.set(dut.engine, engine)
     ctx.set(dut.layer, layer)
-    for _ in range(4):
+    for _ in range(CounterBank.latency):
         await ctx.tick()
     return [ctx.get(dut.values[number]) for number in range(len(COUNTERS))]
 
@@ -62,7 +62,7 @@ def test_matches_model(depth, layers, change):
             await idle(ctx, dut, run)
             current = {engine: [0, 0] for engine in Engine}
             used = rng.sample(range(depth), layers) if run else list(range(layers))
-            for _ in range(200):
+            for _ in range(120):
                 for engine in Engine:
                     for port in range(2):
                         if rng.random() < change:

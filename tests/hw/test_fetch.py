@@ -116,10 +116,11 @@ def expected(*images):
     got = {engine: [] for engine in Engine}
     for image in images:
         for start in range(INSTRUCTION_SIZE, len(image), INSTRUCTION_SIZE):
-            opcode, _ = decode(image[start:start + INSTRUCTION_SIZE])
+            instruction = image[start:start + INSTRUCTION_SIZE]
+            opcode, _ = decode(instruction)
             if opcode == Opcode.END:
                 break
-            got[opcode.engine].append(int.from_bytes(image[start:start + INSTRUCTION_SIZE], "little"))
+            got[opcode.engine].append(int.from_bytes(instruction, "little"))
     return got
 
 
@@ -146,7 +147,9 @@ def test_alignment(offset):
     assert end == address + len(image)
 
 
-@pytest.mark.parametrize(("dram_width", "burst_length"), [(4, 1), (8, 2), (16, 256), (64, 64), (64, 1)])
+@pytest.mark.parametrize(("dram_width", "burst_length"), [
+    (4, 1), (8, 2), (16, 256), (64, 64), (64, 1),
+])
 def test_bus(dram_width, burst_length):
     config = AcceleratorConfig(
         "odd", in_lanes=8, out_lanes=64, dram_width=dram_width, burst_length=burst_length)

@@ -5,7 +5,11 @@ import pytest
 from arch.config import AcceleratorConfig, preset
 from arch.isa import COMMON_FIELDS, Engine, Opcode, encode, fields_of
 from hw.layouts import (
-    beats_per_row, common_fields, instruction_layout, layout_of, write_beat_layout,
+    beats_per_row,
+    common_fields,
+    instruction_layout,
+    layout_of,
+    write_beat_layout,
 )
 
 
@@ -38,14 +42,17 @@ def test_common_fields(engine):
 
 
 def test_subset():
-    assert layout_of(Opcode.SAVE, "line_count", "row").members == {"row": 20, "line_count": 16}
+    layout = layout_of(Opcode.SAVE, "line_count", "row")
+    assert [(name, field.width) for name, field in layout] == [("row", 20), ("line_count", 16)]
 
 
 @pytest.mark.parametrize(("config", "beats", "column_width"), [
     (preset("tiny"), (1, 2, 8), 3),
     (preset("ecp5_85f"), (2, 16, 16), 4),
     (preset("large"), (1, 32, 8), 5),
-    (AcceleratorConfig("odd", in_lanes=1, out_lanes=64, dram_width=64), (1, 1, 8), 3),
+    (AcceleratorConfig(
+        "odd", in_lanes=1, out_lanes=64, dram_width=64, burst_length=8,
+    ), (1, 1, 8), 3),
 ])
 def test_write_beat(config, beats, column_width):
     assert beats_per_row(config) == beats

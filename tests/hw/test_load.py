@@ -113,7 +113,7 @@ def some_instructions(config, seed):
             row_count=rng.randint(1, 12), line_count=rng.randint(1, 4),
             line_stride=rng.randrange(1 << 12) * config.dram_width, row_stride=rng.randrange(99),
         )
-        for _ in range(8)
+        for _ in range(5)
     ]
 
 
@@ -162,7 +162,7 @@ def test_throughput(memory):
     ]
     beats = len(expected(config, instructions)[1]) - len(instructions)
     cycles, seen, errors = run(config, instructions, latency=30)
-    assert seen == {index: 16 for index in range(30)}
+    assert seen == dict.fromkeys(range(30), 16)
     assert errors == 0
     assert cycles < beats + 30 + 20
 

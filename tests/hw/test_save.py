@@ -26,12 +26,13 @@ def expected(config, instructions):
     """Return bursts, beats ``(data, last)`` and done strobes ``(bursts before, layer, post)``."""
     bursts, beats, dones = [], [], []
     for instruction in instructions:
-        row_beats = config.row_size // config.dram_width
+        size = config.row_size
+        row_beats = size // config.dram_width
         for line in range(instruction.line_count):
             start = BASES[instruction.region] + instruction.address + line * instruction.line_stride
             first = instruction.row + line * instruction.row_stride
             data = b"".join(
-                beat_at((first + row) % (1 << 20), config.row_size).to_bytes(config.row_size, "little")
+                beat_at((first + row) % (1 << 20), size).to_bytes(size, "little")
                 for row in range(instruction.row_count))
             width = config.dram_width
             line_bursts = expected_bursts(
@@ -53,6 +54,9 @@ def run(config, instructions, *, seed=0, shares=(1.0,) * 5, latency=0, failing=(
     queue, responses, delayed = deque(instructions), deque(), deque()
     clock, answered = [0], [0]
     reads = deque([None] * (READ_LATENCY - 1))
+
+    def take_request(payload):
+        bursts.append(fields(payload, "address", "length"))
 
     def take_beat(payload):
         beats.append(fields(payload, "data", "last"))
@@ -103,7 +107,7 @@ def run(config, instructions, *, seed=0, shares=(1.0,) * 5, latency=0, failing=(
     simulate(dut, main, processes=(
         memory, dram,
         feed(dut.instructions, queue, rng, shares[0]),
-        drain(dut.requests, lambda p: bursts.append(fields(p, "address", "length")), rng, shares[1]),
+        drain(dut.requests, take_request, rng, shares[1]),
         drain(dut.beats, take_beat, rng, shares[2]),
         feed(dut.responses, responses, rng, shares[3]),
         check_stream(dut.requests), check_stream(dut.beats), check_stream(dut.reads),
@@ -170,7 +174,7 @@ def test_throughput(name):
     ]
     beats = 40 * config.row_size // config.dram_width
     cycles, seen, errors = run(config, instructions, latency=30)
-    assert seen == {index: beats for index in range(8)}
+    assert seen == dict.fromkeys(range(8), beats)
     assert errors == 0
     assert cycles < beats * 8 + 30 + 20
 

@@ -13,8 +13,11 @@ from .bench import simulate
 from .streams import check_stream, drain, feed, watch
 
 
+OPCODES = {Engine.LOAD: Opcode.LOAD, Engine.CALC: Opcode.VECTOR, Engine.SAVE: Opcode.SAVE}
+
+
 def instruction(engine, **values):
-    opcode = {Engine.LOAD: Opcode.LOAD, Engine.CALC: Opcode.VECTOR, Engine.SAVE: Opcode.SAVE}[engine]
+    opcode = OPCODES[engine]
     layout = layout_of(opcode)
     word = int.from_bytes(encode(opcode, values), "little")
     payload = layout.from_bits(word & ((1 << layout.size) - 1))

@@ -1,0 +1,117 @@
+"""Convolution: one CONV for each tile and each piece of weights."""
+
+from collections.abc import Iterator
+
+from arch.isa import Opcode
+from arch.timing import MIN_GROUP
+
+from .buffers import Buffer
+from .emitter import Emitter
+from .ir import Loop, Position, Space, Span, WriteRecord, calc_fields
+from .layers import ConvTask, Rect
+from .tiling import Tiling
+from .weights import Piece, Unit
+
+
+__all__ = ("lower_conv",)
+
+
+def _loops(
+    task: ConvTask, rect: Rect, piece: Piece, source: Buffer, words_per_row: int
+) -> tuple[Position, list[Loop]]:
+    """Return start and loops: columns and lines of the tile inside, then taps, then words."""
+    window, stored = task.window, task.inputs[0]
+    (sy, sx), (dy, dx) = window.strides, window.dilations
+    top, left = window.pads[:2]
+    y = rect.y0 * sy - top + piece.lines[0] * dy
+    x = rect.x0 * sx - left + piece.columns[0] * dx
+    column, line = source.blocks * words_per_row, source.pitch * words_per_row
+    start = Position(
+        source.row(y, x) * words_per_row + piece.words[0], y, x, stored.height, stored.width)
+    return start, [
+        Loop(rect.columns, sx * column, x=sx),
+        Loop(rect.lines, sy * line, y=sy),
+        Loop(piece.columns[1] - piece.columns[0], dx * column, x=dx),
+        Loop(piece.lines[1] - piece.lines[0], dy * line, y=dy),
+        Loop(piece.words[1] - piece.words[0], 1),
+    ]
+
+
+def _emit(
+    emitter: Emitter, task: ConvTask, rect: Rect, piece: Piece, weight_row: int,
+    source: Buffer, target: Buffer,
+) -> None:
+    config = emitter.config
+    start, loops = _loops(task, rect, piece, source, config.words_per_row)
+    many = rect.size > 1
+    row = target.row(rect.y0, rect.x0, piece.block)
+    param_row = emitter.params(task, piece.block)
+    fields = {
+        **calc_fields(start, loops, config.feature_words),
+        "row": row, "row_step": target.blocks if many else 0,
+        "gap": max(0, MIN_GROUP - rect.size), "signed": int(task.inputs[0].format.signed),
+        "lo": task.lo, "hi": task.hi, "weight_row": weight_row, "param_row": param_row,
+        "init": int(piece.first), "finish": int(piece.last),
+    }
+    reads = (
+        source.span(task.input_rect(rect)),
+        Span(Space.WEIGHT, weight_row, weight_row + piece.passes),
+        Span(Space.PARAM, param_row, param_row + 1),
+    )
+    writes: tuple[Span, ...] = ()
+    record = None
+    if piece.last:
+        stop = row + (rect.size - 1) * target.blocks + 1
+        writes = (Span(Space.FEATURE, row, stop, target.blocks),)
+        record = WriteRecord(
+            task.index, task.output.name, rect.y0, rect.lines, rect.x0, rect.columns,
+            piece.block, 1)
+    emitter.calc(
+        Opcode.CONV, task, f"block {piece.block}, lines {rect.y0}..{rect.y1 - 1}", fields,
+        reads, writes, record)
+
+
+def _steps(
+    tiling: Tiling,
+) -> Iterator[tuple[int, Rect, list[Unit], bool]]:
+    """Yield turn, tile, section, and whether the section is the last of its tile's turn."""
+    sections = tiling.sections
+    if tiling.weights_outer:
+        for number, section in enumerate(sections):
+            for n, rect in enumerate(tiling.rects):
+                last = tiling.output_slots is not None or number == len(sections) - 1
+                yield number * len(tiling.rects) + n, rect, section, last
+    else:
+        for n, rect in enumerate(tiling.rects):
+            for number, section in enumerate(sections):
+                yield n, rect, section, number == len(sections) - 1
+
+
+def lower_conv(emitter: Emitter, task: ConvTask, tiling: Tiling) -> None:
+    """Emit a convolution.
+
+    Parameters
+    ----------
+    emitter : Emitter
+        Instructions so far.
+    task : ConvTask
+        Layer.
+    tiling : Tiling
+        Its tiles.
+    """
+    emitter.add_weights(task, tiling)
+    every = list(range(task.output.blocks))
+    compact = (
+        tiling.weights_outer and tiling.output_slots is not None and len(tiling.sections) > 1)
+    for turn, rect, section, last in _steps(tiling):
+        blocks = every
+        if compact:
+            blocks = list(range(section[0].blocks.start, section[-1].blocks.stop))
+        target = emitter.output_buffer(task, tiling, turn, rect, blocks)
+        for unit in section:
+            weight_row = emitter.weights(task, unit)
+            source = emitter.input_buffer(task, 0, tiling, task.input_rect(rect))
+            for piece in unit.pieces:
+                _emit(emitter, task, rect, piece, weight_row + piece.offset, source, target)
+        if last:
+            emitter.save(task, tiling, rect, target)

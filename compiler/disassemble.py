@@ -1,0 +1,101 @@
+"""Programs as text."""
+
+from collections.abc import Mapping, Sequence
+
+from arch.config import AcceleratorConfig
+from arch.isa import LEVELS, Engine, Memory, Opcode, Region, VectorOp
+
+from .ir import Instruction
+from .layers import Layer
+
+
+__all__ = ("disassemble",)
+
+
+_MEMORY = {Memory.FEATURE: "feature", Memory.WEIGHT: "weight", Memory.PARAM: "param"}
+
+
+def _engines(mask: int) -> str:
+    return ",".join(engine.name for engine in Engine if mask >> engine & 1)
+
+
+def _sync(values: Mapping[str, int]) -> str:
+    parts = []
+    if values.get("wait"):
+        parts.append(f"wait {_engines(values['wait'])}")
+    if values.get("fence"):
+        parts.append("fence")
+    if values.get("post"):
+        parts.append(f"post {_engines(values['post'])}")
+    return "; ".join(parts)
+
+
+def _transfer(opcode: Opcode, values: Mapping[str, int]) -> str:
+    lines = values["line_count"]
+    rows = values["row_count"] + (lines - 1) * values["row_stride"]
+    chip = f"{_MEMORY[Memory(values['memory'])]}[{values['row']}..{values['row'] + rows - 1}]"
+    dram = f"{Region(values['region']).name.lower()}+{values['address']:#x}"
+    cut = (
+        f" {lines} lines of {values['row_count']} rows, every {values['line_stride']} bytes"
+        if lines > 1 else "")
+    return f"{chip} <- {dram}{cut}" if opcode == Opcode.LOAD else f"{dram} <- {chip}{cut}"
+
+
+def _loops(values: Mapping[str, int]) -> str:
+    return " ".join(
+        f"{values[f'count_{level}']}({values[f'word_{level}']:+d},{values[f'y_{level}']:+d},"
+        f"{values[f'x_{level}']:+d})"
+        for level in reversed(range(LEVELS)) if values[f"count_{level}"] > 1) or "1"
+
+
+def _calc(opcode: Opcode, values: Mapping[str, int]) -> str:
+    groups = values["count_2"] * values["count_3"] * values["count_4"]
+    steps = values["count_0"] * values["count_1"]
+    kind = (
+        f"from word {values['word']} at ({values['y']},{values['x']}) of "
+        f"{values['height']}x{values['width']} {'s' if values['signed'] else 'u'}, "
+        f"loops {_loops(values)}, gap {values['gap']}, clamp {values['lo']}..{values['hi']}")
+    if opcode == Opcode.CONV:
+        start = "bias" if values["init"] else "acc"
+        stop = (
+            f"feature[{values['row']}] step {values['row_step']}" if values["finish"] else "acc")
+        return (
+            f"{stop} <- {start} + {groups} passes x {steps}: weight[{values['weight_row']}.."
+            f"{values['weight_row'] + groups - 1}] param[{values['param_row']}] {kind}")
+    name = VectorOp(values["op"]).name.lower()
+    divide = "/count" if values.get("divide") else ""
+    return (
+        f"feature[{values['row']}..{values['row'] + (groups - 1) * values['row_step']}] <- "
+        f"{name}{divide} << {values['shift_a']},{values['shift_b']} >> {values['shift']} of "
+        f"{groups} groups x {steps} {kind}")
+
+
+def disassemble(
+    instructions: Sequence[Instruction], layers: Sequence[Layer], config: AcceleratorConfig
+) -> str:
+    """Return a program as text: a line for each instruction.
+
+    Parameters
+    ----------
+    instructions : sequence of Instruction
+        Instructions without END.
+    layers : sequence of Layer
+        Layers, for their names.
+    config : AcceleratorConfig
+        Accelerator.
+    """
+    width = max((len(layer.name) for layer in layers), default=0)
+    lines = [
+        f"; config {config.name} {config.hash:#018x}, {len(instructions) + 1} instructions",
+        "; loops: count(words,lines,columns added when the loop advances), outermost first",
+    ]
+    for number, item in enumerate(instructions):
+        transfer = item.opcode in (Opcode.LOAD, Opcode.SAVE)
+        body = (_transfer if transfer else _calc)(item.opcode, item.values)
+        sync = _sync(item.values)
+        remark = "; ".join(part for part in (sync, item.note) if part)
+        lines.append(
+            f"{number:5d} {layers[item.layer].name:{width}s} {item.opcode.name:6s} {body}"
+            + (f"  ; {remark}" if remark else ""))
+    lines.append(f"{len(instructions):5d} {'':{width}s} END")
+    return "\n".join(lines) + "\n"

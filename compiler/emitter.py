@@ -1,0 +1,220 @@
+"""Writes the instruction list, loading and saving what the layers ask for."""
+
+from collections.abc import Sequence
+
+from arch.config import AcceleratorConfig
+from arch.isa import Memory, Opcode, Region
+
+from .buffers import Buffer
+from .ir import Instruction, Space, Span, WriteRecord
+from .layers import ConvTask, Rect, StoredMap, Task
+from .memory_map import MemoryMap
+from .tiling import Tiling
+from .weights import Ring, Unit, WeightImage
+
+
+__all__ = ("Emitter",)
+
+
+_MAX_LINES = 65535
+
+
+class Emitter:
+    """Collects instructions in an order in which they could run one after the other.
+
+    Loads stand right in front of what needs them; a later pass moves them up.
+
+    Parameters
+    ----------
+    config : AcceleratorConfig
+        Accelerator.
+    memory : MemoryMap
+        Where maps lie.
+    graph_input, output : str
+        Tensors that come from and go to DRAM.
+    """
+
+    def __init__(
+        self, config: AcceleratorConfig, memory: MemoryMap, graph_input: str, output: str
+    ) -> None:
+        self.config = config
+        self.instructions: list[Instruction] = []
+        self.records: list[WriteRecord] = []
+        self.image = WeightImage(config)
+        self._memory = memory
+        self._input = graph_input
+        self._output = output
+        self._weights = Ring(config.weight_depth)
+        self._params = Ring(config.param_depth)
+        self._unit_address: dict[tuple[int, int], int] = {}
+        self._param_address: dict[int, int] = {}
+        self._held: dict[tuple[int, int], Rect] = {}
+        self._turn: dict[int, int] = {}
+        self._input_lines = 0
+
+    # Transfers
+
+    def _transfer(
+        self, opcode: Opcode, layer: int, note: str, memory: Memory, region: Region,
+        spans: tuple[Span, Span], **fields: int,
+    ) -> None:
+        chip, dram = spans
+        reads, writes = (dram, chip) if opcode == Opcode.LOAD else (chip, dram)
+        self.instructions.append(Instruction(
+            opcode, {"memory": memory, "region": region, **fields}, layer, note,
+            (reads,), (writes,)))
+
+    def _move_rect(
+        self, opcode: Opcode, layer: int, stored: StoredMap, rect: Rect, buffer: Buffer
+    ) -> None:
+        """Emit the LOAD or SAVE of a rectangle, in as few lines as possible."""
+        region, base = self._memory.dram[stored.name]
+        whole = Buffer(0, stored.rect, 0, stored.blocks)
+        row_size = self.config.row_size
+        first = whole.row(rect.y0, rect.x0, buffer.block0)
+        stop = whole.row(rect.y1 - 1, rect.x1 - 1, buffer.block0) + buffer.blocks
+        if buffer.blocks < stored.blocks:
+            self._move_blocks(opcode, layer, stored, rect, buffer)
+            return
+        row_count, line_count = rect.columns * stored.blocks, rect.lines
+        if whole.contiguous(rect) and buffer.contiguous(rect):
+            row_count, line_count = row_count * line_count, 1
+        many = line_count > 1
+        start = base // row_size
+        self._transfer(
+            opcode, layer, f"{stored.name} lines {rect.y0}..{rect.y1 - 1}"
+            + (f" columns {rect.x0}..{rect.x1 - 1}" if rect.columns < stored.width else ""),
+            Memory.FEATURE, region,
+            (buffer.span(rect), Span(Space.dram(region), start + first, start + stop)),
+            address=base + first * row_size, row=buffer.row(rect.y0, rect.x0),
+            row_count=row_count, line_count=line_count,
+            line_stride=whole.pitch * row_size if many else 0,
+            row_stride=buffer.pitch if many else 0)
+
+    def _move_blocks(
+        self, opcode: Opcode, layer: int, stored: StoredMap, rect: Rect, buffer: Buffer
+    ) -> None:
+        """Emit the transfer of some blocks of a rectangle: a line for each position."""
+        region, base = self._memory.dram[stored.name]
+        whole = Buffer(0, stored.rect, 0, stored.blocks)
+        row_size = self.config.row_size
+        start = base // row_size
+        together = whole.contiguous(rect) and rect.size <= _MAX_LINES
+        step = rect.lines if together else 1
+        for y in range(rect.y0, rect.y1, step):
+            part = Rect(y, y + step, rect.x0, rect.x1)
+            first = whole.row(y, rect.x0, buffer.block0)
+            stop = whole.row(part.y1 - 1, rect.x1 - 1, buffer.block0) + buffer.blocks
+            many = part.size > 1
+            self._transfer(
+                opcode, layer, f"{stored.name} lines {y}..{part.y1 - 1} blocks "
+                f"{buffer.block0}..{buffer.block0 + buffer.blocks - 1}", Memory.FEATURE, region,
+                (buffer.span(part), Span(Space.dram(region), start + first, start + stop)),
+                address=base + first * row_size, row=buffer.row(y, rect.x0),
+                row_count=buffer.blocks, line_count=part.size,
+                line_stride=stored.blocks * row_size if many else 0,
+                row_stride=buffer.blocks if many else 0)
+
+    def _load_region(
+        self, layer: int, note: str, memory: Memory, address: int, row: int, rows: int
+    ) -> None:
+        """Emit the LOAD of weights or parameters."""
+        size = (
+            self.config.weight_row_size if memory == Memory.WEIGHT
+            else self.config.param_row_size)
+        unit = self.config.row_size
+        self._transfer(
+            Opcode.LOAD, layer, note, memory, Region.WEIGHTS,
+            (Span(Space.on_chip(memory), row, row + rows),
+             Span(Space.DRAM_WEIGHTS, address // unit, -(-(address + rows * size) // unit))),
+            address=address, row=row, row_count=rows, line_count=1)
+
+    # Weights and parameters
+
+    def add_weights(self, task: ConvTask, tiling: Tiling) -> None:
+        """Append the weights of a layer to the image, and make room to keep them."""
+        self._param_address[task.index] = self.image.add_params(task)
+        units = [unit for section in tiling.sections for unit in section]
+        for unit in units:
+            self._unit_address[task.index, unit.number] = self.image.add_unit(task, unit)
+        rows = sum(unit.rows for unit in units)
+        if rows <= self.config.weight_depth:
+            self._weights.reserve(rows)
+
+    def weights(self, task: ConvTask, unit: Unit) -> int:
+        """Return the first weight row of a unit, loading it if it is not there."""
+        key = (task.index, unit.number)
+        row = self._weights.find(key)
+        if row is None:
+            row = self._weights.allocate(key, unit.rows)
+            blocks = unit.blocks
+            self._load_region(
+                task.index, f"weights of blocks {blocks.start}..{blocks.stop - 1}",
+                Memory.WEIGHT, self._unit_address[key], row, unit.rows)
+        return row
+
+    def params(self, task: ConvTask, block: int) -> int:
+        """Return the parameter row of an output block, loading it if it is not there."""
+        most = max(1, self.config.param_depth // 2)
+        part = block // most
+        key = (task.index, part)
+        row = self._params.find(key)
+        if row is None:
+            first = part * most
+            rows = min(most, task.output.blocks - first)
+            row = self._params.allocate(key, rows)
+            self._load_region(
+                task.index, f"parameters of blocks {first}..{first + rows - 1}", Memory.PARAM,
+                self._param_address[task.index] + first * self.config.param_row_size, row, rows)
+        return row + block - part * most
+
+    # Maps
+
+    def input_buffer(self, task: Task, index: int, tiling: Tiling, rect: Rect) -> Buffer:
+        """Return where a rectangle of an input lies, loading it if it is not there."""
+        stored = task.inputs[index]
+        slots = tiling.input_slots[index]
+        if slots is None:
+            buffer = Buffer.whole(stored, self._memory.resident[stored.name])
+            if stored.name == self._input and rect.y1 > self._input_lines:
+                lines = Rect(self._input_lines, rect.y1, 0, stored.width)
+                self._move_rect(Opcode.LOAD, task.index, stored, lines, buffer)
+                self._input_lines = rect.y1
+            return buffer
+        for base in slots:
+            if self._held.get((task.index, base)) == rect:
+                return Buffer(base, rect, 0, stored.blocks)
+        turn = self._turn.get(index, 0)
+        self._turn[index] = turn + 1
+        base = slots[turn % len(slots)]
+        buffer = Buffer(base, rect, 0, stored.blocks)
+        self._held[task.index, base] = rect
+        self._move_rect(Opcode.LOAD, task.index, stored, rect, buffer)
+        return buffer
+
+    def output_buffer(
+        self, task: Task, tiling: Tiling, turn: int, rect: Rect, blocks: Sequence[int]
+    ) -> Buffer:
+        """Return where a rectangle of some blocks of the output is to be written."""
+        if tiling.output_slots is None:
+            return Buffer.whole(task.output, self._memory.resident[task.output.name])
+        base = tiling.output_slots[turn % len(tiling.output_slots)]
+        return Buffer(base, rect, blocks[0], len(blocks))
+
+    def save(self, task: Task, tiling: Tiling, rect: Rect, buffer: Buffer) -> None:
+        """Emit the SAVE of a finished rectangle, if the map goes to DRAM."""
+        stored = task.output
+        if tiling.output_slots is not None or stored.name == self._output:
+            self._move_rect(Opcode.SAVE, task.index, stored, rect, buffer)
+
+    # Computation
+
+    def calc(
+        self, opcode: Opcode, task: Task, note: str, fields: dict[str, int],
+        reads: tuple[Span, ...], writes: tuple[Span, ...], record: WriteRecord | None,
+    ) -> None:
+        """Emit a CONV or VECTOR and remember what it writes."""
+        self.instructions.append(
+            Instruction(opcode, fields, task.index, note, reads, writes))
+        if record is not None:
+            self.records.append(record)

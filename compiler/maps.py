@@ -1,0 +1,134 @@
+"""Input and output of a program as bytes, and back to codes."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from arch.formats import Format
+from quantizer.graph import Window
+from quantizer.layout import pack_map, unpack_map
+
+
+__all__ = (
+    "InputLayout",
+    "OutputLayout",
+)
+
+
+def _checked(codes: ArrayLike, shape: tuple[int, int, int], fmt: Format) -> NDArray[np.int64]:
+    values = np.asarray(codes)
+    if values.shape != shape:
+        raise ValueError(f"Input codes must have shape {shape}, not {values.shape}")
+    if not np.issubdtype(values.dtype, np.integer):
+        raise TypeError(f"Input codes must be integers, not {values.dtype}")
+    if values.min() < fmt.min or values.max() > fmt.max:
+        raise ValueError(
+            f"Input codes must be in {fmt.min}..{fmt.max}, not {values.min()}..{values.max()}")
+    return values.astype(np.int64)
+
+
+@dataclass(frozen=True)
+class InputLayout:
+    """How the input lies in DRAM.
+
+    Parameters
+    ----------
+    shape : (int, int, int)
+        Shape ``(c, h, w)`` of the input.
+    format : Format
+        Format of the codes.
+    lanes : int
+        Codes of a row.
+    unroll : str
+        What the host unrolls into the lanes: ``none``, ``columns`` or ``taps``; see
+        :func:`compiler.layers.unrolled`.
+    window : Window
+        Geometry of the first convolution, for unrolling.
+    """
+
+    shape: tuple[int, int, int]
+    format: Format
+    lanes: int
+    unroll: str = "none"
+    window: Window = Window()
+
+    def unrolled(self, codes: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the map that the accelerator reads, ``(c, h, w)``; padding is code 0."""
+        if self.unroll == "none":
+            return codes
+        (r, s), (sy, sx), (dy, dx) = (
+            self.window.kernel, self.window.strides, self.window.dilations)
+        top, left, bottom, right = self.window.pads
+        height, width = self.window.output_size(*self.shape[1:])
+        if self.unroll == "columns":
+            padded = np.pad(codes, ((0, 0), (0, 0), (left, right)))
+            return np.concatenate([
+                padded[:, :, x * dx:x * dx + (width - 1) * sx + 1:sx] for x in range(s)])
+        padded = np.pad(codes, ((0, 0), (top, bottom), (left, right)))
+        return np.concatenate([
+            padded[:, y * dy:y * dy + (height - 1) * sy + 1:sy,
+                   x * dx:x * dx + (width - 1) * sx + 1:sx]
+            for y in range(r) for x in range(s)])
+
+    def pack(self, codes: ArrayLike) -> bytes:
+        """Return the bytes of region 1 for input codes ``(c, h, w)``."""
+        values = self.unrolled(_checked(codes, self.shape, self.format))
+        return pack_map(values, self.lanes)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return all fields as plain values."""
+        return {
+            "shape": list(self.shape), "format": self.format.to_json(), "lanes": self.lanes,
+            "unroll": self.unroll, "window": asdict(self.window)}
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> "InputLayout":
+        """Inverse of :meth:`to_json`."""
+        window = {name: tuple(value) for name, value in fields["window"].items()}
+        c, h, w = fields["shape"]
+        return cls(
+            (c, h, w), Format.from_json(fields["format"]), fields["lanes"], fields["unroll"],
+            Window(**window))
+
+
+@dataclass(frozen=True)
+class OutputLayout:
+    """How the output lies in DRAM.
+
+    Parameters
+    ----------
+    shape : (int, int, int)
+        Shape ``(c, h, w)`` of the output.
+    format : Format
+        Format of the codes.
+    lanes : int
+        Codes of a row.
+    """
+
+    shape: tuple[int, int, int]
+    format: Format
+    lanes: int
+
+    @property
+    def size(self) -> int:
+        """Bytes of region 2."""
+        channels, height, width = self.shape
+        return height * width * -(-channels // self.lanes) * self.lanes
+
+    def unpack(self, data: bytes) -> NDArray[np.int64]:
+        """Return the codes ``(c, h, w)`` in the bytes of region 2."""
+        return unpack_map(data, self.shape, self.lanes, self.format.signed)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return all fields as plain values."""
+        return {
+            "shape": list(self.shape), "format": self.format.to_json(), "lanes": self.lanes}
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> "OutputLayout":
+        """Inverse of :meth:`to_json`."""
+        c, h, w = fields["shape"]
+        return cls((c, h, w), Format.from_json(fields["format"]), fields["lanes"])

@@ -1,0 +1,338 @@
+"""Which maps stay on chip, where, and where the others lie in DRAM."""
+
+import enum
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from arch.config import PRESETS, AcceleratorConfig
+from arch.isa import Region
+
+from .errors import CompileError
+from .layers import Rect, StoredMap, Task
+from .tiling import Costs, Spills, Tiling, choose_tiling
+
+
+__all__ = (
+    "Lifetime",
+    "MemoryMap",
+    "allocate",
+    "plan_memory",
+)
+
+
+@dataclass(frozen=True)
+class Lifetime:
+    """A map and the layers from the first to the last that touch it.
+
+    Parameters
+    ----------
+    stored : StoredMap
+        Map.
+    first, last : int
+        Layers.
+    readers : int
+        Layers that read it.
+    """
+
+    stored: StoredMap
+    first: int
+    last: int
+    readers: int
+
+    def live(self, layer: int) -> bool:
+        """Return whether the map must exist while ``layer`` runs."""
+        return self.first <= layer <= self.last
+
+
+@dataclass(frozen=True)
+class MemoryMap:
+    """Decisions about memory.
+
+    Parameters
+    ----------
+    resident : dict from tensor name to int
+        First row of every map that stays on chip.
+    dram : dict from tensor name to (Region, int)
+        Place, in bytes, of every map in DRAM: input, output and spilled maps.
+    tilings : list of Tiling
+        One for each layer.
+    scratch_size : int
+        Bytes of region 3.
+    """
+
+    resident: dict[str, int]
+    dram: dict[str, tuple[Region, int]]
+    tilings: list[Tiling]
+    scratch_size: int
+
+
+def lifetimes(tasks: Sequence[Task], graph_input: str, output: str) -> dict[str, Lifetime]:
+    """Return the lifetime of every map."""
+    found: dict[str, Lifetime] = {}
+    for task in tasks:
+        index = task.index
+        for stored in dict.fromkeys(task.inputs):
+            old = found.get(stored.name)
+            first = index if old is None else old.first
+            readers = 0 if old is None else old.readers
+            found[stored.name] = Lifetime(stored, first, index, readers + 1)
+        found[task.output.name] = Lifetime(task.output, index, index, 0)
+    assert graph_input in found
+    assert output in found
+    return found
+
+
+def allocate(items: Iterable[tuple[str, int, int, int]], depth: int) -> dict[str, int] | None:
+    """Place items that live at the same time side by side, the largest first.
+
+    Parameters
+    ----------
+    items : iterable of (name, size, first, last)
+        Sizes and the steps at which they must exist.
+    depth : int
+        Size of the memory.
+
+    Returns
+    -------
+    dict from name to int, or None
+        First units; ``None`` if an item finds no place.
+
+    Examples
+    --------
+    >>> allocate([("a", 6, 0, 1), ("b", 4, 1, 2), ("c", 5, 2, 3)], 12)
+    {'a': 0, 'c': 0, 'b': 6}
+    """
+    placed: list[tuple[int, int, int, int]] = []
+    starts: dict[str, int] = {}
+    for name, size, first, last in sorted(items, key=lambda item: (-item[1], item[2])):
+        start = 0
+        for other, end, other_first, other_last in sorted(placed):
+            if other_last < first or last < other_first or end <= start:
+                continue
+            if other >= start + size:
+                break
+            start = end
+        if start + size > depth:
+            return None
+        placed.append((start, start + size, first, last))
+        starts[name] = start
+    return starts
+
+
+def _gaps(taken: Iterable[tuple[int, int]], depth: int) -> list[tuple[int, int]]:
+    """Return the free stretches between taken ones."""
+    gaps, start = [], 0
+    for first, stop in sorted(taken):
+        if first > start:
+            gaps.append((start, first))
+        start = max(start, stop)
+    if start < depth:
+        gaps.append((start, depth))
+    return gaps
+
+
+class _Comfort(enum.IntEnum):
+    """Tile buffers that a spilled map should at least have."""
+
+    TWO_LINES = 0
+    ONE_LINE = 1
+    POSITION = 2
+
+
+def _middle(task: Task, whole_line: bool) -> Rect:
+    """Return a line, or a position, of the output whose windows have no padding."""
+    y, x = task.output.height // 2, task.output.width // 2
+    return Rect(y, y + 1, 0, task.output.width) if whole_line else Rect(y, y + 1, x, x + 1)
+
+
+def _buffer_rows(task: Task, stored: StoredMap, is_output: bool, comfort: _Comfort) -> int:
+    """Return the rows of the tile buffers of a spilled map."""
+    rect = _middle(task, comfort != _Comfort.POSITION)
+    if not is_output:
+        rect = task.input_rect(rect)
+    slots = 2 if comfort == _Comfort.TWO_LINES else 1
+    return min(slots * rect.size * stored.blocks, stored.rows)
+
+
+class _Planner:
+    """Spills maps, one after the other, until everything fits."""
+
+    def __init__(
+        self, tasks: Sequence[Task], graph_input: str, output: str, costs: Costs
+    ) -> None:
+        self._tasks = tasks
+        self._input = graph_input
+        self._output = output
+        self._costs = costs
+        self._depth = costs.config.feature_depth
+        self._life = lifetimes(tasks, graph_input, output)
+        self._spilled: set[str] = set()
+
+    def _need(self, task: Task, comfort: _Comfort = _Comfort.TWO_LINES) -> int:
+        """Return the rows that a layer wants."""
+        rows = sum(
+            life.stored.rows for name, life in self._life.items()
+            if name not in self._spilled and life.live(task.index))
+        for stored in dict.fromkeys(task.inputs):
+            if stored.name in self._spilled:
+                rows += _buffer_rows(task, stored, False, comfort)
+        if task.output.name in self._spilled:
+            rows += _buffer_rows(task, task.output, True, comfort)
+        return rows
+
+    def _price(self, name: str) -> int:
+        """Return the rows that a spilled map moves more than one that stays."""
+        life = self._life[name]
+        writes = 0 if name in (self._input, self._output) else 1
+        reads = life.readers - (1 if name == self._input else 0)
+        return life.stored.rows * (writes + reads)
+
+    def _gain(self, task: Task, name: str, comfort: _Comfort) -> int:
+        before = self._need(task, comfort)
+        self._spilled.add(name)
+        gain = before - self._need(task, comfort)
+        self._spilled.remove(name)
+        return gain
+
+    def _spill_for(self, task: Task, comfort: _Comfort) -> bool:
+        """Spill the map that helps ``task`` at the smallest price; return whether one does."""
+        excess = self._need(task, comfort) - self._depth
+        candidates = [
+            (name, self._gain(task, name, comfort)) for name, life in self._life.items()
+            if name not in self._spilled and life.live(task.index)]
+        useful = [(name, gain) for name, gain in candidates if gain > 0]
+        if not useful:
+            return False
+        enough = [name for name, gain in useful if gain >= excess]
+        chosen = (
+            min(enough, key=self._price) if enough
+            else max(useful, key=lambda item: item[1])[0])
+        self._spilled.add(chosen)
+        return True
+
+    def _allocate(self) -> dict[str, int] | None:
+        return allocate(
+            ((name, life.stored.rows, life.first, life.last)
+             for name, life in self._life.items() if name not in self._spilled), self._depth)
+
+    def spills(self, task: Task) -> Spills:
+        """Return which maps of a layer pass through tile buffers."""
+        inputs = tuple(stored.name in self._spilled for stored in task.inputs)
+        streams = (
+            self._input in (stored.name for stored in task.inputs) and not any(inputs)
+            and self._life[self._input].first == task.index)
+        return Spills(inputs, task.output.name in self._spilled, streams)
+
+    def _tile(self, task: Task, resident: Mapping[str, int]) -> Tiling | None:
+        taken = [
+            (start, start + self._life[name].stored.rows) for name, start in resident.items()
+            if self._life[name].live(task.index)]
+        return choose_tiling(task, self.spills(task), _gaps(taken, self._depth), self._costs)
+
+    def _refuse(self, task: Task) -> CompileError:
+        config = self._costs.config
+        need = _smallest_rows(task)
+        return CompileError(
+            f"Layer '{task.name}': one output position needs {need} rows of {config.row_size} "
+            f"bytes of feature memory (its windows and its result), config '{config.name}' has "
+            f"{config.feature_depth}; " + _advice(
+                config, "feature_depth", 1 << (need - 1).bit_length(),
+                lambda other: other.feature_depth * other.row_size >= need * config.row_size))
+
+    def _relax(self) -> None:
+        """Spill until every layer is comfortable, or nothing more helps."""
+        for task in self._tasks:
+            for comfort in _Comfort:
+                while self._need(task, comfort) > self._depth:
+                    if not self._spill_for(task, comfort):
+                        break
+
+    def _fragmented(self) -> None:
+        """Spill for the fullest layer, because there is room but not in one piece."""
+        for task in sorted(self._tasks, key=lambda task: -self._need(task)):
+            if any(self._spill_for(task, comfort) for comfort in _Comfort):
+                return
+        raise self._refuse(max(self._tasks, key=_smallest_rows))
+
+    def plan(self) -> tuple[dict[str, int], list[Tiling], set[str]]:
+        """Return residents, tilings and spilled maps."""
+        self._relax()
+        while True:
+            resident = self._allocate()
+            if resident is None:
+                self._fragmented()
+                continue
+            tilings: list[Tiling] = []
+            for task in self._tasks:
+                tiling = self._tile(task, resident)
+                if tiling is None:
+                    self._spill_any(task)
+                    break
+                tilings.append(tiling)
+            else:
+                return resident, tilings, self._spilled
+
+    def _spill_any(self, task: Task) -> None:
+        """Spill the largest map that is left at ``task``."""
+        left = [
+            life.stored for name, life in self._life.items()
+            if name not in self._spilled and life.live(task.index)]
+        if not left:
+            raise self._refuse(task)
+        self._spilled.add(max(left, key=lambda stored: stored.rows).name)
+
+    def scratch(self) -> tuple[dict[str, int], int]:
+        """Return the place in region 3 of every spilled map, and the size of the region."""
+        row_size = self._costs.config.row_size
+        items = [
+            (name, self._life[name].stored.rows * row_size, self._life[name].first,
+             self._life[name].last)
+            for name in sorted(self._spilled - {self._input, self._output})]
+        total = sum(size for _, size, _, _ in items)
+        places = allocate(items, total) or {}
+        size = max((places[name] + size for name, size, _, _ in items), default=0)
+        return places, size
+
+
+def _smallest_rows(task: Task) -> int:
+    """Return the rows that one output position needs on chip."""
+    rect = task.input_rect(_middle(task, False))
+    return sum(rect.size * stored.blocks for stored in task.inputs) + task.output.blocks
+
+
+def _advice(
+    config: AcceleratorConfig, field: str, value: int,
+    enough: Callable[[AcceleratorConfig], bool],
+) -> str:
+    """Return what would do: a value of a parameter, and presets."""
+    names = [name for name, other in PRESETS.items() if name != config.name and enough(other)]
+    presets = f", or preset {' or '.join(names)}" if names else ""
+    return f"use a {field} of at least {value}{presets}"
+
+
+def plan_memory(
+    tasks: Sequence[Task], graph_input: str, output: str, costs: Costs
+) -> MemoryMap:
+    """Decide which maps stay on chip, and cut every layer into tiles.
+
+    Parameters
+    ----------
+    tasks : sequence of Task
+        Layers.
+    graph_input, output : str
+        Tensors that come from and go to DRAM.
+    costs : Costs
+        Config and durations.
+
+    Raises
+    ------
+    CompileError
+        If a layer does not fit, however small its tiles.
+    """
+    planner = _Planner(tasks, graph_input, output, costs)
+    resident, tilings, spilled = planner.plan()
+    scratch, scratch_size = planner.scratch()
+    dram = {name: (Region.SCRATCH, scratch[name]) for name in spilled if name in scratch}
+    dram[graph_input] = (Region.INPUT, 0)
+    dram[output] = (Region.OUTPUT, 0)
+    return MemoryMap(resident, dram, tilings, scratch_size)

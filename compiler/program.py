@@ -1,0 +1,151 @@
+"""A compiled network."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from arch.config import AcceleratorConfig
+from arch.formats import Format
+from arch.isa import Opcode, encode, encode_header
+
+from .cycles import Prediction
+from .disassemble import disassemble
+from .ir import DramTiming, Instruction, WriteRecord
+from .layers import Layer
+from .maps import InputLayout, OutputLayout
+
+
+__all__ = ("Program",)
+
+
+@dataclass
+class Program:
+    """Instructions, weights, and what is needed to use them.
+
+    Parameters
+    ----------
+    name : str
+        Name of the network.
+    config : AcceleratorConfig
+        Accelerator that the program is made for.
+    instructions : list of Instruction
+        Instructions without END, as fetched.
+    weight_image : bytes
+        Region 0.
+    layers : list of Layer
+        Layers, by index.
+    input_layout : InputLayout
+        How region 1 is made.
+    output_layout : OutputLayout
+        How region 2 is read.
+    input_name, output_name : str
+        Tensors in regions 1 and 2.
+    scratch_size : int
+        Bytes of region 3.
+    writes : list of WriteRecord
+        Rows that the CALC engine writes, in order.
+    tensors : dict from tensor name to ((int, int, int), Format)
+        Shape and format of every tensor that the accelerator computes.
+    dram : DramTiming
+        DRAM that the schedule and the prediction assume.
+    compulsory : list of int
+        For each layer, DRAM bytes that no schedule can avoid.
+    prediction : Prediction
+        Cycles and traffic.
+    model_hash : str
+        SHA-256 of the quantized integers.
+    """
+
+    name: str
+    config: AcceleratorConfig
+    instructions: list[Instruction]
+    weight_image: bytes
+    layers: list[Layer]
+    input_layout: InputLayout
+    output_layout: OutputLayout
+    input_name: str
+    output_name: str
+    input_size: int
+    scratch_size: int
+    writes: list[WriteRecord]
+    tensors: dict[str, tuple[tuple[int, int, int], Format]]
+    dram: DramTiming
+    compulsory: list[int]
+    prediction: Prediction
+    model_hash: str = ""
+
+    @property
+    def output_size(self) -> int:
+        """Bytes of region 2."""
+        return self.output_layout.size
+
+    @property
+    def program_image(self) -> bytes:
+        """Header, instructions and END."""
+        body = [instruction.encode() for instruction in self.instructions]
+        header = encode_header(
+            config_hash=self.config.hash, instruction_count=len(body) + 1)
+        return b"".join([header, *body, encode(Opcode.END, {})])
+
+    @property
+    def compulsory_bytes(self) -> int:
+        """DRAM bytes that no schedule can avoid: stored input, output, weights once."""
+        return sum(self.compulsory)
+
+    @property
+    def roofline(self) -> list[float]:
+        """For each layer, the larger of array cycles and compulsory DRAM cycles."""
+        rate = self.dram.bytes_per_cycle or self.config.dram_width
+        return [
+            max(layer.macs / self.config.multipliers, size / rate)
+            for layer, size in zip(self.layers, self.compulsory, strict=True)]
+
+    @property
+    def roofline_cycles(self) -> float:
+        """Sum of :attr:`roofline`."""
+        return sum(self.roofline)
+
+    @property
+    def worst_acc_bits(self) -> int:
+        """Bits that the largest possible accumulator of any layer needs."""
+        return max(layer.acc_bits for layer in self.layers)
+
+    def disassemble(self) -> str:
+        """Return the program as text, one line an instruction."""
+        return disassemble(self.instructions, self.layers, self.config)
+
+    def tensors_from_rows(self, rows: NDArray[np.uint8]) -> dict[str, NDArray[np.int64]]:
+        """Return every tensor from the rows that the CALC engine wrote, in order.
+
+        Parameters
+        ----------
+        rows : uint8, (n, out_lanes)
+            Rows of one run.
+
+        Returns
+        -------
+        dict from tensor name to int64, (c, h, w)
+            Codes.
+        """
+        lanes = self.config.out_lanes
+        expected = sum(record.row_count for record in self.writes)
+        if rows.shape != (expected, lanes):
+            raise ValueError(
+                f"Rows written must have shape {(expected, lanes)}, not {rows.shape}")
+        maps = {
+            name: np.zeros((h, w, -(-c // lanes), lanes), np.uint8)
+            for name, ((c, h, w), _) in self.tensors.items()}
+        position = 0
+        for record in self.writes:
+            part = rows[position:position + record.row_count]
+            position += record.row_count
+            maps[record.tensor][
+                record.y0:record.y0 + record.lines, record.x0:record.x0 + record.columns,
+                record.block:record.block + record.blocks,
+            ] = part.reshape(record.lines, record.columns, record.blocks, lanes)
+        found = {}
+        for name, ((c, h, w), fmt) in self.tensors.items():
+            codes = maps[name].view(np.int8) if fmt.signed else maps[name]
+            found[name] = codes.reshape(h, w, -1)[:, :, :c].transpose(2, 0, 1).astype(np.int64)
+        return found

@@ -1,0 +1,287 @@
+"""Weight tiles: how they are cut into loads, their image in DRAM, and the rings on chip."""
+
+from collections.abc import Hashable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from arch.config import AcceleratorConfig
+from quantizer.layout import pack_params
+
+from .layers import ConvTask
+
+
+__all__ = (
+    "Piece",
+    "Ring",
+    "Unit",
+    "WeightImage",
+    "cut_weights",
+    "group_units",
+)
+
+
+_LOAD_SIZE = 4096
+"""Bytes that one LOAD of weights should bring at least, to make its overhead small."""
+
+_MAX_COUNT = 4095
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Passes of one output block that one CONV makes.
+
+    Parameters
+    ----------
+    block : int
+        Output block.
+    words, lines, columns : (int, int)
+        Ranges of input words, kernel lines and kernel columns; the last runs fastest.
+    first, last : bool
+        Whether the piece has the first and the last pass of its block.
+    offset : int
+        First weight row, counted from the start of its unit.
+    """
+
+    block: int
+    words: tuple[int, int]
+    lines: tuple[int, int]
+    columns: tuple[int, int]
+    first: bool
+    last: bool
+    offset: int
+
+    @property
+    def passes(self) -> int:
+        """Passes, one weight row each."""
+        return (
+            (self.words[1] - self.words[0]) * (self.lines[1] - self.lines[0])
+            * (self.columns[1] - self.columns[0]))
+
+
+@dataclass(frozen=True)
+class Unit:
+    """Pieces whose weights one LOAD brings.
+
+    Parameters
+    ----------
+    layer, number : int
+        Layer and number in the layer.
+    pieces : tuple of Piece
+        Pieces, in order.
+    rows : int
+        Weight rows.
+    """
+
+    layer: int
+    number: int
+    pieces: tuple[Piece, ...]
+    rows: int
+
+    @property
+    def blocks(self) -> range:
+        """Output blocks of the pieces."""
+        return range(self.pieces[0].block, self.pieces[-1].block + 1)
+
+
+def block_words(task: ConvTask, block: int, config: AcceleratorConfig) -> tuple[int, int]:
+    """Return the input words that an output block needs: those of its groups."""
+    kernels, per_group = task.codes.shape[:2]
+    kernels_per_group = kernels // task.groups
+    first = block * config.out_lanes
+    last = min(first + config.out_lanes, kernels) - 1
+    start = first // kernels_per_group * per_group
+    stop = (last // kernels_per_group + 1) * per_group
+    return start // config.in_lanes, -(-stop // config.in_lanes)
+
+
+def _ranges(start: int, stop: int, most: int) -> Iterator[tuple[int, int]]:
+    """Cut a range into equal parts of at most ``most``."""
+    parts = -(-(stop - start) // most)
+    size = -(-(stop - start) // parts)
+    for first in range(start, stop, size):
+        yield first, min(first + size, stop)
+
+
+def _cut_block(
+    words: tuple[int, int], kernel: tuple[int, int], limit: int
+) -> Iterator[tuple[tuple[int, int], tuple[int, int], tuple[int, int]]]:
+    """Cut the passes of one block into parts of at most ``limit`` rows, in pass order."""
+    r, s = kernel
+    if r * s <= limit:
+        for part in _ranges(*words, min(limit // (r * s), _MAX_COUNT)):
+            yield part, (0, r), (0, s)
+        return
+    for word in range(*words):
+        if s <= limit:
+            for lines in _ranges(0, r, limit // s):
+                yield (word, word + 1), lines, (0, s)
+        else:
+            for line in range(r):
+                for columns in _ranges(0, s, limit):
+                    yield (word, word + 1), (line, line + 1), columns
+
+
+def cut_weights(task: ConvTask, config: AcceleratorConfig) -> list[Unit]:
+    """Cut the weights of a convolution into units of at most half the weight memory.
+
+    A unit holds whole output blocks, or a part of one block that is too large.
+
+    Parameters
+    ----------
+    task : ConvTask
+        Convolution.
+    config : AcceleratorConfig
+        Accelerator.
+    """
+    limit = config.weight_depth // 2
+    enough = max(1, _LOAD_SIZE // config.weight_row_size)
+    units: list[Unit] = []
+    pending: list[Piece] = []
+    rows = 0
+
+    def close() -> None:
+        nonlocal rows
+        if pending:
+            units.append(Unit(task.index, len(units), tuple(pending), rows))
+            pending.clear()
+            rows = 0
+
+    for block in range(task.output.blocks):
+        parts = list(_cut_block(block_words(task, block, config), task.window.kernel, limit))
+        for number, part in enumerate(parts):
+            piece = Piece(block, *part, number == 0, number == len(parts) - 1, 0)
+            if len(parts) > 1 or rows + piece.passes > limit:
+                close()
+            pending.append(Piece(block, *part, piece.first, piece.last, rows))
+            rows += piece.passes
+            if len(parts) > 1 or rows >= enough:
+                close()
+    close()
+    return units
+
+
+def group_units(units: list[Unit], limit: int) -> list[list[Unit]]:
+    """Group units into sections: whole output blocks, at most ``limit`` rows where possible.
+
+    Parameters
+    ----------
+    units : list of Unit
+        Units of a layer.
+    limit : int
+        Rows of a section.
+    """
+    sections: list[list[Unit]] = []
+    for unit in units:
+        current = sections[-1] if sections else []
+        open_block = bool(current) and not current[-1].pieces[-1].last
+        whole = bool(current) and current[0].pieces[-1].last and unit.pieces[-1].last
+        if open_block or (whole and sum(u.rows for u in current) + unit.rows <= limit):
+            current.append(unit)
+        else:
+            sections.append([unit])
+    return sections
+
+
+class WeightImage:
+    """The bytes of region 0: for each layer parameter rows, then weight tiles in pass order.
+
+    Parameters
+    ----------
+    config : AcceleratorConfig
+        Accelerator.
+    """
+
+    def __init__(self, config: AcceleratorConfig) -> None:
+        self._config = config
+        self._parts: list[bytes] = []
+        self._size = 0
+
+    @property
+    def size(self) -> int:
+        """Bytes so far."""
+        return self._size
+
+    def _append(self, data: bytes) -> int:
+        address = self._size
+        self._parts.append(data)
+        self._size += len(data)
+        return address
+
+    def add_params(self, task: ConvTask) -> int:
+        """Append the parameter rows of a layer; return their address."""
+        padding = (0, task.output.blocks * self._config.out_lanes - len(task.bias))
+        return self._append(pack_params(np.pad(task.bias, padding), np.pad(task.shift, padding)))
+
+    def add_unit(self, task: ConvTask, unit: Unit) -> int:
+        """Append the weight tiles of a unit; return their address."""
+        address = self._size
+        for piece in unit.pieces:
+            self._append(self._tiles(task, piece).tobytes())
+        return address
+
+    def _tiles(self, task: ConvTask, piece: Piece) -> NDArray[np.int8]:
+        """Return the tiles of a piece, (words, r, s, out_lanes, in_lanes)."""
+        config = self._config
+        kernels, per_group = task.codes.shape[:2]
+        kernels_per_group = kernels // task.groups
+        lines, columns = slice(*piece.lines), slice(*piece.columns)
+        start = piece.words[0] * config.in_lanes
+        channels = (piece.words[1] - piece.words[0]) * config.in_lanes
+        first = piece.block * config.out_lanes
+        shape = (lines.stop - lines.start, columns.stop - columns.start)
+        dense = np.zeros((config.out_lanes, channels, *shape), np.int8)
+        last = min(first + config.out_lanes, kernels)
+        for group in range(first // kernels_per_group, (last - 1) // kernels_per_group + 1):
+            k0 = max(first, group * kernels_per_group)
+            k1 = min(last, (group + 1) * kernels_per_group)
+            c0 = max(start, group * per_group)
+            c1 = min(start + channels, (group + 1) * per_group)
+            if c0 < c1:
+                dense[k0 - first:k1 - first, c0 - start:c1 - start] = task.codes[
+                    k0:k1, c0 - group * per_group:c1 - group * per_group, lines, columns]
+        split = dense.reshape(config.out_lanes, -1, config.in_lanes, *shape)
+        return split.transpose(1, 3, 4, 0, 2)
+
+    def to_bytes(self) -> bytes:
+        """Return the image."""
+        return b"".join(self._parts)
+
+
+class Ring:
+    """An on-chip memory that is filled round and round.
+
+    Parameters
+    ----------
+    depth : int
+        Rows.
+    """
+
+    def __init__(self, depth: int) -> None:
+        self._depth = depth
+        self._next = 0
+        self._held: dict[Hashable, tuple[int, int]] = {}
+
+    def reserve(self, rows: int) -> None:
+        """Make the next ``rows`` rows lie in one stretch, so that all of them can be kept."""
+        if self._next + rows > self._depth:
+            self._next = 0
+
+    def find(self, key: Hashable) -> int | None:
+        """Return the first row of what is held as ``key``."""
+        held = self._held.get(key)
+        return None if held is None else held[0]
+
+    def allocate(self, key: Hashable, rows: int) -> int:
+        """Return the first row of a new stretch; what was there is forgotten."""
+        assert rows <= self._depth
+        self.reserve(rows)
+        start, stop = self._next, self._next + rows
+        self._held = {
+            other: span for other, span in self._held.items()
+            if span[1] <= start or stop <= span[0]
+        }
+        self._held[key] = (start, stop)
+        self._next = stop
+        return start

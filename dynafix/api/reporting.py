@@ -1,0 +1,77 @@
+"""From the files of all steps to ``results.json`` and the report."""
+
+from pathlib import Path
+from typing import Any
+
+from compiler.program import Program
+
+from .. import results
+from ..errors import UsageError
+from ..files import output_folder, read_json, sha256, write_json
+from ..steps import Steps
+from .compilation import open_program
+from .quantized import Quantized, open_quantized
+from .simulation import SCHEMA
+
+
+__all__ = (
+    "CLOCK_MHZ",
+    "report",
+)
+
+
+CLOCK_MHZ = 150.0
+
+
+def report(
+    folder: str | Path | Quantized, *, program: Program | None = None,
+    clock_mhz: float = CLOCK_MHZ, data: str | Path | None = None, steps: Steps | None = None,
+) -> dict[str, Any]:
+    """Write ``results.json`` and ``report.html`` of a simulated network.
+
+    Parameters
+    ----------
+    folder : path or Quantized
+        Output folder that ``simulate`` wrote.
+    program : Program, optional
+        Its program, where it is at hand.
+    clock_mhz : float
+        Clock at which latency is shown, in MHz.
+    data : path, optional
+        The images, where they are no longer where ``quantize`` found them.
+    steps : Steps, optional
+        Is told the progress.
+
+    Returns
+    -------
+    dict
+        Content of ``results.json``.
+
+    Raises
+    ------
+    ValueError
+        If a file is missing, or files do not belong together.
+    """
+    from ..report import write_report
+
+    steps = steps or Steps()
+    if not 0 < clock_mhz < float("inf"):
+        raise UsageError(f"--clock must be a positive number of MHz, not {clock_mhz:g}")
+    quantized = folder if isinstance(folder, Quantized) else open_quantized(folder, data=data)
+    program = program or open_program(quantized)
+    output_folder(quantized.folder)
+    again = f"dynafix simulate {quantized.folder}"
+    simulation = read_json(quantized.folder / "simulation" / "simulation.json", schema=SCHEMA,
+                           made_by=again)
+    manifest = quantized.folder / "program" / "manifest.json"
+    if simulation["program_sha256"] != sha256(manifest):
+        raise UsageError(f"{quantized.folder}: the simulation ran another program. "
+                         f"Simulate again: {again}")
+    found = results.assemble(
+        quantized.model, program, quantized.evaluation, simulation,
+        class_names=quantized.data.class_names, clock_mhz=clock_mhz)
+    steps.progress("report", 0, 1, "page")
+    write_json(quantized.folder / "results.json", found)
+    write_report(found, quantized.folder / "report.html")
+    steps.progress("report", 1, 1, "page")
+    return found

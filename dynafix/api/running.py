@@ -1,0 +1,72 @@
+"""All steps in a row."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from arch.config import AcceleratorConfig
+
+from ..options import Dram, Options, load_config
+from ..steps import Steps
+from .compilation import DEFAULT_CONFIG, compile, verilog
+from .quantization import quantize
+from .reporting import CLOCK_MHZ, report
+from .simulation import simulate
+
+
+__all__ = ("run",)
+
+
+def run(
+    model: str | Path, data: str | Path, output: str | Path, *,
+    config: str | Path | AcceleratorConfig = DEFAULT_CONFIG, images: int = 10,
+    options: Options | None = None, preprocess: Mapping[str, Any] | None = None,
+    dram: Dram | None = None, clock_mhz: float = CLOCK_MHZ, command: str = "",
+    steps: Steps | None = None,
+) -> dict[str, Any]:
+    """Quantize, compile, write Verilog, simulate and report.
+
+    Parameters
+    ----------
+    model : path
+        ONNX file.
+    data : path
+        Images, see :func:`dynafix.data.load_data`.
+    output : path
+        Folder for the results.
+    config : str, path or AcceleratorConfig
+        Preset, JSON file, or the config itself.
+    images : int
+        How many images to simulate.
+    options : Options, optional
+        How formats are chosen.
+    preprocess : mapping, optional
+        ``resize``, ``crop``, ``color``, ``mean``, ``std``, over the model's metadata.
+    dram : Dram, optional
+        Timing of the DRAM.
+    clock_mhz : float
+        Clock at which latency is shown, in MHz.
+    command : str
+        What the person typed, for the records.
+    steps : Steps, optional
+        Is told the progress.
+
+    Returns
+    -------
+    dict
+        Content of ``results.json``.
+
+    Raises
+    ------
+    ValueError
+        If the model, the images, an option or the folder cannot be used.
+    VerificationError
+        If numpy, onnxruntime and the Verilog differ.
+    """
+    config = load_config(config)
+    quantized = quantize(model, data, output, options=options, preprocess=preprocess,
+                         command=command, steps=steps)
+    program = compile(quantized, config=config, dram=dram, steps=steps)
+    verilog(output, config=config, steps=steps)
+    simulate(quantized, program=program, images=images, dram=dram, steps=steps)
+    return report(quantized, program=program, clock_mhz=clock_mhz, steps=steps)

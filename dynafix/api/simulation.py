@@ -1,0 +1,279 @@
+"""The program on the Verilog, image by image, against numpy and onnxruntime."""
+
+import shlex
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compiler.program import Program
+from quantizer.execute import execute, quantize_input
+
+from ..errors import UsageError, VerificationError
+from ..files import output_folder, sha256, write_json
+from ..options import Dram
+from ..steps import Steps
+from .compilation import open_program
+from .pictures import picture
+from .quantized import Quantized, open_quantized
+
+
+__all__ = (
+    "SCHEMA",
+    "simulate",
+)
+
+
+SCHEMA = 1
+MOST_PICTURES = 24
+ENGINES = ("load", "calc", "save")
+
+
+def simulate(
+    folder: str | Path | Quantized, *, program: Program | None = None, images: int = 10,
+    image: int | None = None, layer: str | None = None, waves: bool = False,
+    dram: Dram | None = None, data: str | Path | None = None, steps: Steps | None = None,
+) -> dict[str, Any]:
+    """Run the program of a folder on the Verilog, and compare every layer with numpy.
+
+    Parameters
+    ----------
+    folder : path or Quantized
+        Output folder that ``compile`` wrote; ``simulation/`` is written.
+    program : Program, optional
+        Its program, where it is at hand.
+    images : int
+        How many evaluation images to run, from the first.
+    image : int, optional
+        The only image to run; nothing but a waveform is written then.
+    layer : str, optional
+        Layer whose cycles the waveform shows; all by default.
+    waves : bool
+        Whether to write a waveform; needs ``image``.
+    dram : Dram, optional
+        Timing of the DRAM; that of the program by default.
+    data : path, optional
+        The images, where they are no longer where ``quantize`` found them.
+    steps : Steps, optional
+        Is told the progress.
+
+    Returns
+    -------
+    dict
+        Content of ``simulation/simulation.json``.
+
+    Raises
+    ------
+    ValueError
+        If an argument or a file cannot be used, or the simulation fails.
+    VerificationError
+        If the engines differ.
+    """
+    from sim.result import DramModel
+    from sim.simulate import simulate as run
+
+    steps = steps or Steps()
+    quantized = folder if isinstance(folder, Quantized) else open_quantized(folder, data=data)
+    program = program or open_program(quantized)
+    indices = _indices(quantized, images, image)
+    number = _layer(program, layer)
+    path = _wave_path(quantized, image, layer, waves)
+    output_folder(quantized.folder / "simulation")
+    dram = dram or Dram(program.dram.latency, program.dram.bytes_per_cycle)
+    model = DramModel(dram.latency, dram.bandwidth(program.config))
+    inputs = quantized.inputs(quantized.data.evaluation, indices)
+    codes = quantize_input(quantized.model, inputs)
+    _verilate(program, steps)
+    progress = _Progress(steps)
+    result = run(program, [program.input_layout.pack(each) for each in codes], dram=model,
+                 waves=path, layer=number, progress=progress)
+    macs = sum(entry.macs for entry in program.layers) * len(indices)
+    progress.finish(result, len(indices), macs)
+    if path is not None:
+        steps.line("waves", str(path))
+    _compare(quantized, program, indices, inputs, codes, result.images, steps)
+    record = _record(quantized, program, dram, indices, inputs, result, macs)
+    if image is None:
+        write_json(quantized.folder / "simulation" / "simulation.json", record)
+    return record
+
+
+def _indices(quantized: Quantized, images: int, image: int | None) -> list[int]:
+    count = len(quantized.data.evaluation)
+    if image is not None:
+        if not 0 <= image < count:
+            raise UsageError(f"--image must be in 0..{count - 1}, not {image}")
+        return [image]
+    if images < 1:
+        raise UsageError(f"--images must be at least 1, not {images}")
+    return list(range(min(images, count)))
+
+
+def _layer(program: Program, name: str | None) -> int | None:
+    if name is None:
+        return None
+    for layer in program.layers:
+        if layer.name == name:
+            return layer.index
+    raise UsageError(f"--layer must be one of {', '.join(each.name for each in program.layers)}, "
+                     f"not {name!r}")
+
+
+def _wave_path(quantized: Quantized, image: int | None, layer: str | None,
+               waves: bool) -> Path | None:
+    if not waves:
+        return None
+    if image is None:
+        raise UsageError("--waves needs --image: waveforms are written of one image")
+    safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in layer or "all")
+    return quantized.folder / "simulation" / f"image{image}_{safe}.fst"
+
+
+def _verilate(program: Program, steps: Steps) -> None:
+    from sim.build import build_accelerator
+
+    steps.progress("verilate", 0, 1, "build")
+    begin = time.monotonic()
+    build = build_accelerator(program.config)
+    seconds = time.monotonic() - begin
+    steps.line("verilate", f"{program.config.name}, "
+                           f"{'cached' if build.cached else f'{seconds:.0f} s'}")
+
+
+class _Progress:
+    """Progress of a simulation; the last step waits until the speed is known."""
+
+    def __init__(self, steps: Steps):
+        self._steps = steps
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        if stage == "waves":
+            self._steps.progress("waves", done, total, "build")
+        elif stage == "simulate" and done < total:
+            self._steps.progress(stage, done, total, "images")
+
+    def finish(self, result: Any, count: int, macs: int) -> None:
+        cycles = round(float(np.mean([run.cycles for run in result.images])))
+        speed = macs / max(result.seconds, 1e-9)
+        self._steps.progress("simulate", count, count, "images",
+                             f"{cycles:,} cycles each   {speed / 1e6:,.0f} M MAC/s")
+
+
+def _compare(quantized: Quantized, program: Program, indices: Sequence[int],
+             inputs: NDArray[np.float32], codes: NDArray, runs: Sequence[Any],
+             steps: Steps) -> None:
+    """Raise ``VerificationError`` at the first code in which two engines differ."""
+    from quantizer.export import ort_tensors
+    from sim.compare import compare, compare_tensors
+
+    model, folder = quantized.model, quantized.folder
+    for done, (index, run) in enumerate(zip(indices, runs, strict=True)):
+        steps.progress("compare", done, len(indices), "images", "numpy = onnxruntime = RTL")
+        expected = {name: value[0] for name, value in
+                    execute(model, codes[done:done + 1]).items()}
+        found = ort_tensors(model, inputs[done:done + 1])
+        for difference in compare_tensors(
+                model, expected, {name: found[name][0] for name in expected}):
+            raise VerificationError(_text(difference, index, "onnxruntime"))
+        for difference in compare(program, model, codes[done], run, expected=expected):
+            raise VerificationError(
+                f"{_text(difference, index, 'RTL')}. Waveform: dynafix simulate {folder} "
+                f"--image {index} --layer {shlex.quote(difference.layer)} --waves")
+    steps.progress("compare", len(indices), len(indices), "images", "numpy = onnxruntime = RTL")
+
+
+def _text(difference: Any, image: int, engine: str) -> str:
+    k, h, w = difference.position
+    return (f"layer {difference.layer}, image {image}: {engine} differs from numpy at (k {k}, "
+            f"h {h}, w {w}): {difference.got} ({difference.got_value:.4f}) instead of "
+            f"{difference.expected} ({difference.expected_value:.4f})")
+
+
+def _record(quantized: Quantized, program: Program, dram: Dram, indices: Sequence[int],
+            inputs: NDArray[np.float32], result: Any, macs: int) -> dict[str, Any]:
+    runs, first = result.images, result.images[0]
+    return {
+        "schema": SCHEMA,
+        "program_sha256": sha256(quantized.folder / "program" / "manifest.json"),
+        "dram": {"latency": dram.latency, "bytes_per_cycle": dram.bandwidth(program.config)},
+        "images": list(indices),
+        "engines_equal": True,
+        "cycles": [run.cycles for run in runs],
+        "dram_read_bytes": round(float(np.mean([run.dram_read_bytes for run in runs]))),
+        "dram_written_bytes": round(float(np.mean([run.dram_written_bytes for run in runs]))),
+        "seconds": result.seconds,
+        "simulated_cycles_per_second": result.cycles_per_second,
+        "simulated_macs_per_second": macs / max(result.seconds, 1e-9),
+        "layer_cycles": layer_cycles(first.events, len(program.layers), first.cycles),
+        "counters": [
+            {engine: first.counters[layer.index, engine] for engine in ENGINES}
+            for layer in program.layers],
+        "timeline": timeline(first.events),
+        "predictions": _predictions(quantized, program, indices, runs),
+    }
+
+
+def layer_cycles(events: Sequence[tuple[int, str, str, int]], layers: int,
+                 cycles: int) -> list[int]:
+    """Return the cycles from the end of one layer's computation to that of the next.
+
+    Parameters
+    ----------
+    events : sequence of (cycle, engine, "start" or "done", layer)
+        What the engines did.
+    layers : int
+        How many layers there are.
+    cycles : int
+        Cycles of the whole image; what comes after the last computation goes to the last layer.
+
+    Returns
+    -------
+    list of int
+        One a layer; their sum is ``cycles``.
+    """
+    ends = [0] * layers
+    for cycle, engine, kind, layer in events:
+        if engine == "calc" and kind == "done":
+            ends[layer] = max(ends[layer], cycle)
+    ends[-1] = cycles
+    reached = np.maximum.accumulate(ends)
+    return np.diff(reached, prepend=0).tolist()
+
+
+def timeline(events: Sequence[tuple[int, str, str, int]]) -> list[dict[str, Any]]:
+    """Return the spans in which an engine worked on a layer; each engine works in order."""
+    spans, open_spans = [], {engine: [] for engine in ENGINES}
+    for cycle, engine, kind, layer in events:
+        if kind == "start":
+            open_spans[engine].append((cycle, layer))
+        else:
+            start, layer = open_spans[engine].pop(0)
+            spans.append({"engine": engine, "layer": layer, "start": start, "end": cycle})
+    return sorted(spans, key=lambda span: (span["start"], span["end"]))
+
+
+def _predictions(quantized: Quantized, program: Program, indices: Sequence[int],
+                 runs: Sequence[Any]) -> list[dict[str, Any]]:
+    model, part = quantized.model, quantized.data.evaluation
+    fmt, graph = model.formats[program.output_name], model.graph
+    found = []
+    for index, run in zip(indices[:MOST_PICTURES], runs, strict=False):
+        logits = fmt.dequantize(program.output_layout.unpack(run.output))
+        chances = _softmax(logits.reshape(-1))
+        found.append({
+            "index": index,
+            "label": int(part.labels[index]),
+            "predicted": int(chances.argmax()),
+            "float_predicted": int(quantized.evaluation["float_classes"][index]),
+            "probabilities": [round(float(chance), 6) for chance in chances],
+            "png": picture(part.read([index])[0], graph.input_dims),
+        })
+    return found
+
+
+def _softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    powers = np.exp(logits - logits.max())
+    return powers / powers.sum()

@@ -1,0 +1,236 @@
+"""Images to calibrate and to evaluate with, from an ``.npz`` file or a folder of pictures."""
+
+import io
+import zipfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import UsageError
+from .files import sha256
+
+
+__all__ = (
+    "Dataset",
+    "Images",
+    "load_data",
+)
+
+
+PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".ppm", ".pgm")
+
+
+@dataclass(frozen=True)
+class Images:
+    """A list of images, read when asked for.
+
+    Parameters
+    ----------
+    name : str
+        Where they come from, for messages.
+    count : int
+        How many there are.
+    read : callable
+        Takes indices and returns the images: one array when they share one shape and dtype,
+        else a list.
+    labels : int64, (count,), or None
+        Class of each image.
+    """
+
+    name: str
+    count: int
+    read: Callable[[Sequence[int]], NDArray | list[NDArray]]
+    labels: NDArray[np.int64] | None = None
+
+    def __len__(self) -> int:
+        """Return how many images there are."""
+        return self.count
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Calibration and evaluation images; the two are disjoint.
+
+    Parameters
+    ----------
+    path : Path
+        The file or folder.
+    calibration, evaluation : Images
+        The images; those for evaluation have labels.
+    class_names : tuple of str, or None
+        Name of each class.
+    scale, zero_point : float and int, or None
+        What integer arrays stand for: ``(q - zero_point) * scale``.
+    """
+
+    path: Path
+    calibration: Images
+    evaluation: Images
+    class_names: tuple[str, ...] | None = None
+    scale: float | None = None
+    zero_point: int | None = None
+
+    def digest(self) -> str:
+        """Return the SHA-256 digest of the file or folder."""
+        return sha256(self.path)
+
+
+def load_data(path: str | Path, *, calibration: int = 100) -> Dataset:
+    """Open images.
+
+    Parameters
+    ----------
+    path : path
+        An ``.npz`` file with ``calib_x``, ``eval_x`` and ``eval_y`` (and, if wanted, ``calib_y``,
+        ``class_names``, ``scale``, ``zero_point``); ``calib_jpeg`` and ``calib_off`` (likewise
+        ``eval_*``) hold packed JPEG files instead. Or a folder with one folder of pictures a class.
+    calibration : int
+        Most images to calibrate with; from a folder of pictures that many, and at most half, are
+        set aside, chosen with a fixed seed.
+
+    Returns
+    -------
+    Dataset
+        The images.
+
+    Raises
+    ------
+    UsageError
+        If something is missing, empty or of a wrong type.
+    """
+    path = Path(path)
+    if calibration < 1:
+        raise UsageError(f"--calibration must be at least 1 image, not {calibration}")
+    if not path.exists():
+        raise UsageError(f"--data {path}: no such file or folder")
+    if path.is_dir():
+        return _load_folder(path, calibration)
+    return _load_npz(path, calibration)
+
+
+def _load_npz(path: Path, calibration: int) -> Dataset:
+    if not zipfile.is_zipfile(path):
+        raise UsageError(f"--data {path}: must be an .npz file, or a folder of pictures with one "
+                         f"folder a class")
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {key: archive[key] for key in archive.files}
+    except (ValueError, OSError, zipfile.BadZipFile) as error:
+        raise UsageError(f"--data {path}: not readable as .npz ({error})") from error
+    names = arrays.get("class_names")
+    return Dataset(
+        path,
+        _part(path, arrays, "calib", most=calibration),
+        _part(path, arrays, "eval", labeled=True),
+        None if names is None else tuple(str(name) for name in names),
+        float(arrays["scale"]) if "scale" in arrays else None,
+        int(arrays["zero_point"]) if "zero_point" in arrays else None,
+    )
+
+
+def _part(path: Path, arrays: dict[str, NDArray], part: str, *, most: int | None = None,
+          labeled: bool = False) -> Images:
+    what = {"calib": "calibration", "eval": "evaluation"}[part]
+    if f"{part}_jpeg" in arrays:
+        name, count, read = _packed(path, arrays, part)
+    elif f"{part}_x" in arrays:
+        name, (count, read) = f"{path.name}: {part}_x", _plain(path, arrays[f"{part}_x"], part)
+    else:
+        raise UsageError(f"{path}: '{part}_x' is missing: the {what} images. "
+                         f"The file holds {', '.join(sorted(arrays)) or 'nothing'}")
+    if not count:
+        raise UsageError(f"{path}: '{part}_x' is empty: at least one {what} image is needed")
+    labels = _labels(path, arrays.get(f"{part}_y"), part, count, labeled=labeled)
+    if most is not None and most < count:
+        count, labels = most, None if labels is None else labels[:most]
+    return Images(name, count, read, labels)
+
+
+def _plain(path: Path, values: NDArray, part: str) -> tuple[int, Callable]:
+    if values.ndim < 2:
+        raise UsageError(f"{path}: '{part}_x' must have one image a row, not shape {values.shape}")
+    if values.dtype.kind not in "iuf":
+        raise UsageError(f"{path}: '{part}_x' must hold integers or floating point numbers, "
+                         f"not {values.dtype}")
+    if values.dtype.kind == "f":
+        bad = ~np.isfinite(values).reshape(len(values), -1).all(axis=1)
+        if bad.any():
+            raise UsageError(f"{path}: '{part}_x' holds NaN or infinity in image "
+                             f"{int(np.argmax(bad))} ({int(bad.sum())} of {len(values)} images)")
+    return len(values), lambda indices: values[np.asarray(indices)]
+
+
+def _packed(path: Path, arrays: dict[str, NDArray], part: str) -> tuple[str, int, Callable]:
+    packed, offsets = arrays[f"{part}_jpeg"], arrays.get(f"{part}_off")
+    if offsets is None or offsets.ndim != 1 or len(offsets) < 1 or offsets[-1] != packed.size:
+        raise UsageError(f"{path}: '{part}_off' must hold the start of each picture in "
+                         f"'{part}_jpeg' and its end, {packed.size}")
+
+    def read(indices: Sequence[int]) -> NDArray | list[NDArray]:
+        return _stack([
+            _picture(io.BytesIO(packed[offsets[i]:offsets[i + 1]].tobytes()),
+                     f"{path}: picture {i} of '{part}_jpeg'")
+            for i in indices
+        ])
+
+    return f"{path.name}: {part}_jpeg", len(offsets) - 1, read
+
+
+def _labels(path: Path, values: NDArray | None, part: str, count: int, *,
+            labeled: bool) -> NDArray[np.int64] | None:
+    if values is None:
+        if labeled:
+            raise UsageError(f"{path}: '{part}_y' is missing: the labels of the {count} images "
+                             f"of '{part}_x', one integer each")
+        return None
+    if values.shape != (count,) or values.dtype.kind not in "iu":
+        raise UsageError(f"{path}: '{part}_y' must hold {count} integers, one label an image, "
+                         f"not {values.dtype} of shape {values.shape}")
+    return values.astype(np.int64)
+
+
+def _load_folder(path: Path, calibration: int) -> Dataset:
+    classes = sorted(entry for entry in path.iterdir()
+                     if entry.is_dir() and not entry.name.startswith("."))
+    pictures = [
+        (file, label)
+        for label, folder in enumerate(classes)
+        for file in sorted(folder.iterdir()) if file.suffix.lower() in PICTURES
+    ]
+    if len(pictures) < 2:
+        raise UsageError(f"--data {path}: must hold one folder of pictures a class, at least two "
+                         f"pictures in all ({', '.join(PICTURES)}), not {len(pictures)}")
+    order = np.random.default_rng(0).permutation(len(pictures))
+    split = min(calibration, len(pictures) // 2)
+    return Dataset(
+        path,
+        _picture_files(path, [pictures[i] for i in order[:split]]),
+        _picture_files(path, [pictures[i] for i in order[split:]]),
+        tuple(folder.name for folder in classes),
+    )
+
+
+def _picture_files(path: Path, pictures: list[tuple[Path, int]]) -> Images:
+    def read(indices: Sequence[int]) -> NDArray | list[NDArray]:
+        return _stack([_picture(pictures[i][0], str(pictures[i][0])) for i in indices])
+
+    labels = np.array([label for _, label in pictures], dtype=np.int64)
+    return Images(path.name, len(pictures), read, labels)
+
+
+def _picture(file: Path | io.BytesIO, what: str) -> NDArray[np.uint8]:
+    from PIL import Image
+
+    try:
+        with Image.open(file) as picture:
+            return np.asarray(picture.convert("L" if picture.mode in ("1", "L") else "RGB"))
+    except (OSError, SyntaxError) as error:
+        raise UsageError(f"{what}: not a readable picture") from error
+
+
+def _stack(pictures: list[NDArray]) -> NDArray | list[NDArray]:
+    same = len({picture.shape for picture in pictures}) == 1
+    return np.stack(pictures) if same else pictures

@@ -1,0 +1,152 @@
+"""What a person chooses: formats, accelerator, DRAM."""
+
+import dataclasses
+import difflib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from arch.config import PRESETS, AcceleratorConfig
+
+from .errors import UsageError
+
+
+__all__ = (
+    "Dram",
+    "Options",
+    "load_config",
+)
+
+
+@dataclass(frozen=True)
+class Options:
+    """How formats are chosen.
+
+    Parameters
+    ----------
+    data_bits, weight_bits : int
+        Width of a code, in bits, 2 to 16.
+    first_last_bits : int or None
+        Width of data and weights of the first and the last layer, in bits, where it differs.
+    precision : str
+        ``"dynamic"``: one fractional length a tensor; ``"static"``: one for all.
+    norm : str
+        ``"l1"`` or ``"l2"``: how distance to float is measured.
+    per_channel : bool
+        Whether each output channel's weights have their own fractional length.
+    formats : path or None
+        JSON file of formats that override those chosen.
+    calibration : int
+        Most images to calibrate with.
+
+    Raises
+    ------
+    UsageError
+        If a value breaks its rule.
+    """
+
+    data_bits: int = 8
+    weight_bits: int = 8
+    first_last_bits: int | None = None
+    precision: str = "dynamic"
+    norm: str = "l1"
+    per_channel: bool = False
+    formats: str | Path | None = None
+    calibration: int = 100
+
+    def __post_init__(self) -> None:
+        """Check every rule."""
+        for name in ("data_bits", "weight_bits", "first_last_bits"):
+            bits = getattr(self, name)
+            if bits is not None and not 2 <= bits <= 16:
+                raise UsageError(f"--{name.replace('_', '-')} must be in 2..16 bits, not {bits}")
+        for name, values in (("precision", ("dynamic", "static")), ("norm", ("l1", "l2"))):
+            if getattr(self, name) not in values:
+                raise UsageError(
+                    f"--{name} must be {' or '.join(values)}, not {getattr(self, name)!r}")
+        if self.calibration < 1:
+            raise UsageError(f"--calibration must be at least 1 image, not {self.calibration}")
+
+    def to_json(self) -> dict[str, Any]:
+        """Return all parameters as plain values."""
+        values = dataclasses.asdict(self)
+        values["formats"] = None if self.formats is None else str(self.formats)
+        return values
+
+    def __str__(self) -> str:
+        """Return the short name used in summaries, such as ``8/8 dynamic``."""
+        ends = "" if self.first_last_bits is None else f" ({self.first_last_bits} first, last)"
+        return f"{self.data_bits}/{self.weight_bits} {self.precision}{ends}"
+
+
+@dataclass(frozen=True)
+class Dram:
+    """Timing of the DRAM, for the model and for the simulation.
+
+    Parameters
+    ----------
+    latency : int
+        Cycles from a request to its first beat.
+    bytes_per_cycle : float or None
+        Bandwidth; that of the bus when left out.
+
+    Raises
+    ------
+    UsageError
+        If a value breaks its rule.
+    """
+
+    latency: int = 30
+    bytes_per_cycle: float | None = None
+
+    def __post_init__(self) -> None:
+        """Check every rule."""
+        if self.latency < 1:
+            raise UsageError(f"--dram-latency must be at least 1 cycle, not {self.latency}")
+        if self.bytes_per_cycle is not None and not 0 < self.bytes_per_cycle < float("inf"):
+            raise UsageError(f"--dram-bytes-per-cycle must be positive, not {self.bytes_per_cycle}")
+
+    def bandwidth(self, config: AcceleratorConfig) -> float:
+        """Return the bytes per cycle in use with a config."""
+        return config.dram_width if self.bytes_per_cycle is None else self.bytes_per_cycle
+
+
+def load_config(name: str | Path | AcceleratorConfig) -> AcceleratorConfig:
+    """Return a preset, or the config of a JSON file.
+
+    Parameters
+    ----------
+    name : str, path or AcceleratorConfig
+        Name of a preset, a JSON file of parameters, or a config itself.
+
+    Returns
+    -------
+    AcceleratorConfig
+        The config.
+
+    Raises
+    ------
+    UsageError
+        If there is no such preset or file, or a parameter breaks its rule.
+    """
+    if isinstance(name, AcceleratorConfig):
+        return name
+    if str(name) in PRESETS:
+        return PRESETS[str(name)]
+    path = Path(name)
+    if not path.is_file():
+        near = difflib.get_close_matches(str(name), PRESETS, 1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise UsageError(f"--config must be one of {', '.join(PRESETS)}, or a JSON file, "
+                         f"not {str(name)!r}{hint}")
+    try:
+        fields = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise UsageError(f"--config {path}: not readable as JSON ({error})") from error
+    if not isinstance(fields, dict):
+        raise UsageError(f"--config {path}: must hold a JSON object, not {fields!r}")
+    try:
+        return AcceleratorConfig.from_json({"name": path.stem, **fields})
+    except (ValueError, TypeError) as error:
+        raise UsageError(f"--config {path}: {error}") from error

@@ -1,0 +1,174 @@
+"""Short answers to the report's questions, computed from its numbers."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from .charts import multipliers
+from .layers import BOUNDS, Layer
+from .text import (
+    UNIT_SPACE,
+    count,
+    decibels,
+    milliseconds,
+    number,
+    percent,
+    plural,
+    ratio,
+    real,
+)
+
+
+__all__ = (
+    "formats_name",
+    "helps",
+    "losses",
+    "spending",
+    "what_if",
+    "works",
+)
+
+
+NAMED_LAYERS = 3
+
+
+def formats_name(results: Mapping[str, Any], precision: str | None = None) -> str:
+    """Return the formats of a run in short, such as ``8/8 dynamic``."""
+    options = results.get("options") or {}
+    widths = "/".join(str(options.get(key, "?")) for key in ("data_bits", "weight_bits"))
+    return f"{widths} {precision or options.get('precision', 'dynamic')}"
+
+
+def works(results: Mapping[str, Any], layers: Sequence[Layer]) -> tuple[str, str]:
+    """Answer *Does it work?*.
+
+    Returns
+    -------
+    str
+        ``yes``, ``no`` or ``unknown``.
+    str
+        One or two sentences.
+    """
+    images = real(results.get("images_simulated")) or 0
+    equal = results.get("engines_equal")
+    wrong = [layer.short for layer in layers if layer.equal is False]
+    if equal is False or wrong:
+        where = f" in {_names(wrong)}" if wrong else ""
+        return "no", f"The three engines differ{where}. Nothing below may be trusted."
+    if not equal or not images:
+        return "unknown", "The hardware was not simulated, so nothing is known about it."
+    amount = f"all {len(layers)} layers" if len(layers) > 1 else "the only layer"
+    on = f"all {count(images)} images" if images > 1 else "one image"
+    return "yes", (f"In {amount} and on {on}, numpy, onnxruntime and the RTL computed the same "
+                   f"integers, bit{UNIT_SPACE}for{UNIT_SPACE}bit.{_accuracy(results)}")
+
+
+def _accuracy(results: Mapping[str, Any]) -> str:
+    exact, rounded, interval = (
+        real(results.get(key)) for key in
+        ("float_accuracy", "quantized_accuracy", "confidence_95"))
+    if exact is None or rounded is None:
+        return ""
+    loss = 100 * (exact - rounded)
+    if abs(loss) < 0.005:
+        return " Quantization changes no accuracy."
+    change = f"Quantization {'loses' if loss > 0 else 'gains'} {number(abs(loss), 2)} points"
+    if interval is None:
+        return f" {change}."
+    inside = abs(loss) <= 100 * interval
+    return (f" {change} of accuracy, {'less' if inside else 'more'} than the "
+            f"±{UNIT_SPACE}{number(100 * interval, 2)} that so few images leave open.")
+
+
+def losses(layers: Sequence[Layer]) -> str:
+    """Answer *What did the numbers lose?*."""
+    known = [layer for layer in layers if layer.snr is not None]
+    if not known:
+        return "Nothing was measured against the float network."
+    last = known[-1]
+    sentences = [f"The last layer keeps its signal {decibels(last.snr, 'dB')} above the error."]
+    if last.static_snr is not None:
+        sentences.append(f"With one static format for all layers it would be "
+                         f"{decibels(last.static_snr, 'dB')}.")
+    drops = [(before.snr - after.snr, after.short)
+             for before, after in zip(known, known[1:], strict=False)]
+    if drops and max(drops)[0] >= 0.5:
+        drop, name = max(drops)
+        sentences.append(f"The largest step down is at {name}: {decibels(drop, 'dB')}.")
+    clipped = [layer.short for layer in layers if (layer.headroom or 0) < -0.005]
+    if clipped:
+        sentences.append(f"The largest values of {_names(clipped)} are clipped on purpose: finer "
+                         f"steps for the others were worth more.")
+    return " ".join(sentences)
+
+
+def spending(results: Mapping[str, Any], layers: Sequence[Layer]) -> str:
+    """Answer *Where do the cycles go?*."""
+    total = real(results.get("cycles_per_image"))
+    spent = sorted((layer for layer in layers if layer.cycles), key=lambda it: -it.cycles)
+    if not total or not spent:
+        return "No cycles were counted: the hardware was not simulated."
+    first = spent[0]
+    share = percent(first.cycles / total, 0)
+    sentences = [f"An image takes {count(total)} cycles, {share} of them in {first.short}."]
+    bounds = {bound: sum(layer.cycles for layer in spent if layer.bound_by == bound)
+              for bound in BOUNDS if bound != "hidden"}
+    bound, cycles = max(bounds.items(), key=lambda item: item[1])
+    if cycles:
+        sentences.append(f"Layers bound by the {BOUNDS[bound]} take {percent(cycles / total, 0)}.")
+    utilization = real(results.get("utilization"))
+    if utilization is not None:
+        sentences.append(f"The multipliers work in {percent(utilization, 0)} of all cycles.")
+    return " ".join(sentences)
+
+
+def helps(results: Mapping[str, Any], layers: Sequence[Layer]) -> str:
+    """Answer *What would help?*."""
+    total, roofline = (real(results.get(key)) for key in ("cycles_per_image", "roofline_cycles"))
+    if not total or not roofline:
+        return "Without measured cycles there is nothing to compare."
+    gain = f"A better schedule alone can gain at most {ratio(total, roofline)}"
+    sentences = [f"{gain}: the roofline is {count(roofline)} cycles."]
+    worst = max(layers, key=lambda layer: layer.excess, default=None)
+    if worst is not None and worst.excess >= 1:
+        sentences.append(f"The layer furthest above its own roofline is {worst.short}, by "
+                         f"{plural(worst.excess, 'cycle')}.")
+    return " ".join(sentences)
+
+
+def what_if(results: Mapping[str, Any], layers: Sequence[Layer]) -> list[dict[str, str]]:
+    """Bound the cycles of other hardware and formats.
+
+    The bound is the sum over layers of the larger of MACs ÷ multipliers and DRAM bytes ÷ bytes
+    per cycle, with the bytes that this program moves.
+
+    Returns
+    -------
+    list of dict
+        Rows with ``change``, ``cycles``, ``time`` and ``gain``; empty if a number is missing.
+    """
+    lanes = multipliers(results)
+    bandwidth = real((results.get("dram") or {}).get("bytes_per_cycle"))
+    clock, measured = real(results.get("clock_mhz")), real(results.get("cycles_per_image"))
+    if not lanes or not bandwidth or not measured or not layers:
+        return []
+
+    def bound(array: float = 1, dram: float = 1, weights: float = 1) -> float:
+        return sum(
+            max((layer.macs or 0) / (array * lanes),
+                ((layer.dram_bytes or 0) - (1 - weights) * layer.streams["weights"])
+                / (dram * bandwidth))
+            for layer in layers)
+
+    rows = [("as measured", measured), ("perfect overlap", bound()),
+            ("with twice the multipliers", bound(array=2)),
+            ("with twice the DRAM bandwidth", bound(dram=2)),
+            ("with weights of half the bits", bound(weights=0.5)),
+            ("with twice of both", bound(array=2, dram=2))]
+    return [{"change": change, "cycles": count(cycles), "time": milliseconds(cycles, clock),
+             "gain": ratio(measured, cycles)} for change, cycles in rows]
+
+
+def _names(names: Sequence[str]) -> str:
+    if len(names) > NAMED_LAYERS:
+        names = [*names[:NAMED_LAYERS], f"{len(names) - NAMED_LAYERS} more layers"]
+    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))

@@ -1,0 +1,167 @@
+"""``results.json``: everything that the table and the report show, for programs."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from arch.config import AcceleratorConfig
+from arch.formats import Format
+from arch.isa import INSTRUCTION_SIZE, Memory, Opcode
+from compiler.ir import Instruction
+from compiler.program import Program
+from quantizer.graph import Conv
+from quantizer.model import QuantizedModel
+
+
+__all__ = (
+    "SCHEMA",
+    "STREAMS",
+    "assemble",
+    "traffic",
+)
+
+
+SCHEMA = 1
+STREAMS = ("weights", "maps_in", "maps_out", "program")
+
+
+def assemble(model: QuantizedModel, program: Program, evaluation: Mapping[str, Any],
+             simulation: Mapping[str, Any], *, class_names: Sequence[str] | None,
+             clock_mhz: float) -> dict[str, Any]:
+    """Put together what the steps found.
+
+    Parameters
+    ----------
+    model : QuantizedModel
+        Formats and provenance.
+    program : Program
+        Layers and prediction.
+    evaluation : mapping
+        Accuracies and losses, see :func:`.api.evaluation.evaluate`.
+    simulation : mapping
+        Measured cycles and bytes, see :func:`.api.simulation.simulate`.
+    class_names : sequence of str or None
+        Name of each class.
+    clock_mhz : float
+        Clock at which latency is shown, in MHz.
+
+    Returns
+    -------
+    dict
+        Content of ``results.json``.
+    """
+    config, provenance = program.config, model.provenance
+    layers = _layers(model, program, evaluation["tensors"], simulation)
+    macs = sum(layer["macs"] for layer in layers)
+    cycles = round(float(np.mean(simulation["cycles"])))
+    accuracies = ("float_accuracy", "quantized_accuracy", "static_accuracy", "images_evaluated",
+                  "confidence_95")
+    measured = ("engines_equal", "dram_read_bytes", "dram_written_bytes",
+                "simulated_macs_per_second", "simulated_cycles_per_second", "predictions",
+                "timeline", "dram")
+    return {
+        "schema": SCHEMA,
+        "network": program.name,
+        "model_file": provenance["model_file"],
+        "config": config.to_json(),
+        "config_hash": f"{config.hash:#018x}",
+        "options": provenance["options"],
+        "preprocess": model.preprocess,
+        **{name: evaluation[name] for name in accuracies},
+        "images_simulated": len(simulation["images"]),
+        "cycles_per_image": cycles,
+        "utilization": macs / (config.multipliers * cycles),
+        "roofline_cycles": round(program.roofline_cycles),
+        "predicted_cycles": program.prediction.cycles,
+        "dram_bytes": simulation["dram_read_bytes"] + simulation["dram_written_bytes"],
+        **{name: simulation[name] for name in measured},
+        "macs": macs,
+        "clock_mhz": clock_mhz,
+        "class_names": list(class_names) if class_names else None,
+        "layers": layers,
+        "provenance": {name: provenance[name] for name in (
+            "command", "versions", "model_sha256", "data_file", "data_sha256", "seeds", "date")},
+    }
+
+
+def _layers(model: QuantizedModel, program: Program, losses: Mapping[str, Any],
+            simulation: Mapping[str, Any]) -> list[dict[str, Any]]:
+    streams = traffic(program.instructions, len(program.layers), program.config)
+    found = []
+    for layer, predicted, roofline, streamed, cycles, counters in zip(
+            program.layers, program.prediction.layers, program.roofline, streams,
+            simulation["layer_cycles"], simulation["counters"], strict=True):
+        beats = counters["load"]["beats"] + counters["save"]["beats"]
+        capacity = program.config.multipliers * cycles
+        found.append({
+            "index": layer.index, "name": layer.name, "operator": layer.operator,
+            "input_shape": list(layer.input_shape), "output_shape": list(layer.output_shape),
+            "macs": layer.macs,
+            **_formats(model, layer.name, layer.output),
+            **losses[layer.output],
+            "cycles": cycles,
+            "utilization": layer.macs / capacity if layer.macs and cycles else None,
+            "predicted_cycles": predicted.cycles,
+            "roofline_cycles": round(roofline),
+            "bound_by": predicted.bound_by,
+            "dram_bytes": beats * program.config.dram_width + streamed["program"],
+            "dram_by_stream": streamed,
+            "engines_equal": simulation["engines_equal"],
+            "counters": counters,
+        })
+    return found
+
+
+def _formats(model: QuantizedModel, name: str, output: str) -> dict[str, Any]:
+    node, fmt = model.graph.node(name), model.formats[output]
+    found = {"weight_format": None, "data_format": str(fmt), "format": fmt.to_json(),
+             "weight_fracs": None}
+    if isinstance(node, Conv):
+        weights = model.weights[name]
+        low, high = int(weights.frac.min()), int(weights.frac.max())
+        text = str(Format(weights.bits, low))
+        found["weight_format"] = text if low == high else f"{text} … .{high}"
+        found["weight_fracs"] = [low, high]
+    return found
+
+
+def traffic(instructions: Sequence[Instruction], layers: int,
+            config: AcceleratorConfig) -> list[dict[str, int]]:
+    """Return the DRAM bytes that a program moves, by layer and stream.
+
+    Parameters
+    ----------
+    instructions : sequence of Instruction
+        The program without header and END, which count for the last layer.
+    layers : int
+        How many layers there are.
+    config : AcceleratorConfig
+        Sizes of rows.
+
+    Returns
+    -------
+    list of dict
+        For each layer, bytes of each of :data:`STREAMS`.
+    """
+    found = [dict.fromkeys(STREAMS, 0) for _ in range(layers)]
+    found[-1]["program"] += 2 * INSTRUCTION_SIZE
+    for instruction in instructions:
+        streams = found[instruction.layer]
+        streams["program"] += INSTRUCTION_SIZE
+        if instruction.opcode in (Opcode.LOAD, Opcode.SAVE):
+            stream, row = _stream(instruction, config)
+            values = instruction.values
+            streams[stream] += values["row_count"] * values["line_count"] * row
+    return found
+
+
+def _stream(instruction: Instruction, config: AcceleratorConfig) -> tuple[str, int]:
+    """Return the stream of a transfer, and the bytes of one of its rows."""
+    if instruction.opcode is Opcode.SAVE:
+        return "maps_out", config.row_size
+    return {
+        Memory.FEATURE: ("maps_in", config.row_size),
+        Memory.WEIGHT: ("weights", config.weight_row_size),
+        Memory.PARAM: ("weights", config.param_row_size),
+    }[Memory(instruction.values.get("memory", 0))]

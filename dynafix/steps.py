@@ -1,0 +1,32 @@
+"""Where the steps of a run tell what they do."""
+
+from collections.abc import Callable
+
+
+__all__ = ("Steps",)
+
+
+class Steps:
+    """Listener to the steps of a run; this one is silent, :class:`.terminal.Terminal` is not."""
+
+    def line(self, step: str, text: str) -> None:
+        """Tell the outcome of a step in one line."""
+
+    def progress(self, step: str, done: int, total: int, unit: str = "", note: str = "") -> None:
+        """Tell that ``done`` of ``total`` units of a step are done; the last call has all of them.
+
+        Parameters
+        ----------
+        step : str
+            Name of the step.
+        done, total : int
+            How far it is.
+        unit : str
+            What is counted.
+        note : str
+            What else there is to say.
+        """
+
+    def counter(self, step: str, unit: str, note: str = "") -> Callable[[int, int], None]:
+        """Return a function of ``done`` and ``total`` that tells the progress of one step."""
+        return lambda done, total: self.progress(step, done, total, unit, note)

@@ -1,0 +1,215 @@
+"""Worst cases of accumulators, and the check that a model stays inside the hardware's limits."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import ModelError
+from .graph import Add, Conv, Graph, Node, Pool
+from .model import Limits, QuantizedModel
+
+
+__all__ = (
+    "add_bounds",
+    "average_bounds",
+    "check_limits",
+    "code_bounds",
+    "conv_bounds",
+    "is_power_of_two",
+    "pool_counts",
+    "product_bounds",
+)
+
+
+def is_power_of_two(value: int) -> bool:
+    """Return whether a positive integer is a power of two."""
+    return value & (value - 1) == 0
+
+
+def code_bounds(model: QuantizedModel, tensor: str) -> tuple[int, int]:
+    """Return the smallest and largest code that ``tensor`` can hold."""
+    producer = model.graph.producer(tensor)
+    if producer is None:
+        return model.formats[tensor].min, model.formats[tensor].max
+    return model.bounds(producer)
+
+
+def product_bounds(
+    codes: NDArray[np.int64], lo: int, hi: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return bounds of every partial sum of products, in any order, for each output channel.
+
+    Parameters
+    ----------
+    codes : int64, (k, c, r, s)
+        Weight codes.
+    lo, hi : int
+        Smallest and largest data code; padding adds 0.
+
+    Returns
+    -------
+    int64, (k,), twice
+        Lower bounds, at most 0, and upper bounds, at least 0; both are reached by some data.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> lower, upper = product_bounds(np.array([[[[3]], [[-2]]]]), 0, 255)
+    >>> lower.tolist(), upper.tolist()
+    ([-510], [765])
+    """
+    lo, hi = min(lo, 0), max(hi, 0)
+    axes = tuple(range(1, codes.ndim))
+    positive = np.maximum(codes, 0).sum(axes)
+    negative = np.minimum(codes, 0).sum(axes)
+    return positive * lo + negative * hi, positive * hi + negative * lo
+
+
+def conv_bounds(
+    model: QuantizedModel, node: Conv
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return bounds of the accumulator of each output channel, (k,) twice.
+
+    Summation may start from the bias and take the products in any order: no partial sum leaves
+    the bounds.
+    """
+    weights = model.weights[node.name]
+    lower, upper = product_bounds(weights.codes, *code_bounds(model, node.inputs[0]))
+    return lower + weights.bias, upper + weights.bias
+
+
+def pool_counts(node: Pool, shape: tuple[int, int, int]) -> NDArray[np.int64]:
+    """Return the number of positions that each window of a pooling counts.
+
+    Parameters
+    ----------
+    node : Pool
+        Average pooling.
+    shape : (c, h, w)
+        Shape of its input.
+
+    Returns
+    -------
+    int64, (output lines, output columns)
+        Divisors, at least 1.
+    """
+    window = node.window
+    top, left, bottom, right = window.pads
+
+    def counts(axis: int, size: int, before: int, after: int, outputs: int) -> NDArray[np.int64]:
+        start = np.arange(outputs)[:, None] * window.strides[axis] - before
+        position = start + np.arange(window.kernel[axis]) * window.dilations[axis]
+        first = -before if node.count_pad else 0
+        last = size + (after - node.ceil_pads[axis] if node.count_pad else 0)
+        counted: NDArray[np.int64] = ((position >= first) & (position < last)).sum(1)
+        return counted
+
+    _, height, width = shape
+    lines, columns = window.output_size(height, width)
+    return np.outer(
+        counts(0, height, top, bottom, lines), counts(1, width, left, right, columns))
+
+
+def average_bounds(model: QuantizedModel, node: Pool) -> tuple[int, int]:
+    """Return bounds of the aligned sum over any window of an average pooling."""
+    (left,), _ = model.vector_shifts(node)
+    lo, hi = code_bounds(model, node.inputs[0])
+    size = node.window.kernel[0] * node.window.kernel[1]
+    return (min(lo, 0) * size) << left, (max(hi, 0) * size) << left
+
+
+def add_bounds(model: QuantizedModel, node: Add) -> tuple[int, int]:
+    """Return bounds of the aligned sum of an Add, partial sums included."""
+    lefts, _ = model.vector_shifts(node)
+    bounds = [code_bounds(model, name) for name in node.inputs]
+    return (
+        sum(min(lo, 0) << left for (lo, _), left in zip(bounds, lefts, strict=True)),
+        sum(max(hi, 0) << left for (_, hi), left in zip(bounds, lefts, strict=True)),
+    )
+
+
+def _accumulator_error(node: Node, lower: int, upper: int, limits: Limits) -> str | None:
+    limit = 1 << (limits.acc_bits - 1)
+    if -limit <= lower and upper < limit:
+        return None
+    needed = max(int(upper).bit_length(), int(-lower - 1).bit_length()) + 1
+    return (
+        f"node '{node.name}': accumulator could reach {lower if -lower > upper else upper}, "
+        f"which needs {needed} bits, and has {limits.acc_bits}; use fewer bits for data or weights")
+
+
+def _shift_error(node: Node, what: str, shift: int, least: int, most: int) -> str | None:
+    if least <= shift <= most:
+        return None
+    return (
+        f"node '{node.name}': {what} must be in {least}..{most} bits, not {shift}; "
+        f"choose other fractional lengths for {', '.join([*node.inputs, node.output])}"
+        + (f" or {node.name}.weights" if isinstance(node, Conv) else ""))
+
+
+def _conv_errors(model: QuantizedModel, node: Conv, limits: Limits) -> Iterator[str | None]:
+    shifts = model.shifts(node)
+    for shift in (int(shifts.min()), int(shifts.max())):
+        yield _shift_error(node, "right shift", shift, 0, limits.conv_shift)
+    lower, upper = conv_bounds(model, node)
+    yield _accumulator_error(node, int(lower.min()), int(upper.max()), limits)
+
+
+def _vector_errors(
+    model: QuantizedModel, node: Add | Pool, limits: Limits
+) -> Iterator[str | None]:
+    lefts, right = model.vector_shifts(node)
+    left_limit = limits.vector_left
+    if isinstance(node, Pool):
+        counts = pool_counts(node, model.graph.shapes[node.inputs[0]])
+        count = int(counts.max())
+        if (counts == count).all() and is_power_of_two(count):
+            right += count.bit_length() - 1
+        else:
+            left_limit = limits.divide_left
+        lower, upper = average_bounds(model, node)
+    else:
+        lower, upper = add_bounds(model, node)
+    for left in lefts:
+        yield _shift_error(node, "left shift of an operand", left, 0, left_limit)
+    yield _shift_error(node, "right shift", right, 0, limits.vector_right)
+    yield _accumulator_error(node, lower, upper, limits)
+
+
+def _errors(model: QuantizedModel, node: Node, limits: Limits) -> Iterator[str | None]:
+    if isinstance(node, Conv):
+        yield from _conv_errors(model, node, limits)
+    elif isinstance(node, Pool) and node.kind == "max":
+        before, after = model.formats[node.inputs[0]], model.formats[node.output]
+        if before != after:
+            yield (f"node '{node.name}': maximum pooling must keep the format of its input "
+                   f"({before}), not {after}")
+    elif isinstance(node, Add | Pool):
+        yield from _vector_errors(model, node, limits)
+
+
+def check_limits(
+    model: QuantizedModel, limits: Limits, nodes: list[Node] | None = None
+) -> None:
+    """Check that shifters can align every format and that no accumulator can overflow.
+
+    Parameters
+    ----------
+    model : QuantizedModel
+        Model with formats and weights of ``nodes`` and their inputs.
+    limits : Limits
+        The hardware.
+    nodes : list of Node, optional
+        Nodes to check; all that run on the accelerator by default.
+
+    Raises
+    ------
+    ModelError
+        Names the first node that breaks a rule, and the rule.
+    """
+    graph: Graph = model.graph
+    for node in graph.accelerated if nodes is None else nodes:
+        for error in _errors(model, node, limits):
+            if error is not None:
+                raise ModelError(error)

@@ -1,0 +1,247 @@
+"""Integer execution of a quantized model in numpy: the reference of everything below it."""
+
+from collections.abc import Collection, Iterator
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .accumulators import code_bounds
+from .errors import ModelError
+from .graph import Add, Conv, Graph, Node, Pool, Softmax
+from .kernels import Tile, add_tiles, average_tiles, code_type, conv_tiles, max_pool, rescale
+from .model import QuantizedModel
+
+
+__all__ = (
+    "Maps",
+    "accumulate",
+    "execute",
+    "execute_node",
+    "forget",
+    "input_maps",
+    "quantize_input",
+    "run",
+    "to_maps",
+)
+
+
+Maps = dict[str, NDArray[np.integer]]
+
+_BATCH_SIZE = 1 << 24  # codes of the largest map that run() works on at once
+
+
+def to_maps(
+    inputs: ArrayLike, graph: Graph, what: str = "Inputs"
+) -> NDArray[np.float32]:
+    """Check float inputs and return them as (n, c, h, w).
+
+    Parameters
+    ----------
+    inputs : float, (n, *graph.input_dims)
+        Preprocessed images.
+    graph : Graph
+        The network.
+    what : str
+        What the messages call the inputs.
+
+    Returns
+    -------
+    float32, (n, c, h, w)
+        The same numbers.
+
+    Raises
+    ------
+    ModelError
+        If the shape or the type is another one, or a number is not finite.
+    """
+    try:
+        values = np.asarray(inputs)
+    except ValueError as error:
+        raise ModelError(f"{what} must all have the same shape: {error}") from error
+    if values.dtype.kind not in "fiu":
+        raise ModelError(f"{what} must be numbers, not {values.dtype}")
+    if values.ndim == 0 or values.shape[1:] != graph.input_dims:
+        raise ModelError(
+            f"{what} must have shape (n, {', '.join(map(str, graph.input_dims))}), as "
+            f"'{graph.name}' takes them, not {values.shape}")
+    values = values.astype(np.float32, copy=False)
+    finite = np.isfinite(values)
+    if not finite.all():
+        index = int(np.argwhere(~finite)[0][0])
+        raise ModelError(
+            f"{what} must be finite: number {index} holds NaN or infinity; check the images and "
+            "the preprocessing")
+    return values.reshape(len(values), *graph.shapes[graph.input])
+
+
+def quantize_input(model: QuantizedModel, inputs: ArrayLike) -> NDArray[np.int32]:
+    """Return the (n, c, h, w) codes of float inputs (n, *input_dims), saturating."""
+    maps = to_maps(inputs, model.graph)
+    codes = np.empty(maps.shape, np.int32)
+    for index, values in enumerate(maps):
+        codes[index] = model.formats[model.graph.input].quantize(values, model.rounding)
+    return codes
+
+
+def accumulate(model: QuantizedModel, node: Node, maps: Maps) -> Iterator[Tile]:
+    """Yield the accumulators of a node; the format of its output need not be known.
+
+    Parameters
+    ----------
+    model : QuantizedModel
+        Formats of the node's inputs, and its weights.
+    node : Node
+        Convolution, Add or average pooling.
+    maps : dict from tensor name to (n, h, w, c) integers
+        Codes of the node's inputs.
+
+    Yields
+    ------
+    Tile
+        Exact sums.
+    """
+    inputs = [maps[name] for name in node.inputs]
+    fracs = [model.formats[name].frac for name in node.inputs]
+    if isinstance(node, Conv):
+        bounds = code_bounds(model, node.inputs[0])
+        yield from conv_tiles(inputs[0], node, model.weights[node.name], fracs[0], bounds)
+    elif isinstance(node, Add):
+        yield from add_tiles(inputs, node, fracs)
+    else:
+        assert isinstance(node, Pool), node
+        yield from average_tiles(inputs[0], node, fracs[0])
+
+
+def execute_node(model: QuantizedModel, node: Node, maps: Maps) -> NDArray[np.integer]:
+    """Return the codes of a node's output, (n, h, w, c), in their smallest integer type."""
+    lo, hi = model.bounds(node)
+    if isinstance(node, Pool) and node.kind == "max":
+        return max_pool(maps[node.inputs[0]], node, lo, hi)
+    fmt = model.formats[node.output]
+    channels, height, width = model.graph.shapes[node.output]
+    count = len(maps[node.inputs[0]])
+    result = np.empty((count, height, width, channels), code_type(fmt))
+    for tile in accumulate(model, node, maps):
+        result[tile.images, tile.lines] = rescale(tile, fmt.frac, lo, hi, model.rounding)
+    return result
+
+
+def forget(graph: Graph, index: int, maps: Maps) -> None:
+    """Drop the maps that no node after the ``index``-th accelerated one reads."""
+    later = {name for node in graph.accelerated[index + 1:] for name in node.inputs}
+    for name in set(maps) - later:
+        del maps[name]
+
+
+def input_maps(model: QuantizedModel, codes: ArrayLike) -> NDArray[np.integer]:
+    """Check input codes (n, c, h, w) and return them as (n, h, w, c), in their smallest type.
+
+    Raises
+    ------
+    ModelError
+        If the codes have another shape or do not fit the input's format.
+    """
+    graph, values = model.graph, np.asarray(codes)
+    fmt, shape = model.formats[graph.input], graph.shapes[graph.input]
+    if values.dtype.kind not in "iu" or values.ndim != 4 or values.shape[1:] != shape:
+        raise ModelError(
+            f"{graph.name}: input codes must be integers of shape (n, "
+            f"{', '.join(map(str, shape))}), not {values.dtype} {values.shape}")
+    if values.size and not fmt.min <= values.min() <= values.max() <= fmt.max:
+        raise ModelError(
+            f"{graph.name}: input codes must be in {fmt.min}..{fmt.max}, "
+            f"not {values.min()}..{values.max()}")
+    return np.ascontiguousarray(values.transpose(0, 2, 3, 1), code_type(fmt))
+
+
+def _output_name(graph: Graph) -> str:
+    """Return the tensor that the accelerator hands to the host."""
+    producer = graph.producer(graph.output)
+    return producer.inputs[0] if isinstance(producer, Softmax) else graph.output
+
+
+def execute(
+    model: QuantizedModel, codes: ArrayLike, *, names: Collection[str] | None = None
+) -> dict[str, NDArray[np.int32]]:
+    """Run the network in integers, bit for bit as the accelerator does.
+
+    Parameters
+    ----------
+    model : QuantizedModel
+        The network.
+    codes : int, (n, c, h, w)
+        Input codes, such as :func:`quantize_input` gives.
+    names : collection of str, optional
+        Tensors to return; all of them by default. Others are dropped as soon as no node needs
+        them.
+
+    Returns
+    -------
+    dict from tensor name to int32, (n, c, h, w)
+        Codes of the input and of every tensor that the accelerator computes.
+
+    Raises
+    ------
+    ModelError
+        If the codes have another shape or do not fit the input's format.
+    """
+    graph = model.graph
+    maps: Maps = {graph.input: input_maps(model, codes)}
+    results: dict[str, NDArray[np.int32]] = {}
+
+    def keep(name: str) -> None:
+        if names is None or name in names:
+            results[name] = maps[name].transpose(0, 3, 1, 2).astype(np.int32, order="C")
+
+    keep(graph.input)
+    for index, node in enumerate(graph.accelerated):
+        maps[node.output] = execute_node(model, node, maps)
+        keep(node.output)
+        forget(graph, index, maps)
+    return results
+
+
+def _softmax(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    powers = np.exp(values - values.max(1, keepdims=True))
+    return np.asarray(powers / powers.sum(1, keepdims=True))
+
+
+def run(
+    model: QuantizedModel, inputs: ArrayLike, *, softmax: bool = True
+) -> NDArray[np.float32]:
+    """Run the network on float inputs and return what the float network would.
+
+    Parameters
+    ----------
+    model : QuantizedModel
+        The network.
+    inputs : float, (n, *input_dims)
+        Preprocessed images, any number of them: memory is bounded.
+    softmax : bool
+        Run the host's Softmax, where the network ends with one; otherwise return its input.
+
+    Returns
+    -------
+    float32, (n, *output_dims)
+        Logits or probabilities.
+
+    Raises
+    ------
+    ModelError
+        If the inputs have another shape or are not finite.
+    """
+    graph = model.graph
+    maps = to_maps(inputs, graph)
+    name = _output_name(graph)
+    fmt = model.formats[name]
+    largest = max(int(np.prod(shape)) for shape in graph.shapes.values())
+    batch = max(1, _BATCH_SIZE // largest)
+    parts = [np.zeros((0, *graph.shapes[name]), np.float64)]
+    for start in range(0, len(maps), batch):
+        piece = maps[start:start + batch].reshape(-1, *graph.input_dims)
+        codes = quantize_input(model, piece)
+        parts.append(fmt.dequantize(execute(model, codes, names={name})[name]))
+    values = np.concatenate(parts)
+    if softmax and name != graph.output:
+        values = _softmax(values)
+    return values.reshape(len(values), *graph.output_dims).astype(np.float32)

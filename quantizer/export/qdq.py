@@ -1,0 +1,135 @@
+"""A quantized model as QDQ ONNX."""
+
+import json
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper
+
+from ..accumulators import add_bounds, code_bounds, pool_counts
+from ..graph import Add, Conv, Node, Pool
+from ..model import QuantizedModel
+from .builder import Builder, codes_name, float_name
+from .sums import Sum, is_exact_single, weighted_sum
+
+
+__all__ = (
+    "codes_name",
+    "export_qdq",
+)
+
+
+_OPSET = 21  # the first with 16-bit codes
+_IR_VERSION = 10  # what it asks for; newer ones are not read by every onnxruntime
+
+
+def _conv(builder: Builder, model: QuantizedModel, node: Conv) -> None:
+    weights, x = model.weights[node.name], node.inputs[0]
+    value, double = weighted_sum(builder, Sum(
+        node.name, float_name(x), model.formats[x].frac, code_bounds(model, x), weights.codes,
+        weights.bits, weights.frac, node.window, node.groups), weights.bias)
+    quantize = builder.quantize_double if double else builder.quantize
+    quantize(value, node.output, model.formats[node.output], *model.bounds(node))
+
+
+def _add(builder: Builder, model: QuantizedModel, node: Add) -> None:
+    operands = [float_name(name) for name in node.inputs]
+    quantize = builder.quantize
+    if not is_exact_single(*add_bounds(model, node)):
+        operands = [builder.to_double(name) for name in operands]
+        quantize = builder.quantize_double
+    quantize(
+        builder.node("Add", *operands), node.output, model.formats[node.output],
+        *model.bounds(node))
+
+
+def _average(builder: Builder, model: QuantizedModel, node: Pool) -> None:
+    x = node.inputs[0]
+    shape = model.graph.shapes[x]
+    ones = np.ones((shape[0], 1, *node.window.kernel), np.int64)
+    total, double = weighted_sum(builder, Sum(
+        node.name, float_name(x), model.formats[x].frac, code_bounds(model, x), ones, 2,
+        np.zeros(shape[0], np.int64), node.window, shape[0]))
+    counts = pool_counts(node, shape)
+    count = counts.flat[0] if (counts == counts.flat[0]).all() else counts
+    divided = builder.node(
+        "Div", total if double else builder.to_double(total),
+        builder.constant(count, np.float64, f"{node.name}.counts"))
+    builder.quantize_double(
+        divided, node.output, model.formats[node.output], *model.bounds(node))
+
+
+def _maximum(builder: Builder, model: QuantizedModel, node: Pool) -> None:
+    window, value = node.window, float_name(node.inputs[0])
+    if window.kernel != (1, 1) or window.strides != (1, 1):
+        value = builder.node(
+            "MaxPool", value, kernel_shape=list(window.kernel), strides=list(window.strides),
+            pads=list(window.pads), dilations=list(window.dilations))
+    builder.quantize(value, node.output, model.formats[node.output], *model.bounds(node))
+
+
+def _node(builder: Builder, model: QuantizedModel, node: Node) -> None:
+    if isinstance(node, Conv):
+        _conv(builder, model, node)
+    elif isinstance(node, Add):
+        _add(builder, model, node)
+    elif isinstance(node, Pool) and node.kind == "average":
+        _average(builder, model, node)
+    elif isinstance(node, Pool):
+        _maximum(builder, model, node)
+    else:
+        builder.node("Softmax", float_name(node.inputs[0]), axis=1, output=float_name(node.output))
+
+
+def _reshape(builder: Builder, value: str, dims: tuple[int, ...], output: str = "") -> str:
+    return builder.node(
+        "Reshape", value, builder.constant([0, *dims], np.int64), output=output)
+
+
+def export_qdq(model: QuantizedModel, *, all_tensors: bool = False) -> onnx.ModelProto:
+    """Write a quantized model as ONNX with QuantizeLinear and DequantizeLinear.
+
+    Parameters
+    ----------
+    model : QuantizedModel
+        The network.
+    all_tensors : bool
+        Make the codes of every tensor outputs too, under :func:`codes_name`.
+
+    Returns
+    -------
+    ModelProto
+        Takes the float input (n, *input_dims) and gives the float output (n, *output_dims). With
+        graph optimizations off, onnxruntime computes the same codes as ``execute``, bit for bit.
+    """
+    graph = model.graph
+    builder = Builder(model.rounding)
+    fmt = model.formats[graph.input]
+    value = _reshape(builder, graph.input, graph.shapes[graph.input])
+    builder.quantize(value, graph.input, fmt, fmt.min, fmt.max)
+    for node in graph:
+        _node(builder, model, node)
+    _reshape(builder, float_name(graph.output), graph.output_dims, graph.output)
+    outputs = [helper.make_tensor_value_info(
+        graph.output, TensorProto.FLOAT, ["N", *graph.output_dims])]
+    if all_tensors:
+        outputs += [_codes_info(model, name) for name in model.formats]
+    proto = helper.make_model(
+        helper.make_graph(
+            builder.nodes, graph.name,
+            [helper.make_tensor_value_info(
+                graph.input, TensorProto.FLOAT, ["N", *graph.input_dims])],
+            outputs, list(builder.initializers.values())),
+        producer_name="dynafix", opset_imports=[helper.make_opsetid("", _OPSET)],
+        ir_version=_IR_VERSION)
+    helper.set_model_props(
+        proto, {**graph.metadata, "preprocess": json.dumps(model.preprocess)})
+    return proto
+
+
+def _codes_info(model: QuantizedModel, tensor: str) -> onnx.ValueInfoProto:
+    fmt = model.formats[tensor]
+    size = 8 if fmt.bits <= 8 else 16
+    kind = getattr(TensorProto, f"{'' if fmt.signed else 'U'}INT{size}")
+    return helper.make_tensor_value_info(
+        codes_name(tensor), kind, ["N", *model.graph.shapes[tensor]])

@@ -1,0 +1,352 @@
+"""Exact integer operators on NHWC maps, through BLAS.
+
+Every operator yields *tiles*: small pieces of its accumulators, still in cache when the caller
+rounds them. An accumulator is an integer held in float32 where no partial sum can reach 2^24, in
+float64 (exact below 2^53) elsewhere, or in int64.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.lib.stride_tricks import as_strided
+from numpy.typing import NDArray
+
+from arch.formats import Format, Rounding, divide_round, requantize
+
+from .accumulators import pool_counts, product_bounds
+from .graph import Add, Conv, Pool, Window
+from .model import QuantizedWeights
+
+
+__all__ = (
+    "Tile",
+    "add_tiles",
+    "average_tiles",
+    "code_type",
+    "conv_tiles",
+    "max_pool",
+    "rescale",
+)
+
+
+_TILE_SIZE = 1 << 20  # bytes of im2col columns that stay in a level-2 cache
+_LARGEST_TILE_SIZE = 1 << 25  # bytes, where the weights are larger than the cache anyway
+_EXACT_SINGLE = 1 << 24
+_SHORTEST_SPLIT = 64  # products per output below which splitting loses against float64
+
+
+@dataclass(frozen=True)
+class Tile:
+    """Accumulators of some images and output lines.
+
+    Parameters
+    ----------
+    images, lines : slice
+        Where in the output.
+    values : float32, float64 or int64, (n, h, w, k)
+        Integers; the caller may overwrite them.
+    frac : int or int64 (k,)
+        Fractional length of the integers.
+    divisor : int64 (h, w, 1), optional
+        What the value is still to be divided by.
+    """
+
+    images: slice
+    lines: slice
+    values: NDArray[Any]
+    frac: int | NDArray[np.int64]
+    divisor: NDArray[np.int64] | None = None
+
+
+def code_type(fmt: Format) -> np.dtype[Any]:
+    """Return the smallest integer type that holds the codes of a format.
+
+    Examples
+    --------
+    >>> code_type(Format(8, 0, signed=False)), code_type(Format(9, 3))
+    (dtype('uint8'), dtype('int16'))
+    """
+    size = 1 if fmt.bits <= 8 else 2 if fmt.bits <= 16 else 4
+    return np.dtype(f"{'i' if fmt.signed else 'u'}{size}")
+
+
+def rescale(
+    tile: Tile, frac: int, lo: int, hi: int, rounding: Rounding, *, keep: bool = False
+) -> NDArray[Any]:
+    """Round a tile to codes of fractional length ``frac``, saturating to ``lo..hi``.
+
+    Parameters
+    ----------
+    tile : Tile
+        Accumulators.
+    frac : int
+        Fractional length of the result; above the tile's the value is shifted left, exactly.
+    lo, hi : int
+        Bounds of the result.
+    rounding : Rounding
+        Rounding rule.
+    keep : bool
+        Leave ``tile.values`` as they are.
+
+    Returns
+    -------
+    float or int64, (n, h, w, k)
+        Codes.
+    """
+    shift = np.asarray(tile.frac) - frac
+    if tile.divisor is None and rounding is Rounding.HALF_EVEN and tile.values.dtype.kind == "f":
+        # A power of two scales a float exactly, so that rint sees the exact quotient.
+        scale = np.ldexp(1.0, -shift).astype(tile.values.dtype)
+        scaled: NDArray[Any] = np.multiply(tile.values, scale, out=None if keep else tile.values)
+        np.rint(scaled, out=scaled)
+        return np.clip(scaled, lo, hi, out=scaled)
+    values = tile.values.astype(np.int64) << np.maximum(-shift, 0)
+    right = np.maximum(shift, 0)
+    if tile.divisor is None:
+        return requantize(values, right, lo, hi, rounding)
+    return np.clip(divide_round(values, tile.divisor, int(right), rounding), lo, hi)
+
+
+def _tiles(
+    count: int, lines: int, line_size: int, tile_size: int = _TILE_SIZE
+) -> Iterator[tuple[slice, slice]]:
+    """Cut images and output lines into pieces of about ``tile_size`` bytes."""
+    step = max(1, min(lines, tile_size // line_size))
+    if step == lines:
+        images = max(1, tile_size // (line_size * lines))
+        for n in range(0, count, images):
+            yield slice(n, min(n + images, count)), slice(0, lines)
+        return
+    for n in range(count):
+        for y in range(0, lines, step):
+            yield slice(n, n + 1), slice(y, min(y + step, lines))
+
+
+def _padded(
+    x: NDArray[Any], images: slice, lines: slice, window: Window, dtype: Any, fill: float = 0
+) -> NDArray[Any]:
+    """Return what a tile of output lines reads, padded, as ``dtype``: (n, h, w, c)."""
+    top, left, _, _ = window.pads
+    _, height, width, channels = x.shape
+    _, columns = window.output_size(height, width)
+    extent = [d * (k - 1) + 1 for d, k in zip(window.dilations, window.kernel, strict=True)]
+    first = lines.start * window.strides[0] - top
+    rows = (lines.stop - lines.start - 1) * window.strides[0] + extent[0]
+    cols = (columns - 1) * window.strides[1] + extent[1]
+    if first >= 0 and first + rows <= height and left == 0 and cols <= width:
+        return x[images, first:first + rows, :cols].astype(dtype)
+    result = np.full((images.stop - images.start, rows, cols, channels), fill, dtype)
+    y0, y1 = max(first, 0), min(first + rows, height)
+    x1 = min(cols - left, width)
+    if y0 < y1 and x1 > 0:
+        result[:, y0 - first:y1 - first, left:left + x1] = x[images, y0:y1, :x1]
+    return result
+
+
+def _windows(padded: NDArray[Any], window: Window, lines: int, columns: int) -> NDArray[Any]:
+    """Return a view of every window: (n, h, w, r, s, c)."""
+    n, line, pixel, channel = padded.strides
+    return as_strided(
+        padded,
+        (padded.shape[0], lines, columns, *window.kernel, padded.shape[3]),
+        (n, line * window.strides[0], pixel * window.strides[1],
+         line * window.dilations[0], pixel * window.dilations[1], channel),
+        writeable=False)
+
+
+def _taps(padded: NDArray[Any], window: Window, lines: int, columns: int) -> Iterator[NDArray[Any]]:
+    """Yield what each tap of a window sees, in order ``r, s``: (n, h, w, c) views."""
+    for r in range(window.kernel[0]):
+        for s in range(window.kernel[1]):
+            y, x = r * window.dilations[0], s * window.dilations[1]
+            yield padded[
+                :,
+                y:y + (lines - 1) * window.strides[0] + 1:window.strides[0],
+                x:x + (columns - 1) * window.strides[1] + 1:window.strides[1],
+            ]
+
+
+def _splits(codes: NDArray[np.int64], lo: int, hi: int) -> list[int] | None:
+    """Return where to cut (products, k) weights so that every part is exact in float32.
+
+    ``None`` where the parts would be too short to be worth it.
+    """
+    starts = np.arange(0, len(codes), _SHORTEST_SPLIT)
+    positive = np.add.reduceat(np.maximum(codes, 0), starts)
+    negative = np.add.reduceat(np.minimum(codes, 0), starts)
+    lo, hi = min(lo, 0), max(hi, 0)
+    upper, lower = positive * hi + negative * lo, positive * lo + negative * hi
+    cuts, high, low = [0], np.zeros_like(upper[0]), np.zeros_like(lower[0])
+    for start, more, less in zip(starts, upper, lower, strict=True):
+        high, low = high + more, low + less
+        if max(high.max(), -low.min()) > _EXACT_SINGLE:
+            if max(more.max(), -less.min()) > _EXACT_SINGLE:
+                return None
+            cuts.append(int(start))
+            high, low = more, less
+    return [*cuts, len(codes)]
+
+
+class _Columns:
+    """Matrix product of im2col columns and kernels, for one or several groups."""
+
+    def __init__(self, node: Conv, weights: QuantizedWeights, lo: int, hi: int) -> None:
+        kernels, per_group, height, width = weights.codes.shape
+        groups = node.groups
+        self._groups = groups
+        products = per_group * height * width
+        matrix = weights.codes.reshape(groups, kernels // groups, per_group, height, width)
+        matrix = matrix.transpose(0, 3, 4, 2, 1).reshape(groups, products, kernels // groups)
+        self._bias = weights.bias.astype(np.float64)
+        flat = matrix.transpose(1, 0, 2).reshape(products, kernels)
+        cuts = _splits(flat, lo, hi)
+        if cuts is None or (groups > 1 and len(cuts) > 2):
+            self.dtype: type[np.floating[Any]] = np.float64
+            cuts = [0, products]
+        else:
+            self.dtype = np.float32
+        lower, upper = product_bounds(weights.codes, lo, hi)
+        single = len(cuts) == 2 and max(
+            np.max(upper + np.maximum(weights.bias, 0)),
+            np.max(-lower - np.minimum(weights.bias, 0))) <= _EXACT_SINGLE
+        self._total = np.float32 if single and self.dtype is np.float32 else np.float64
+        self._parts = [
+            (slice(a, b), np.ascontiguousarray(matrix[:, a:b], self.dtype))
+            for a, b in zip(cuts, cuts[1:], strict=False)]
+        self.column_size = products * groups * np.dtype(self.dtype).itemsize
+        self.tile_size = min(max(_TILE_SIZE, weights.codes.size * 4), _LARGEST_TILE_SIZE)
+
+    def __call__(self, windows: NDArray[Any]) -> NDArray[Any]:
+        """Return the accumulators (n, h, w, k) of windows (n, h, w, r, s, c)."""
+        n, h, w, r, s, channels = windows.shape
+        if self._groups == 1:
+            columns = windows.reshape(1, n * h * w, r * s * channels)
+        else:
+            split = windows.reshape(n, h, w, r, s, self._groups, channels // self._groups)
+            columns = split.transpose(5, 0, 1, 2, 3, 4, 6).reshape(
+                self._groups, n * h * w, r * s * channels // self._groups)
+        total = self._product(columns)
+        if self._groups == 1:
+            return total.reshape(n, h, w, -1)
+        return total.transpose(1, 0, 2).reshape(n, h, w, -1)
+
+    def _product(self, columns: NDArray[Any]) -> NDArray[Any]:
+        bias = self._bias.reshape(self._groups, 1, -1)
+        total: NDArray[Any]
+        if len(self._parts) == 1:
+            total = np.matmul(columns, self._parts[0][1]).astype(self._total, copy=False)
+            total += bias.astype(self._total)
+            return total
+        total = np.broadcast_to(
+            bias, (len(columns), columns.shape[1], bias.shape[2])).astype(np.float64)
+        for part, matrix in self._parts:
+            total += np.matmul(columns[:, :, part], matrix)
+        return total
+
+
+def _depthwise_tiles(
+    x: NDArray[Any], node: Conv, weights: QuantizedWeights, frac: NDArray[np.int64],
+    lo: int, hi: int,
+) -> Iterator[Tile]:
+    """Yield tiles of a convolution with one input channel a group, tap by tap."""
+    lower, upper = product_bounds(weights.codes, lo, hi)
+    reach = max(np.max(upper + np.abs(weights.bias)), np.max(np.abs(weights.bias) - lower))
+    dtype = np.float32 if reach <= _EXACT_SINGLE else np.float64
+    channels = x.shape[3]
+    multiplier = len(weights.codes) // channels
+    lines, columns = node.window.output_size(x.shape[1], x.shape[2])
+    taps = weights.codes.reshape(channels, multiplier, -1).transpose(2, 0, 1).astype(dtype)
+    bias = weights.bias.reshape(channels, multiplier).astype(dtype)
+    line_size = 2 * columns * len(weights.codes) * np.dtype(dtype).itemsize
+    for images, rows in _tiles(len(x), lines, line_size):
+        padded = _padded(x, images, rows, node.window, dtype)
+        count = rows.stop - rows.start
+        total = np.empty((len(padded), count, columns, channels, multiplier), dtype)
+        total[...] = bias
+        for tap, view in zip(taps, _taps(padded, node.window, count, columns), strict=True):
+            total += view[..., None] * tap
+        yield Tile(images, rows, total.reshape(len(padded), count, columns, -1), frac)
+
+
+def conv_tiles(
+    x: NDArray[Any], node: Conv, weights: QuantizedWeights, x_frac: int, bounds: tuple[int, int]
+) -> Iterator[Tile]:
+    """Yield the accumulators of a convolution, biases included.
+
+    Parameters
+    ----------
+    x : int, (n, h, w, c)
+        Data codes.
+    node : Conv
+        Geometry and groups.
+    weights : QuantizedWeights
+        Integers.
+    x_frac : int
+        Fractional length of the data.
+    bounds : (int, int)
+        Smallest and largest data code.
+
+    Yields
+    ------
+    Tile
+        Exact sums.
+    """
+    frac = x_frac + weights.frac
+    if weights.codes.shape[1] == 1 and node.groups > 1:
+        yield from _depthwise_tiles(x, node, weights, frac, *bounds)
+        return
+    product = _Columns(node, weights, *bounds)
+    lines, columns = node.window.output_size(x.shape[1], x.shape[2])
+    for images, rows in _tiles(len(x), lines, product.column_size * columns, product.tile_size):
+        padded = _padded(x, images, rows, node.window, product.dtype)
+        windows = _windows(padded, node.window, rows.stop - rows.start, columns)
+        yield Tile(images, rows, product(windows), frac)
+
+
+def add_tiles(maps: list[NDArray[Any]], node: Add, fracs: list[int]) -> Iterator[Tile]:
+    """Yield the sums of two maps, aligned at the larger of their fractional lengths."""
+    common = max(fracs)
+    a, b = maps
+    count, lines, columns, channels = a.shape
+    reach = sum(_reach(m, common - frac) for m, frac in zip(maps, fracs, strict=True))
+    dtype = np.dtype(np.float32 if reach <= _EXACT_SINGLE else np.float64)
+    scales = [float(1 << (common - frac)) for frac in fracs]
+    for images, rows in _tiles(count, lines, 2 * columns * channels * dtype.itemsize):
+        values: NDArray[Any] = np.multiply(a[images, rows], scales[0], dtype=dtype)
+        values += np.multiply(b[images, rows], scales[1], dtype=dtype)
+        yield Tile(images, rows, values, common)
+
+
+def _reach(codes: NDArray[Any], shift: int) -> int:
+    info = np.iinfo(codes.dtype)
+    return max(-int(info.min), int(info.max)) << shift
+
+
+def average_tiles(x: NDArray[Any], node: Pool, x_frac: int) -> Iterator[Tile]:
+    """Yield the sums over each window of an average pooling, with the counts to divide by."""
+    counts = pool_counts(node, (x.shape[3], x.shape[1], x.shape[2]))
+    lines, columns = counts.shape
+    for images, rows in _tiles(len(x), lines, 16 * columns * x.shape[3]):
+        padded = _padded(x, images, rows, node.window, np.int64)
+        count = rows.stop - rows.start
+        total = np.zeros((len(padded), count, columns, x.shape[3]), np.int64)
+        for view in _taps(padded, node.window, count, columns):
+            total += view
+        yield Tile(images, rows, total, x_frac, counts[rows, :, None])
+
+
+def max_pool(x: NDArray[Any], node: Pool, lo: int, hi: int) -> NDArray[Any]:
+    """Return the clamped maximum over each window, padding ignored: (n, h, w, c)."""
+    lines, columns = node.window.output_size(x.shape[1], x.shape[2])
+    result = np.empty((len(x), lines, columns, x.shape[3]), x.dtype)
+    lowest = np.iinfo(x.dtype).min
+    for images, rows in _tiles(len(x), lines, 2 * x.itemsize * columns * x.shape[3]):
+        padded = _padded(x, images, rows, node.window, x.dtype, lowest)
+        views = _taps(padded, node.window, rows.stop - rows.start, columns)
+        best = next(views).copy()
+        for view in views:
+            np.maximum(best, view, out=best)
+        result[images, rows] = np.clip(best, lo, hi)
+    return result

@@ -1,0 +1,160 @@
+"""Merging of nodes that the accelerator computes in one step; the results stay the same.
+
+The import writes BatchNormalization, arithmetic with constants and padding as 1 x 1 convolutions
+with a group for each channel, and clamps as maxima over 1 x 1. What cannot be merged runs so.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from ..graph import Add, Conv, Graph, Node, Pool, Softmax, Window
+from .windows import has_empty_window
+
+
+__all__ = ("fuse",)
+
+
+Merge = Callable[[Graph, Node, Node], Node | None]
+
+
+def fuse(graph: Graph) -> Graph:
+    """Return the graph with scalings, clamps and padding merged into their neighbors."""
+    graph = _into_producers(graph)
+    graph = _into_consumers(graph, _with_padding, shared=True)
+    graph = _into_consumers(graph, _with_scaling, shared=False)
+    used = {graph.input, *(node.output for node in graph.nodes)}
+    return replace(graph, shapes={k: v for k, v in graph.shapes.items() if k in used})
+
+
+def _into_producers(graph: Graph) -> Graph:
+    """Merge scalings and clamps into the node before, where nothing else reads its result."""
+    uses = _uses(graph)
+    done: dict[str, Node] = {}
+    for node in graph.nodes:
+        producer = done.get(node.inputs[0]) if len(node.inputs) == 1 else None
+        merged = None
+        if producer is not None and uses[producer.output] == 1:
+            merged = _scaled(producer, node) or _clamped(producer, node)
+        if producer is None or merged is None:
+            done[node.output] = node
+        else:  # at the place of the producer, under the new name
+            done = {merged.output if key == producer.output else key:
+                    merged if key == producer.output else value for key, value in done.items()}
+    return replace(graph, nodes=list(done.values()))
+
+
+def _into_consumers(graph: Graph, merge: Merge, *, shared: bool) -> Graph:
+    """Merge nodes into those that read them; ``shared`` ones into each reader that can."""
+    uses = _uses(graph)
+    done: dict[str, Node] = {}
+    for node in graph.nodes:
+        producer = done.get(node.inputs[0]) if len(node.inputs) == 1 else None
+        if producer is not None and (shared or uses[producer.output] == 1):
+            node = merge(graph, producer, node) or node
+        done[node.output] = node
+    left = replace(graph, nodes=list(done.values()))
+    still = _uses(left)
+    merged = {name for name in uses if not still[name]}
+    return replace(left, nodes=[node for node in left.nodes if node.output not in merged])
+
+
+def _uses(graph: Graph) -> Counter[str]:
+    """Count the readers of every tensor; the world is one of the output."""
+    uses = Counter(name for node in graph.nodes for name in node.inputs)
+    uses[graph.output] += 1
+    return uses
+
+
+def _is_pointwise(window: Window) -> bool:
+    """Return whether every output is computed from the input at the same position."""
+    return window.kernel == (1, 1) and window.strides == (1, 1) and not any(window.pads)
+
+
+def _is_per_channel(node: Node) -> bool:
+    """Return whether a node is a convolution 1 x 1 of each channel alone."""
+    return (isinstance(node, Conv) and node.window.kernel == (1, 1)
+            and node.window.strides == (1, 1) and node.groups == len(node.weight)
+            and node.weight.shape[1] == 1)
+
+
+def _scaled(producer: Node, node: Node) -> Node | None:
+    """Return a convolution with the scaling ``node`` behind it."""
+    if not (isinstance(producer, Conv) and not producer.clamped and isinstance(node, Conv)
+            and _is_per_channel(node) and _is_pointwise(node.window)):
+        return None
+    scale = node.weight.reshape(-1)
+    if np.all(scale == 1):
+        weight = producer.weight
+    else:
+        weight = producer.weight.astype(np.float64) * scale[:, None, None, None]
+    bias = producer.bias * scale + node.bias
+    if not (np.isfinite(weight).all() and np.isfinite(bias).all()):
+        return None
+    return replace(producer, output=node.output, weight=weight, bias=bias, lo=node.lo, hi=node.hi,
+                   sources=producer.sources + node.sources)
+
+
+def _clamped(producer: Node, node: Node) -> Node | None:
+    """Return ``producer`` with the clamp ``node`` behind it."""
+    if isinstance(producer, Softmax) or not (
+            isinstance(node, Pool) and node.kind == "max" and _is_pointwise(node.window)):
+        return None
+    lo, hi = np.clip((producer.lo, producer.hi), node.lo, node.hi)
+    return replace(producer, output=node.output, lo=float(lo), hi=float(hi),
+                   sources=producer.sources + node.sources)
+
+
+def _with_padding(graph: Graph, producer: Node, node: Node) -> Node | None:
+    """Return ``node`` with the zero padding ``producer`` in its own pads."""
+    if not (isinstance(producer, Conv) and _is_per_channel(producer) and not producer.clamped
+            and np.all(producer.weight == 1) and not np.any(producer.bias)):
+        return None
+    if not isinstance(node, Conv | Pool):
+        return None
+    pads = [a + b for a, b in zip(producer.window.pads, node.window.pads, strict=True)]
+    window = replace(node.window, pads=(pads[0], pads[1], pads[2], pads[3]))
+    if isinstance(node, Pool):
+        _, height, width = graph.shapes[producer.inputs[0]]
+        if node.kind == "max":
+            if has_empty_window(window, (height, width)) or not _is_nonnegative(
+                    graph, producer.inputs[0]):
+                return None
+        elif node.window.pads != (0, 0, *node.ceil_pads) and not node.count_pad:
+            return None
+        return replace(node, inputs=producer.inputs, window=window,
+                       count_pad=node.kind == "average", sources=producer.sources + node.sources)
+    return replace(node, inputs=producer.inputs, window=window,
+                   sources=producer.sources + node.sources)
+
+
+def _is_nonnegative(graph: Graph, tensor: str) -> bool:
+    """Return whether no element of a tensor is below zero, whatever the input."""
+    node = graph.producer(tensor)
+    if node is None:
+        return False
+    if node.lo >= 0:
+        return True
+    return (isinstance(node, Pool | Add) and node.hi >= 0
+            and all(_is_nonnegative(graph, name) for name in node.inputs))
+
+
+def _with_scaling(graph: Graph, producer: Node, node: Node) -> Node | None:
+    """Return the convolution ``node`` with the scaling ``producer`` before it."""
+    if not (isinstance(producer, Conv) and isinstance(node, Conv) and not producer.clamped
+            and _is_per_channel(producer) and _is_pointwise(producer.window)):
+        return None
+    if np.any(producer.bias) and any(node.window.pads):
+        return None  # the padding of ``node`` is zero behind the scaling, not before it
+    outputs, inputs = node.weight.shape[:2]
+    channel = np.arange(outputs)[:, None] // (outputs // node.groups) * inputs + np.arange(inputs)
+    scale = producer.weight.reshape(-1)[channel]
+    weight = node.weight.astype(np.float64)
+    bias = node.bias + (weight.sum(axis=(2, 3)) * producer.bias[channel]).sum(axis=1)
+    weight = weight * scale[:, :, None, None]
+    if not (np.isfinite(weight).all() and np.isfinite(bias).all()):
+        return None
+    return replace(node, inputs=producer.inputs, weight=weight, bias=bias,
+                   sources=producer.sources + node.sources)

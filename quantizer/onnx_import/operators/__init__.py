@@ -1,0 +1,75 @@
+"""The operators that can be imported: the one list of what is supported."""
+
+from collections.abc import Callable
+
+from ...errors import NodeError
+from ..context import Context
+from ..node import OnnxNode
+from . import conv, dense, elementwise, layout, pool, softmax
+
+
+__all__ = (
+    "HINTS",
+    "OPERATORS",
+    "unsupported",
+)
+
+
+Converter = Callable[[Context, OnnxNode], None]
+
+OPERATORS: dict[str, Converter] = {
+    "Add": elementwise.convert_add,
+    "AveragePool": pool.convert_average_pool,
+    "BatchNormalization": elementwise.convert_batch_normalization,
+    "Cast": layout.convert_cast,
+    "Clip": elementwise.convert_clip,
+    "Conv": conv.convert_conv,
+    "Div": elementwise.convert_div,
+    "Dropout": layout.convert_dropout,
+    "Flatten": layout.convert_reshape,
+    "Gemm": dense.convert_gemm,
+    "GlobalAveragePool": pool.convert_global_average_pool,
+    "GlobalMaxPool": pool.convert_global_max_pool,
+    "Identity": layout.convert_identity,
+    "MatMul": dense.convert_matmul,
+    "MaxPool": pool.convert_max_pool,
+    "Mul": elementwise.convert_mul,
+    "Pad": conv.convert_pad,
+    "ReduceMean": pool.convert_reduce_mean,
+    "Relu": elementwise.convert_relu,
+    "Reshape": layout.convert_reshape,
+    "Shape": layout.convert_shape,
+    "Softmax": softmax.convert_softmax,
+    "Squeeze": layout.convert_reshape,
+    "Sub": elementwise.convert_sub,
+    "Transpose": layout.convert_transpose,
+    "Unsqueeze": layout.convert_reshape,
+}
+
+_ACTIVATION = "train with Relu or Clip (ReLU6) instead"
+_QUANTIZED = "give the float network, it is quantized here"
+
+HINTS: dict[str, str] = {
+    "Concat": "joining maps is not possible yet; a sum (Add) is",
+    "ConvTranspose": "only convolutions that do not enlarge are possible",
+    "DequantizeLinear": _QUANTIZED,
+    "Elu": _ACTIVATION,
+    "Gelu": _ACTIVATION,
+    "HardSigmoid": _ACTIVATION,
+    "HardSwish": _ACTIVATION,
+    "LeakyRelu": _ACTIVATION,
+    "LogSoftmax": "end the network before it, or with Softmax",
+    "Mish": _ACTIVATION,
+    "PRelu": _ACTIVATION,
+    "QLinearConv": _QUANTIZED,
+    "QuantizeLinear": _QUANTIZED,
+    "Sigmoid": _ACTIVATION + "; at the end of a network cut before it",
+    "Tanh": _ACTIVATION,
+}
+
+
+def unsupported(node: OnnxNode) -> NodeError:
+    """Return the error for an operator that has no converter."""
+    hint = HINTS.get(node.operator)
+    return node.error("the operator is not supported" + (f": {hint}" if hint else ""),
+                      f"supported are {', '.join(OPERATORS)}, and any operator on constants")

@@ -1,0 +1,159 @@
+"""Clamps, sums, and scaling of channels by constants: BatchNormalization and arithmetic."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...graph import Add, Conv, Pool
+from ..context import Context, Map
+from ..node import OnnxNode
+
+
+__all__ = (
+    "convert_add",
+    "convert_batch_normalization",
+    "convert_clip",
+    "convert_div",
+    "convert_mul",
+    "convert_relu",
+    "convert_sub",
+)
+
+
+_LARGEST = float(np.finfo(np.float32).max)
+
+
+def convert_relu(context: Context, node: OnnxNode) -> None:
+    """``max(x, 0)``."""
+    _emit_clamp(context, node, 0.0, np.inf)
+
+
+def convert_clip(context: Context, node: OnnxNode) -> None:
+    """``min(max(x, lo), hi)``."""
+    hi = _bound(context, node, "max", 2, np.inf)
+    lo = min(_bound(context, node, "min", 1, -np.inf), hi)
+    if lo == np.inf or hi == -np.inf:
+        raise node.error("min and max must leave finite values")
+    if lo == -np.inf and hi == np.inf:
+        context.define(node.output, context.map(node))
+    else:
+        _emit_clamp(context, node, lo, hi)
+
+
+def convert_batch_normalization(context: Context, node: OnnxNode) -> None:
+    """``(x - mean) / sqrt(variance + epsilon) * scale + shift``, a scaling of channels."""
+    if node.attribute("training_mode", 0) or any(node.proto.output[1:]):
+        raise node.error("must be in inference mode; export the model for inference")
+    value = context.stream(node)
+    if len(value.shape) < 2:
+        raise node.error(f"its input must be (n, c, ...), not {value.shape}")
+    channels = value.shape[1]
+    names = ("scale", "shift", "mean", "variance")
+    operands = [context.numbers(node, i, name) for i, name in enumerate(names, start=1)]
+    for name, operand in zip(names, operands, strict=True):
+        if operand is None or operand.shape != (channels,):
+            shape = None if operand is None else operand.shape
+            raise node.error(f"{name} must have the shape {(channels,)}, not {shape}")
+    scale, shift, mean, variance = (
+        np.asarray(operand, dtype=np.float64) for operand in operands)
+    spread = variance + node.attribute("epsilon", 1e-5)
+    if np.any(spread <= 0):
+        raise node.error(f"variance + epsilon must be positive, not {spread.min()}")
+    factor = scale / np.sqrt(spread)
+    axes = (1, channels) + (1,) * (len(value.shape) - 2)
+    _emit_scaling(
+        context, node, value,
+        context.per_channel(node, value, factor.reshape(axes)),
+        context.per_channel(node, value, (shift - mean * factor).reshape(axes)))
+
+
+def convert_add(context: Context, node: OnnxNode) -> None:
+    """Sum of two maps, or of a map and a constant for each channel."""
+    operands = context.operands(node)
+    if not all(isinstance(operand, Map) for operand in operands):
+        value, constant = _map_and_constant(context, node)
+        _emit_scaling(context, node, value, None, context.per_channel(node, value, constant))
+        return
+    first, second = context.stream(node, 0), context.stream(node, 1)
+    shapes = [context.shapes[value.base] for value in (first, second)]
+    if first.shape != second.shape or shapes[0] != shapes[1]:
+        raise node.error(f"two maps must have the same shape, not {first.shape} and "
+                         f"{second.shape}; broadcasting is supported for constants only")
+    if first.base == second.base:
+        _emit_scaling(context, node, first, np.full(shapes[0][0], 2.0), None)
+        return
+    context.emit(
+        Add(node.label, (first.base, second.base), node.output, sources=(node.label,)),
+        shapes[0], first.shape)
+
+
+def convert_sub(context: Context, node: OnnxNode) -> None:
+    """Difference of a map and a constant for each channel."""
+    value, constant = _map_and_constant(context, node)
+    numbers = context.per_channel(node, value, constant)
+    if isinstance(context.operands(node)[0], Map):
+        _emit_scaling(context, node, value, None, -numbers)
+    else:
+        _emit_scaling(context, node, value, -np.ones(len(numbers)), numbers)
+
+
+def convert_mul(context: Context, node: OnnxNode) -> None:
+    """Product of a map and a constant for each channel."""
+    value, constant = _map_and_constant(context, node)
+    _emit_scaling(context, node, value, context.per_channel(node, value, constant), None)
+
+
+def convert_div(context: Context, node: OnnxNode) -> None:
+    """Quotient of a map and a constant for each channel."""
+    value, constant = _map_and_constant(context, node)
+    if not isinstance(context.operands(node)[0], Map):
+        raise node.error("the divisor must be a constant")
+    numbers = context.per_channel(node, value, constant)
+    if np.any(numbers == 0):
+        raise node.error("the divisor must not be 0")
+    _emit_scaling(context, node, value, 1 / numbers, None)
+
+
+def _bound(context: Context, node: OnnxNode, name: str, index: int, default: float) -> float:
+    """Return a bound of Clip: attribute before opset 11, input since; infinite when not given."""
+    operand = context.constant(node, index, name)
+    bound = node.attribute(name, default) if operand is None else operand
+    if np.size(bound) != 1 or np.isnan(bound).any():
+        raise node.error(f"{name} must be one number, not {np.asarray(bound).tolist()}")
+    number = float(np.asarray(bound).item())
+    return number if abs(number) < _LARGEST else float(np.copysign(np.inf, number))
+
+
+def _map_and_constant(
+    context: Context, node: OnnxNode
+) -> tuple[Map, NDArray[np.float32] | NDArray[np.float64]]:
+    """Return the two operands of arithmetic, of which one must be a constant."""
+    operands = context.operands(node)
+    index = next((i for i, operand in enumerate(operands) if not isinstance(operand, Map)), None)
+    if index is None or len(operands) != 2:
+        raise node.error("one operand must be a constant; of two maps only the sum is supported")
+    constant = context.numbers(node, index, "the constant")
+    assert constant is not None, "Map or constant"
+    return context.stream(node, 1 - index), constant
+
+
+def _emit_clamp(context: Context, node: OnnxNode, lo: float, hi: float) -> None:
+    """Add a clamp: a maximum over 1 x 1."""
+    value = context.stream(node)
+    context.emit(
+        Pool(node.label, (value.base,), node.output, lo, hi, (node.label,)),
+        context.shapes[value.base], value.shape)
+
+
+def _emit_scaling(
+    context: Context, node: OnnxNode, value: Map,
+    scale: NDArray[np.float64] | None, shift: NDArray[np.float64] | None,
+) -> None:
+    """Add ``x * scale + shift``, (c,) each: a 1 x 1 convolution with a group for each channel."""
+    chw = context.shapes[value.base]
+    channels = chw[0]
+    scale = np.ones(channels) if scale is None else scale
+    context.emit(
+        Conv(node.label, (value.base,), node.output, sources=(node.label,), groups=channels,
+             weight=scale.reshape(-1, 1, 1, 1),
+             bias=np.zeros(channels) if shift is None else shift),
+        chw, value.shape)

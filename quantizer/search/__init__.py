@@ -1,0 +1,21 @@
+"""The two-phase search for fractional lengths.
+
+First the weights, layer by layer, against themselves; then the data, from input to output: with
+everything before already in fixed point, a tensor gets the fractional length whose codes are
+nearest to what the float network has there on the calibration images.
+
+Source: J. Qiu et al., "Going Deeper with Embedded FPGA Platform for Convolutional Neural
+Network", FPGA 2016, section 4.
+"""
+
+from .options import Norm, Options, Precision, Progress
+from .quantize import quantize
+
+
+__all__ = (
+    "Norm",
+    "Options",
+    "Precision",
+    "Progress",
+    "quantize",
+)

@@ -1,0 +1,128 @@
+"""State of a search: what is chosen so far, and what is known of the float network."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from arch.formats import Format
+
+from ..accumulators import code_bounds
+from ..graph import Conv, Graph
+from ..model import Limits, QuantizedModel
+from ..overrides import WEIGHTS_SUFFIX
+from ..ranges import (
+    CANDIDATES,
+    Reference,
+    format_root,
+    natural_frac,
+    observe,
+    unsigned_tensors,
+)
+from .options import Options
+from .weights import cap_frac, choose_frac, integer_weights
+
+
+__all__ = ("Context",)
+
+
+class Context:
+    """Everything that the phases of a search share.
+
+    Parameters
+    ----------
+    model : QuantizedModel
+        Result; formats and weights are filled in step by step.
+    calibration : float32, (n, *input_dims)
+        Checked calibration images.
+    reference : Reference
+        Float results of the network.
+    options : Options
+        What the user chose.
+    limits : Limits
+        The hardware.
+    overrides : mapping from name to Format
+        Formats that are not searched.
+    """
+
+    def __init__(
+        self, model: QuantizedModel, calibration: NDArray[np.float32], reference: Reference,
+        options: Options, limits: Limits, overrides: Mapping[str, Format],
+    ) -> None:
+        self.model = model
+        self.calibration = calibration
+        self.reference = reference
+        self.options = options
+        self.limits = limits
+        self.overrides = overrides
+        self.ranges = observe(model.graph, reference, calibration)
+        self.log: dict[str, dict[str, Any]] = {}
+        self._unsigned = unsigned_tensors(model.graph, self.ranges)
+        self._end_convs = {node.name for node in (self.convs[:1] + self.convs[-1:])}
+        outputs = [node.output for node in self.graph.accelerated]
+        self._end_tensors = {
+            format_root(self.graph, name) for name in (self.graph.input, *outputs[-1:])}
+
+    @property
+    def graph(self) -> Graph:
+        """The network."""
+        return self.model.graph
+
+    @property
+    def convs(self) -> list[Conv]:
+        """Convolutions, in execution order."""
+        return [node for node in self.graph if isinstance(node, Conv)]
+
+    def weight_bits(self, node: Conv) -> int:
+        """Return the width of a convolution's weights."""
+        fixed = self.overrides.get(node.name + WEIGHTS_SUFFIX)
+        if fixed is not None:
+            return fixed.bits
+        own = self.options.first_last_bits
+        return own if own is not None and node.name in self._end_convs else (
+            self.options.weight_bits)
+
+    def data_format(self, tensor: str, frac: int) -> Format:
+        """Return the format that a searched tensor has with a fractional length."""
+        own = self.options.first_last_bits
+        bits = own if own is not None and tensor in self._end_tensors else self.options.data_bits
+        return Format(bits, frac, signed=tensor not in self._unsigned)
+
+    def natural(self, tensor: str) -> int:
+        """Return the largest fractional length that overflows nothing seen in calibration."""
+        fmt = self.data_format(tensor, 0)
+        return int(natural_frac(*self.ranges[tensor], fmt.bits, signed=fmt.signed))
+
+    def expected(self, tensor: str) -> int:
+        """Return the fractional length that a tensor has, or the least that it may get."""
+        root = format_root(self.graph, tensor)
+        known = self.model.formats.get(root, self.overrides.get(root))
+        return self.natural(root) + CANDIDATES[0] if known is None else known.frac
+
+    def choose_weights(self, node: Conv) -> NDArray[np.int64]:
+        """Return the fractional lengths of a convolution's weights, (k,): phase 1."""
+        name = node.name + WEIGHTS_SUFFIX
+        fixed = self.overrides.get(name)
+        if fixed is not None:
+            self.log[name] = {"rule": "override"}
+            return np.full(len(node.weight), fixed.frac)
+        frac, errors = choose_frac(
+            node, self.weight_bits(node), self.options.norm,
+            per_channel=self.options.per_channel)
+        self.log[name] = {"rule": "search", "errors": errors}
+        return frac
+
+    def set_weights(self, node: Conv, frac: NDArray[np.int64]) -> None:
+        """Give a convolution its integers; lowers ``frac`` where the hardware demands it."""
+        name, bits = node.name + WEIGHTS_SUFFIX, self.weight_bits(node)
+        x_frac = self.model.formats[node.inputs[0]].frac
+        if name not in self.overrides:
+            chosen, frac = frac, cap_frac(
+                node, bits, frac, x_frac=x_frac,
+                bounds=code_bounds(self.model, node.inputs[0]),
+                highest=self.limits.conv_shift + self.expected(node.output) - x_frac,
+                limits=self.limits, per_channel=self.options.per_channel)
+            if np.any(frac != chosen):
+                self.log[name]["rule"] = "search, then lowered to fit accumulator and shifter"
+        self.model.weights[node.name] = integer_weights(node, bits, frac, x_frac)

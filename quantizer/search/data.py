@@ -1,0 +1,222 @@
+"""Phase 2: fractional lengths of the data, greedily from input to output."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..accumulators import check_limits
+from ..errors import ModelError
+from ..execute import Maps, accumulate, execute_node, forget, input_maps, quantize_input
+from ..graph import Add, Conv, Node, Pool
+from ..kernels import rescale
+from ..model import QuantizedModel
+from ..ranges import CANDIDATES, FRAC_LIMIT, batches, format_root, format_sharers
+from .context import Context
+from .options import Norm, Progress
+
+
+__all__ = (
+    "distance",
+    "search_data",
+)
+
+
+_STREAM_SIZE = 1 << 29  # bytes of float tensors held at once
+_FURTHEST = 2 * FRAC_LIMIT
+
+
+def distance(
+    codes: NDArray[Any], step: float, exact: NDArray[np.float32], norm: Norm
+) -> float:
+    """Return the sum of absolute or squared differences between ``codes * step`` and ``exact``."""
+    difference = np.multiply(codes, step, dtype=np.result_type(codes, np.float32))
+    difference -= exact
+    np.abs(difference, out=difference) if norm == "l1" else np.square(difference, out=difference)
+    return float(difference.sum(dtype=np.float64))
+
+
+class _Stream:
+    """Float tensors in the order of the nodes, computed for several nodes at once."""
+
+    def __init__(self, context: Context, names: list[str]) -> None:
+        self._context = context
+        self._names = names
+        self._held: dict[str, NDArray[np.float32]] = {}
+
+    def take(self, name: str) -> NDArray[np.float32]:
+        """Return a tensor as (n, h, w, c), and forget it."""
+        if name not in self._held:
+            context = self._context
+            self._held = context.reference.tensors(context.calibration, self._group(name))
+        return np.ascontiguousarray(self._held.pop(name).transpose(0, 2, 3, 1))
+
+    def _group(self, name: str) -> list[str]:
+        """Return ``name`` and as many of the next names as fit the memory."""
+        group: list[str] = []
+        count = len(self._context.calibration)
+        for other in self._names[self._names.index(name):]:
+            pieces = batches(
+                self._context.graph, count, [*group, other], size=_STREAM_SIZE)
+            if group and next(pieces).stop < count:
+                break
+            group.append(other)
+        return group
+
+
+def _window(context: Context, tensor: str) -> tuple[int, int]:
+    """Return the fractional lengths that later shifters can align with their other operands."""
+    graph, limits = context.graph, context.limits
+    sharers = format_sharers(graph, tensor)
+    least, most = -FRAC_LIMIT, FRAC_LIMIT
+    for node in (node for name in sharers for node in graph.consumers(name)):
+        if isinstance(node, Add):
+            most = min(most, context.expected(node.output) + limits.vector_right)
+            for other in set(node.inputs) - set(sharers):
+                most = min(most, context.expected(other) + limits.vector_left)
+                if format_root(graph, other) in context.model.formats:
+                    least = max(least, context.expected(other) - limits.vector_left)
+        elif isinstance(node, Pool) and node.kind == "average":
+            size = node.window.kernel[0] * node.window.kernel[1]
+            most = min(
+                most, context.expected(node.output) + limits.vector_right - size.bit_length())
+    return least, most
+
+
+def _with_frac(context: Context, tensor: str, frac: int) -> QuantizedModel:
+    """Return the model so far in which ``tensor`` has a fractional length."""
+    formats = {**context.model.formats, tensor: context.data_format(tensor, frac)}
+    return replace(context.model, formats=formats)
+
+
+def _obstacle(context: Context, node: Node | None, tensor: str, frac: int) -> str | None:
+    """Return why the accelerator cannot compute ``tensor`` with ``frac``, if so."""
+    try:
+        if node is not None:
+            check_limits(_with_frac(context, tensor, frac), context.limits, [node])
+    except ModelError as error:
+        return str(error)
+    return None
+
+
+def _candidates(context: Context, node: Node | None, tensor: str) -> list[int]:
+    """Return the fractional lengths to try: near the natural one, all within the limits.
+
+    Where none of these is, the nearest below them that is, since that loses resolution only.
+    """
+    natural = context.natural(tensor)
+    least, most = _window(context, tensor)
+    near = [
+        frac for frac in (natural + delta for delta in CANDIDATES)
+        if least <= frac <= most and _obstacle(context, node, tensor, frac) is None]
+    if near:
+        return near
+    start = min(natural + CANDIDATES[0], most)
+    for frac in range(start, max(least, start - _FURTHEST) - 1, -1):
+        if _obstacle(context, node, tensor, frac) is None:
+            return [frac]
+    reason = _obstacle(context, node, tensor, natural)
+    raise ModelError(
+        f"tensor '{tensor}': no fractional length near {natural} can be aligned: "
+        + (reason or f"what it is added to asks for {least}..{most} bits"))
+
+
+def _settle(context: Context, tensor: str, errors: dict[int, float]) -> None:
+    """Give ``tensor`` the candidate with the least error; the smaller one of equals."""
+    frac = min(errors, key=lambda key: (errors[key], key))
+    context.model.formats[tensor] = context.data_format(tensor, frac)
+    context.log[tensor] = {
+        "rule": "search", "natural": context.natural(tensor), "errors": errors}
+
+
+def _given(context: Context, tensor: str) -> bool:
+    """Set the format of a tensor that is not to be searched; return whether it is one."""
+    if tensor in context.overrides:
+        context.model.formats[tensor] = context.overrides[tensor]
+        context.log[tensor] = {"rule": "override"}
+        return True
+    root = format_root(context.graph, tensor)
+    if root != tensor:
+        context.model.formats[tensor] = context.model.formats[root]
+        context.log[tensor] = {"rule": "maximum pooling keeps the format of its input"}
+        return True
+    return False
+
+
+def _choose_input(context: Context) -> None:
+    tensor = context.graph.input
+    if _given(context, tensor):
+        return
+    errors = {}
+    for frac in _candidates(context, None, tensor):
+        fmt = context.data_format(tensor, frac)
+        errors[frac] = sum(
+            distance(
+                fmt.quantize(image, context.model.rounding), fmt.step, image,
+                context.options.norm)
+            for image in context.calibration)
+    _settle(context, tensor, errors)
+
+
+def _choose_output(
+    context: Context, node: Node, maps: Maps, stream: _Stream
+) -> None:
+    if _given(context, node.output):
+        return
+    model = context.model
+    candidates = _candidates(context, node, node.output)
+    bounds = {
+        frac: _with_frac(context, node.output, frac).bounds(node) for frac in candidates}
+    errors = dict.fromkeys(candidates, 0.0)
+    exact = stream.take(node.output)
+    for tile in accumulate(model, node, maps):
+        part = exact[tile.images, tile.lines]
+        for frac in candidates:
+            codes = rescale(tile, frac, *bounds[frac], model.rounding, keep=True)
+            errors[frac] += distance(
+                codes, math.ldexp(1.0, -frac), part, context.options.norm)
+    _settle(context, node.output, errors)
+
+
+def _searched(context: Context) -> Iterable[str]:
+    for node in context.graph.accelerated:
+        if node.output not in context.overrides and (
+                format_root(context.graph, node.output) == node.output):
+            yield node.output
+
+
+def search_data(
+    context: Context, weight_fracs: dict[str, NDArray[np.int64]], progress: Progress
+) -> None:
+    """Choose the format of every tensor, and make the integers of every convolution.
+
+    Parameters
+    ----------
+    context : Context
+        The search; its model receives formats and weights.
+    weight_fracs : dict from node name to int64 (k,)
+        What phase 1 chose.
+    progress : callable
+        Called with ``"data"``, the nodes done and all nodes.
+
+    Raises
+    ------
+    ModelError
+        If the limits leave a tensor without a format.
+    """
+    model, graph = context.model, context.graph
+    stream = _Stream(context, list(_searched(context)))
+    _choose_input(context)
+    maps: Maps = {graph.input: input_maps(model, quantize_input(model, context.calibration))}
+    for index, node in enumerate(graph.accelerated):
+        progress("data", index, len(graph.accelerated))
+        if isinstance(node, Conv):
+            context.set_weights(node, weight_fracs[node.name])
+        _choose_output(context, node, maps, stream)
+        check_limits(model, context.limits, [node])
+        maps[node.output] = execute_node(model, node, maps)
+        forget(graph, index, maps)
+    progress("data", len(graph.accelerated), len(graph.accelerated))

@@ -1,0 +1,75 @@
+"""What the user chooses for a search."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from ..errors import ModelError
+from ..overrides import BITS
+
+
+__all__ = (
+    "Norm",
+    "Options",
+    "Precision",
+    "Progress",
+)
+
+
+Norm = Literal["l1", "l2"]
+Precision = Literal["dynamic", "static"]
+Progress = Callable[[str, int, int], object]
+
+
+@dataclass(frozen=True)
+class Options:
+    """Widths and rules of a search.
+
+    Parameters
+    ----------
+    data_bits, weight_bits : int
+        Widths, 2 to 16.
+    first_last_bits : int, optional
+        Width of the weights of the first and the last convolution, of the input and of the
+        network's result, in place of the others.
+    precision : "dynamic" or "static"
+        A fractional length for each tensor, or one for all data and one for all weights.
+    norm : "l1" or "l2"
+        Sum of absolute or of squared errors.
+    per_channel : bool
+        A fractional length for each output channel of the weights.
+
+    Raises
+    ------
+    ModelError
+        If a value breaks its rule.
+    """
+
+    data_bits: int = 8
+    weight_bits: int = 8
+    first_last_bits: int | None = None
+    precision: Precision = "dynamic"
+    norm: Norm = "l1"
+    per_channel: bool = False
+
+    def __post_init__(self) -> None:
+        """Check every rule."""
+        for field in ("data_bits", "weight_bits", "first_last_bits"):
+            value = getattr(self, field)
+            if field == "first_last_bits" and value is None:
+                continue
+            if isinstance(value, bool) or not isinstance(value, int) or value not in BITS:
+                raise ModelError(f"{field} must be in {BITS[0]}..{BITS[-1]}, not {value!r}")
+        for field, kind in (("precision", Precision), ("norm", Norm)):
+            value = getattr(self, field)
+            if value not in get_args(kind):
+                raise ModelError(f"{field} must be {' or '.join(get_args(kind))}, not {value!r}")
+        if self.precision == "static" and self.per_channel:
+            raise ModelError(
+                "per_channel must be off with static precision, which has one fractional length "
+                "for all weights")
+
+    @property
+    def widest(self) -> int:
+        """Widest code, in bits."""
+        return max(self.data_bits, self.weight_bits, self.first_last_bits or 0)

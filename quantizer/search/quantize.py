@@ -1,0 +1,133 @@
+"""Entry of the search: from a float network and calibration images to a quantized model."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from arch.formats import Format, Rounding
+
+from ..graph import Graph
+from ..model import Limits, QuantizedModel
+from ..overrides import check_overrides
+from ..ranges import Reference, check_calibration
+from .context import Context
+from .data import search_data
+from .options import Norm, Options, Precision, Progress
+from .static import search_static
+
+
+__all__ = ("quantize",)
+
+
+def _silent(stage: str, done: int, total: int) -> None:
+    pass
+
+
+def _float_reference(graph: Graph) -> Reference:
+    from ..reference import FloatReference
+    reference: Reference = FloatReference(graph)
+    return reference
+
+
+def quantize(
+    graph: Graph,
+    calibration: ArrayLike,
+    *,
+    data_bits: int = 8,
+    weight_bits: int = 8,
+    first_last_bits: int | None = None,
+    precision: Precision = "dynamic",
+    norm: Norm = "l1",
+    per_channel: bool = False,
+    limits: Limits | None = None,
+    overrides: Mapping[str, Format] | None = None,
+    progress: Progress | None = None,
+    preprocess: Mapping[str, Any] | None = None,
+    rounding: Rounding = Rounding.HALF_EVEN,
+    reference: Reference | None = None,
+) -> QuantizedModel:
+    """Choose a dynamic fixed-point format for everything in a network.
+
+    Codes are unsigned where nothing can be negative: the input if no calibration image is, and
+    every result of a Relu. Weights and biases are rounded to nearest, halves to even.
+
+    Parameters
+    ----------
+    graph : Graph
+        The float network.
+    calibration : float, (n, *graph.input_dims)
+        Preprocessed images, at least one.
+    data_bits, weight_bits : int
+        Widths of the codes, 2 to 16.
+    first_last_bits : int, optional
+        Width of the weights of the first and the last convolution, of the input and of the
+        network's result (before Softmax), in place of the other two.
+    precision : "dynamic" or "static"
+        A fractional length for each tensor, or one for all data and one for all weights.
+    norm : "l1" or "l2"
+        What the search minimizes: sums of absolute or of squared errors.
+    per_channel : bool
+        A fractional length for each output channel of the weights instead of one a layer.
+    limits : Limits, optional
+        What the hardware can align and hold; by default that of 8-bit hardware, with 48-bit
+        accumulators when a code is wider than 8 bits.
+    overrides : mapping from name to Format, optional
+        Formats to take as they are, by name of a tensor, or of a node with ``.weights`` after it.
+    progress : callable, optional
+        Called with a stage (``"weights"``, ``"data"``), what is done, and the total.
+    preprocess : mapping, optional
+        Stored with the model.
+    rounding : Rounding
+        Rounding rule of the data.
+    reference : Reference, optional
+        The float network's results; onnxruntime's on ``graph`` by default.
+
+    Returns
+    -------
+    QuantizedModel
+        Integers and formats, all within the limits.
+
+    Raises
+    ------
+    ModelError
+        If the calibration images, an option or an override is wrong, or the limits cannot be
+        kept; names what and why.
+    """
+    options = Options(data_bits, weight_bits, first_last_bits, precision, norm, per_channel)
+    images = check_calibration(calibration, graph)
+    overrides = dict(overrides or {})
+    check_overrides(graph, overrides)
+    widest = max([options.widest, *(fmt.bits for fmt in overrides.values())])
+    limits = limits or Limits(acc_bits=32 if widest <= 8 else 48)
+    progress = progress or _silent
+    model = QuantizedModel(graph, {}, {}, Rounding(rounding), dict(preprocess or {}))
+    context = Context(
+        model, images, reference or _float_reference(graph), options, limits, overrides)
+    if options.precision == "static":
+        search_static(context, progress)
+    else:
+        fracs = {}
+        for index, node in enumerate(context.convs):
+            progress("weights", index, len(context.convs))
+            fracs[node.name] = context.choose_weights(node)
+        progress("weights", len(context.convs), len(context.convs))
+        search_data(context, fracs, progress)
+    model.provenance = {
+        "options": asdict(options),
+        "limits": asdict(limits),
+        "calibration_images": len(images),
+        "ranges": {name: list(bounds) for name, bounds in context.ranges.items()},
+        "chosen": {name: _plain(entry) for name, entry in context.log.items()},
+        "numpy": np.__version__,
+    }
+    return model
+
+
+def _plain(entry: dict[str, Any]) -> dict[str, Any]:
+    """Return an entry of the log as JSON has it: keys are strings."""
+    if "errors" in entry:
+        return {**entry, "errors": {str(key): value for key, value in entry["errors"].items()}}
+    return entry

@@ -1,0 +1,174 @@
+"""Fractional lengths of weights, and the integers that follow from them."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from arch.formats import Format
+
+from ..accumulators import product_bounds
+from ..errors import ModelError
+from ..graph import Conv
+from ..model import Limits, QuantizedWeights
+from ..ranges import CANDIDATES, FRAC_LIMIT, natural_frac
+from .options import Norm
+
+
+__all__ = (
+    "cap_frac",
+    "channel_errors",
+    "choose_frac",
+    "integer_weights",
+    "natural_weight_frac",
+)
+
+
+_BIAS_LIMIT = float(1 << 62)
+
+
+def natural_weight_frac(node: Conv, bits: int, *, per_channel: bool) -> NDArray[np.int64]:
+    """Return the largest fractional length that overflows no weight, (k,).
+
+    Output channels without a weight other than zero take the largest of the others.
+    """
+    flat = node.weight.reshape(len(node.weight), -1)
+    if not per_channel:
+        return np.full(len(flat), natural_frac(flat.min(), flat.max(), bits))
+    fracs = natural_frac(flat.min(1), flat.max(1), bits)
+    used = flat.any(1)
+    return np.where(used, fracs, fracs[used].max()) if used.any() else fracs
+
+
+def channel_errors(
+    node: Conv, bits: int, frac: NDArray[np.int64], norm: Norm
+) -> NDArray[np.float64]:
+    """Return the sum of absolute or squared rounding errors of each output channel, (k,)."""
+    fmt = Format(bits, 0)
+    flat = node.weight.reshape(len(node.weight), -1).astype(np.float64)
+    codes = fmt.quantize(np.ldexp(flat, frac[:, None]))
+    errors = np.abs(flat - np.ldexp(codes.astype(np.float64), -frac[:, None]))
+    return np.asarray(errors.sum(1) if norm == "l1" else (errors**2).sum(1))
+
+
+def choose_frac(
+    node: Conv, bits: int, norm: Norm, *, per_channel: bool
+) -> tuple[NDArray[np.int64], dict[int, float]]:
+    """Search the fractional length of a convolution's weights.
+
+    Parameters
+    ----------
+    node : Conv
+        Holds the float weights.
+    bits : int
+        Width of a weight code.
+    norm : "l1" or "l2"
+        Sum of absolute or of squared errors.
+    per_channel : bool
+        One fractional length for each output channel, instead of one for all.
+
+    Returns
+    -------
+    int64 (k,)
+        Fractional lengths.
+    dict from int to float
+        Error of each candidate, by its distance from the largest that overflows nothing.
+    """
+    natural = natural_weight_frac(node, bits, per_channel=per_channel)
+    errors = np.array([
+        channel_errors(node, bits, natural + delta, norm) for delta in CANDIDATES])
+    totals = dict(zip(CANDIDATES, errors.sum(1).tolist(), strict=True))
+    if not per_channel:
+        errors = np.broadcast_to(errors.sum(1, keepdims=True), errors.shape)
+    return natural + np.array(CANDIDATES)[errors.argmin(0)], totals
+
+
+def integer_weights(
+    node: Conv, bits: int, frac: NDArray[np.int64], x_frac: int
+) -> QuantizedWeights:
+    """Return the integers of a convolution, rounded to nearest, halves to even.
+
+    Parameters
+    ----------
+    node : Conv
+        Holds the float weights and biases.
+    bits : int
+        Width of a weight code.
+    frac : int64, (k,)
+        Fractional lengths of the weights.
+    x_frac : int
+        Fractional length of the data.
+
+    Raises
+    ------
+    ModelError
+        If a bias does not fit any accumulator.
+    """
+    scaled = np.ldexp(node.weight.astype(np.float64), frac[:, None, None, None])
+    bias = np.rint(np.ldexp(node.bias.astype(np.float64), x_frac + frac))
+    if np.any(np.abs(bias) >= _BIAS_LIMIT):
+        raise ModelError(
+            f"node '{node.name}': bias {float(np.abs(node.bias).max()):g} is too large for a "
+            f"fractional length of {int((x_frac + frac).max())} bits")
+    return QuantizedWeights(
+        Format(bits, 0).quantize(scaled), bits, np.asarray(frac, np.int64), bias.astype(np.int64))
+
+
+def _bias_cap(node: Conv, x_frac: int, limits: Limits) -> NDArray[np.int64]:
+    """Return the largest weight frac with which the bias takes half of the accumulator."""
+    magnitude = np.abs(node.bias.astype(np.float64))
+    free = np.full(len(magnitude), FRAC_LIMIT, np.int64)
+    free[magnitude > 0] = np.floor(
+        limits.acc_bits - 2 - np.log2(magnitude[magnitude > 0])) - x_frac
+    return np.minimum(free, FRAC_LIMIT)
+
+
+def cap_frac(
+    node: Conv, bits: int, frac: NDArray[np.int64], *, x_frac: int, bounds: tuple[int, int],
+    highest: int, limits: Limits, per_channel: bool,
+) -> NDArray[np.int64]:
+    """Lower fractional lengths of weights until no accumulator can overflow.
+
+    Parameters
+    ----------
+    node : Conv
+        The convolution.
+    bits : int
+        Width of a weight code.
+    frac : int64, (k,)
+        Fractional lengths that the weights alone would have.
+    x_frac : int
+        Fractional length of the data.
+    bounds : (int, int)
+        Smallest and largest data code.
+    highest : int
+        Largest fractional length that the shifter after the convolution can bring back.
+    limits : Limits
+        The hardware.
+    per_channel : bool
+        Lower each output channel on its own.
+
+    Returns
+    -------
+    int64, (k,)
+        Fractional lengths, at most ``frac``.
+
+    Raises
+    ------
+    ModelError
+        If the products overflow even with weights of two bits.
+    """
+    def together(values: NDArray[np.int64]) -> NDArray[np.int64]:
+        return values if per_channel else np.full_like(values, values.min())
+
+    capped = together(np.minimum(np.minimum(frac, highest), _bias_cap(node, x_frac, limits)))
+    limit = 1 << (limits.acc_bits - 1)
+    for _ in range(bits - 1):
+        weights = integer_weights(node, bits, capped, x_frac)
+        lower, upper = product_bounds(weights.codes, *bounds)
+        over = (lower + weights.bias < -limit) | (upper + weights.bias >= limit)
+        if not over.any():
+            return capped
+        capped = together(capped - over)
+    raise ModelError(
+        f"node '{node.name}': sums of {node.weight[0].size} products of {bits}-bit weights with "
+        f"data codes in {bounds[0]}..{bounds[1]} could overflow {limits.acc_bits}-bit "
+        "accumulators; use fewer bits for data or weights")

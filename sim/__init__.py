@@ -1,0 +1,1 @@
+"""Simulation of whole accelerators: Verilator builds, DRAM model, benches, comparison."""

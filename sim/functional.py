@@ -1,0 +1,275 @@
+"""Run a program in numpy, one instruction after the other, from its bytes alone.
+
+What an instruction does is written here a second time, from the manual and not from the compiler:
+a program that gives the right bytes here does so because its instructions say so. Tokens and
+fences have no meaning in a sequential run.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from arch.config import AcceleratorConfig
+from arch.formats import requantize, shift_round
+from arch.isa import (
+    INSTRUCTION_SIZE, LEVELS, Memory, Opcode, Region, VectorOp, decode, decode_header,
+)
+
+from .errors import SimulationError
+
+
+__all__ = (
+    "FunctionalMachine",
+    "run_functional",
+)
+
+
+_CHUNK = 1 << 22
+"""Codes gathered at a time."""
+
+_POISON = 0x55
+"""What memory holds before anything is written."""
+
+
+class ProgramLike(Protocol):
+    """What is needed of a program."""
+
+    @property
+    def config(self) -> AcceleratorConfig: ...
+    @property
+    def program_image(self) -> bytes: ...
+    @property
+    def weight_image(self) -> bytes: ...
+    @property
+    def output_size(self) -> int: ...
+    @property
+    def scratch_size(self) -> int: ...
+
+
+def _ramp(fields: dict[str, int], axis: str) -> list[int]:
+    """Return what each loop index adds to a position, from the deltas.
+
+    A delta is added when its loop advances, and the inner loops stand at their ends then.
+    """
+    coefficients: list[int] = []
+    moved = 0
+    for level in range(LEVELS):
+        coefficient = fields[f"{axis}_{level}"] + moved
+        coefficients.append(coefficient)
+        moved += (fields[f"count_{level}"] - 1) * coefficient
+    return coefficients
+
+
+@dataclass(frozen=True)
+class _Steps:
+    """Steps of a CALC instruction by group and step in the group, (groups, steps)."""
+
+    word: NDArray[np.int64]
+    y: NDArray[np.int64]
+    x: NDArray[np.int64]
+    inside: NDArray[np.bool_]
+
+
+def _axis(fields: dict[str, int], axis: str, levels: range) -> NDArray[np.int64]:
+    """Return what some loops add to a position, outermost loop slowest."""
+    coefficients = _ramp(fields, axis)
+    total = np.zeros(1, np.int64)
+    for level in reversed(levels):
+        steps = np.arange(fields[f"count_{level}"], dtype=np.int64) * coefficients[level]
+        total = (total[:, None] + steps[None, :]).ravel()
+    return total
+
+
+def _steps(fields: dict[str, int], first: int, stop: int) -> _Steps:
+    """Return the steps of the groups from ``first`` up to ``stop``."""
+    word, y, x = (
+        fields[axis] + _axis(fields, axis, range(2, LEVELS))[first:stop, None]
+        + _axis(fields, axis, range(2))[None, :] for axis in ("word", "y", "x"))
+    inside = (y >= 0) & (y < fields["height"]) & (x >= 0) & (x < fields["width"])
+    return _Steps(word, y, x, inside)
+
+
+class FunctionalMachine:
+    """The memories of an accelerator, and what each instruction does to them.
+
+    Parameters
+    ----------
+    config : AcceleratorConfig
+        Accelerator.
+    regions : mapping from Region to bytearray
+        DRAM.
+    """
+
+    def __init__(self, config: AcceleratorConfig, regions: dict[Region, bytearray]) -> None:
+        self.config = config
+        self.regions = regions
+        self.feature = np.full((config.feature_depth, config.row_size), _POISON, np.uint8)
+        self.weight = np.full((config.weight_depth, config.weight_row_size), _POISON, np.uint8)
+        self.param = np.full((config.param_depth, config.param_row_size), _POISON, np.uint8)
+        self.acc = np.zeros((config.acc_depth, config.out_lanes), np.int64)
+        self.written: list[NDArray[np.uint8]] = []
+
+    def run(self, opcode: Opcode, fields: dict[str, int]) -> None:
+        """Execute one instruction."""
+        match opcode:
+            case Opcode.LOAD | Opcode.SAVE:
+                self._transfer(opcode, fields)
+            case Opcode.CONV:
+                self._conv(fields)
+            case Opcode.VECTOR:
+                self._vector(fields)
+
+    def _transfer(self, opcode: Opcode, fields: dict[str, int]) -> None:
+        memory = {
+            Memory.FEATURE: self.feature, Memory.WEIGHT: self.weight, Memory.PARAM: self.param,
+        }[Memory(fields["memory"])]
+        dram = np.frombuffer(self.regions[Region(fields["region"])], np.uint8)
+        size = memory.shape[1]
+        if fields["address"] % self.config.dram_width or (
+                fields["line_stride"] % self.config.dram_width):
+            raise SimulationError(f"{opcode.name} is not aligned to the bus: {fields}")
+        for line in range(fields["line_count"]):
+            address = fields["address"] + line * fields["line_stride"]
+            row = fields["row"] + line * fields["row_stride"]
+            stop = address + fields["row_count"] * size
+            if stop > len(dram) or row + fields["row_count"] > len(memory):
+                raise SimulationError(f"{opcode.name} goes past the end of a memory: {fields}")
+            rows = memory[row:row + fields["row_count"]]
+            if opcode == Opcode.LOAD:
+                rows[:] = dram[address:stop].reshape(-1, size)
+            else:
+                dram[address:stop] = rows.ravel()
+
+    def _codes(self, rows: NDArray[np.uint8], signed: int) -> NDArray[np.int64]:
+        return (rows.view(np.int8) if signed else rows).astype(np.int64)
+
+    def _write(self, rows: NDArray[np.int64], codes: NDArray[np.int64]) -> None:
+        if rows.max() >= len(self.feature):
+            raise SimulationError(f"Result row {rows.max()} is past the end of feature memory")
+        data = codes.astype(np.uint8)
+        self.feature[rows] = data
+        self.written.append(data)
+
+    def _products(
+        self, fields: dict[str, int], weights: NDArray[np.float64], groups: int, steps: int
+    ) -> NDArray[np.int64]:
+        """Return the sum of products of all passes for every position, (steps, out_lanes)."""
+        lanes = self.config.in_lanes
+        words = self.feature.reshape(-1, lanes)
+        total = np.zeros((steps, self.config.out_lanes))
+        chunk = max(1, _CHUNK // (steps * lanes))
+        for first in range(0, groups, chunk):
+            at = _steps(fields, first, first + chunk)
+            data = words[at.word % len(words)]
+            codes = (data.view(np.int8) if fields["signed"] else data).astype(np.float64)
+            codes[~at.inside] = 0
+            count = len(at.word)
+            matrix = weights[first:first + count].transpose(0, 2, 1).reshape(count * lanes, -1)
+            total += codes.transpose(1, 0, 2).reshape(steps, -1) @ matrix
+        return total.astype(np.int64)
+
+    def _conv(self, fields: dict[str, int]) -> None:
+        config = self.config
+        steps = fields["count_0"] * fields["count_1"]
+        groups = fields["count_2"] * fields["count_3"] * fields["count_4"]
+        if steps > config.acc_depth or fields["weight_row"] + groups > config.weight_depth:
+            raise SimulationError(f"CONV needs more accumulators or weights: {fields}")
+        tiles = self.weight[fields["weight_row"]:fields["weight_row"] + groups].view(np.int8)
+        weights = tiles.reshape(groups, config.out_lanes, config.in_lanes).astype(np.float64)
+        params = self.param[fields["param_row"]].view("<i8").astype(np.int64)
+        if fields["init"]:
+            self.acc[:steps] = (params << 16) >> 16
+        self.acc[:steps] += self._products(fields, weights, groups, steps)
+        limit = 1 << (config.acc_bits - 1)
+        acc = self.acc[:steps]
+        if acc.min() < -limit or acc.max() >= limit:
+            raise SimulationError(f"An accumulator overflows {config.acc_bits} bits: {fields}")
+        if fields["finish"]:
+            shift = (params >> 48) & 0x3F
+            codes = requantize(acc, shift, fields["lo"], fields["hi"], config.rounding)
+            self._write(fields["row"] + np.arange(steps) * fields["row_step"], codes)
+
+    def _vector(self, fields: dict[str, int]) -> None:
+        groups = fields["count_2"] * fields["count_3"] * fields["count_4"]
+        size = fields["count_0"] * fields["count_1"] * self.config.out_lanes
+        chunk = max(1, _CHUNK // size)
+        results = []
+        for first in range(0, groups, chunk):
+            results.append(self._groups(fields, _steps(fields, first, first + chunk)))
+        codes = np.concatenate(results)
+        self._write(fields["row"] + np.arange(groups) * fields["row_step"], codes)
+
+    def _groups(self, fields: dict[str, int], at: _Steps) -> NDArray[np.int64]:
+        """Return the results of some groups of a VECTOR, (groups, out_lanes)."""
+        per_row = self.config.words_per_row
+        if np.any(at.word % per_row):
+            raise SimulationError(f"VECTOR must read whole rows: {fields}")
+        rows = self.feature[at.word // per_row % len(self.feature)]
+        codes = np.empty(rows.shape, np.int64)
+        codes[:, 0::2] = self._codes(rows[:, 0::2], fields["signed"]) << fields["shift_a"]
+        codes[:, 1::2] = self._codes(rows[:, 1::2], fields["signed_b"]) << fields["shift_b"]
+        inside = at.inside[:, :, None]
+        if fields["op"] == VectorOp.MAX:
+            acc = np.where(inside, codes, np.iinfo(np.int64).min).max(axis=1)
+        else:
+            acc = np.where(inside, codes, 0).sum(axis=1)
+        shift = fields["shift"]
+        if fields["divide"]:
+            counted = (
+                (at.inside | bool(fields["count_pad"])) & (at.y < fields["count_height"])
+                & (at.x < fields["count_width"]))
+            count = counted.sum(axis=1)[:, None]
+            quotient, rest = np.divmod(4 * np.abs(acc), count)
+            acc = np.sign(acc) * (quotient | (rest != 0))
+            shift += 2
+        rounded = shift_round(acc, shift, self.config.rounding)
+        return np.clip(rounded, fields["lo"], fields["hi"])
+
+
+def run_functional(
+    program: ProgramLike, data: bytes
+) -> tuple[bytes, NDArray[np.uint8]]:
+    """Run a program on one image.
+
+    Parameters
+    ----------
+    program : Program
+        What to run; only its bytes and sizes are used.
+    data : bytes
+        Packed input.
+
+    Returns
+    -------
+    bytes
+        Packed output.
+    uint8, (n, out_lanes)
+        All rows that CONV and VECTOR wrote, in order.
+
+    Raises
+    ------
+    SimulationError
+        If the program does something that the hardware cannot do.
+    """
+    image = program.program_image
+    header = decode_header(image)
+    if header["config_hash"] != program.config.hash:
+        raise SimulationError("The program was made for another config")
+    machine = FunctionalMachine(program.config, {
+        Region.WEIGHTS: bytearray(program.weight_image),
+        Region.INPUT: bytearray(data),
+        Region.OUTPUT: bytearray([_POISON]) * program.output_size,
+        Region.SCRATCH: bytearray([_POISON]) * program.scratch_size,
+    })
+    for index in range(1, header["instruction_count"] + 1):
+        opcode, fields = decode(image[index * INSTRUCTION_SIZE:(index + 1) * INSTRUCTION_SIZE])
+        if opcode == Opcode.END:
+            break
+        machine.run(opcode, fields)
+    else:
+        raise SimulationError("The program has no END")
+    rows = (
+        np.concatenate(machine.written) if machine.written
+        else np.zeros((0, program.config.out_lanes), np.uint8))
+    return bytes(machine.regions[Region.OUTPUT]), rows

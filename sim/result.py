@@ -1,0 +1,193 @@
+"""What a simulation returns, and what its failures mean."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from arch.registers import Error
+
+from .errors import SimulationError
+from .trace import Event
+
+
+__all__ = (
+    "DramModel",
+    "ImageRun",
+    "SimulationResult",
+    "raise_for_status",
+)
+
+
+_ENGINES = ("LOAD", "CALC", "SAVE", "the instruction fetch")
+
+_TEXTS = {
+    Error.MAGIC: "no program at the program address",
+    Error.VERSION: "the program has another version of the instruction set",
+    Error.CONFIG: "the program was compiled for another config than the accelerator's",
+    Error.OPCODE: "unknown opcode",
+    Error.READ: "DRAM refused a read (is the address outside the memory?)",
+    Error.WRITE: "DRAM refused a write (is the address outside output and scratch?)",
+}
+
+
+@dataclass(frozen=True)
+class DramModel:
+    """Timing of the simulated DRAM.
+
+    Parameters
+    ----------
+    latency : int
+        Cycles from a read address to its first beat, and from the last beat of a write to its
+        response, at least 1.
+    bytes_per_cycle : float
+        Bandwidth, shared by reads and writes, in bytes; fractions are kept to 1/1024.
+
+    Raises
+    ------
+    ValueError
+        If latency or bandwidth is too small to model.
+    """
+
+    latency: int = 30
+    bytes_per_cycle: float = 8
+
+    def __post_init__(self) -> None:
+        """Check both."""
+        if not 1 <= self.latency <= 1_000_000:
+            raise ValueError(f"DRAM latency must be in 1..1000000 cycles, not {self.latency!r}")
+        if not 1 / 1024 <= self.bytes_per_cycle <= 1024:
+            raise ValueError(
+                f"DRAM bytes_per_cycle must be in 1/1024..1024, not {self.bytes_per_cycle!r}")
+
+    @property
+    def rate(self) -> int:
+        """Bandwidth in 1024ths of a byte a cycle."""
+        return round(self.bytes_per_cycle * 1024)
+
+
+@dataclass(frozen=True)
+class ImageRun:
+    """One image on the accelerator.
+
+    Parameters
+    ----------
+    cycles : int
+        Cycles from start to done, counted by the accelerator.
+    output : bytes
+        Output region.
+    rows : uint8, (n, row_size)
+        Every row that CALC wrote to feature memory, in the order of writing.
+    row_numbers : int64, (n,)
+        Where it wrote them.
+    counters : dict from (layer, engine) to dict
+        ``busy``, ``wait``, ``stall`` and ``beats`` of each layer and engine (``"load"``,
+        ``"calc"``, ``"save"``), as counted by the accelerator.
+    events : list of (cycle, engine, "start" or "done", layer)
+        What the engines did when, in cycles since the start.
+    dram_read_bytes, dram_written_bytes : int
+        What crossed the bus, program included.
+    first_cycle : int
+        Cycle of the start, since reset.
+    seconds : float
+        Time that the simulator took.
+    """
+
+    cycles: int
+    output: bytes
+    rows: NDArray[np.uint8]
+    row_numbers: NDArray[np.int64]
+    counters: dict[tuple[int, str], dict[str, int]] = field(default_factory=dict)
+    events: list[Event] = field(default_factory=list)
+    dram_read_bytes: int = 0
+    dram_written_bytes: int = 0
+    first_cycle: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class SimulationResult:
+    """All images of a simulation.
+
+    Parameters
+    ----------
+    images : list of ImageRun
+        In the order of the inputs.
+    seconds : float
+        Time that the simulator spent between starts and interrupts.
+    build_cached : bool
+        Whether the compiled simulation was there already.
+    """
+
+    images: list[ImageRun]
+    seconds: float
+    build_cached: bool = False
+
+    @property
+    def cycles_per_second(self) -> float:
+        """Simulated cycles per second of the simulator's time."""
+        return sum(run.cycles for run in self.images) / max(self.seconds, 1e-9)
+
+
+def raise_for_status(
+    record: Mapping[str, Any], *, image: int, program, events: Sequence[Event], max_cycles: int
+) -> None:
+    """Check what the accelerator reported at the end of an image.
+
+    Parameters
+    ----------
+    record : mapping
+        ``reason`` the run ended, ``status``, ``error`` and ``error_index``.
+    image : int
+        Number of the image, for the message.
+    program : compiler.Program
+        Compiled network.
+    events : sequence of (cycle, engine, "start" or "done", layer)
+        What the engines did.
+    max_cycles : int
+        Limit of the run, for the message.
+
+    Raises
+    ------
+    SimulationError
+        If the accelerator reported an error or did not finish.
+    """
+    index = record["error_index"]
+    if record["error"]:
+        code, engine = record["error"] & 0xFF, record["error"] >> 8 & 0xF
+        known = code in set(Error)
+        name = Error(code).name if known else f"code {code}"
+        text = _TEXTS.get(Error(code), "") if known else "unknown error"
+        source = _ENGINES[engine] if engine < len(_ENGINES) else f"engine {engine}"
+        raise SimulationError(
+            f"Image {image}: the accelerator stopped with error {name} from {source} after "
+            f"{index} instructions{_instruction(program, index)}: {text}")
+    if record["reason"] != "interrupt":
+        raise SimulationError(
+            f"Image {image}: the accelerator did not finish in {max_cycles} cycles; "
+            f"{_busy(program, events)}")
+
+
+def _instruction(program, index: int) -> str:
+    """Name the last instruction fetched."""
+    if not 0 < index <= len(program.instructions):
+        return ""
+    instruction = program.instructions[index - 1]
+    return f" (last fetched: {instruction.opcode.name}{_layer(program, instruction.layer)})"
+
+
+def _layer(program, index: int) -> str:
+    names = {layer.index: layer.name for layer in program.layers}
+    return f" of layer {index}" + (f", {names[index]}" if index in names else "")
+
+
+def _busy(program, events: Sequence[Event]) -> str:
+    """Say which engines never became done."""
+    last = {engine: (cycle, kind, layer) for cycle, engine, kind, layer in events}
+    busy = [
+        f"{engine.upper()} runs{_layer(program, layer)} since cycle {cycle}"
+        for engine, (cycle, kind, layer) in last.items() if kind == "start"
+    ]
+    return "; ".join(busy) or "no engine is running (is a token never posted?)"

@@ -1,0 +1,166 @@
+// The accelerator with its DRAM, for whole networks at full speed.
+//
+// Only clock, reset, the control port and three flags are visible to a bench: everything that
+// happens every cycle (memory, trace, watchdog, waveform) is compiled.
+//
+// +rows     file: every row that CALC writes to feature memory, `row data` in hexadecimal, a line
+//           each, in the order of writing.
+// +events   file: `cycle engine start|done layer`, and `cycle image rows read_beats write_beats`
+//           when the interrupt rises.
+// +max_cycles  cycles without interrupt or control access after which `timeout` rises.
+// +waves    file: waveform of cycles +wave_first to +wave_last, after which `stopped` rises; needs
+//           a build with tracing.
+// DRAM: see dram.sv.
+
+module top #(
+    parameter int DRAM_BYTES = 8,
+    parameter int ROW_BYTES = 16
+) (
+    input  logic        clk            /*verilator public_flat_rw*/,
+    input  logic        rst            /*verilator public_flat_rw*/,
+    output logic        interrupt      /*verilator public_flat_rw*/,
+    output logic        timeout        /*verilator public_flat_rw*/,
+    output logic        stopped        /*verilator public_flat_rw*/,
+
+    input  logic [7:0]  s_axi__awaddr  /*verilator public_flat_rw*/,
+    input  logic        s_axi__awvalid /*verilator public_flat_rw*/,
+    output logic        s_axi__awready /*verilator public_flat_rw*/,
+    input  logic [31:0] s_axi__wdata   /*verilator public_flat_rw*/,
+    input  logic [3:0]  s_axi__wstrb   /*verilator public_flat_rw*/,
+    input  logic        s_axi__wvalid  /*verilator public_flat_rw*/,
+    output logic        s_axi__wready  /*verilator public_flat_rw*/,
+    output logic [1:0]  s_axi__bresp   /*verilator public_flat_rw*/,
+    output logic        s_axi__bvalid  /*verilator public_flat_rw*/,
+    input  logic        s_axi__bready  /*verilator public_flat_rw*/,
+    input  logic [7:0]  s_axi__araddr  /*verilator public_flat_rw*/,
+    input  logic        s_axi__arvalid /*verilator public_flat_rw*/,
+    output logic        s_axi__arready /*verilator public_flat_rw*/,
+    output logic [31:0] s_axi__rdata   /*verilator public_flat_rw*/,
+    output logic [1:0]  s_axi__rresp   /*verilator public_flat_rw*/,
+    output logic        s_axi__rvalid  /*verilator public_flat_rw*/,
+    input  logic        s_axi__rready  /*verilator public_flat_rw*/
+);
+    logic awid, awvalid, awready, wlast, wvalid, wready, bid, bvalid, bready;
+    logic arid, arvalid, arready, rid, rlast, rvalid, rready;
+    logic [31:0] awaddr, araddr;
+    logic [7:0] awlen, arlen;
+    logic [2:0] awsize, arsize;
+    logic [1:0] awburst, arburst, bresp, rresp;
+    logic [8*DRAM_BYTES-1:0] wdata, rdata;
+    logic [DRAM_BYTES-1:0] wstrb;
+    logic [63:0] read_beats, write_beats;
+
+    logic write_valid;
+    logic [19:0] write_row;
+    logic [8*ROW_BYTES-1:0] write_data;
+    logic load_start, load_done, calc_start, calc_done, save_start, save_done;
+    logic [11:0] load_start_layer, load_done_layer, calc_start_layer, calc_done_layer;
+    logic [11:0] save_start_layer, save_done_layer;
+
+    dynafix_accelerator accelerator (
+        .clk, .rst, .interrupt,
+        .s_axi__awaddr, .s_axi__awvalid, .s_axi__awready,
+        .s_axi__wdata, .s_axi__wstrb, .s_axi__wvalid, .s_axi__wready,
+        .s_axi__bresp, .s_axi__bvalid, .s_axi__bready,
+        .s_axi__araddr, .s_axi__arvalid, .s_axi__arready,
+        .s_axi__rdata, .s_axi__rresp, .s_axi__rvalid, .s_axi__rready,
+        .m_axi__awid(awid), .m_axi__awaddr(awaddr), .m_axi__awlen(awlen), .m_axi__awsize(awsize),
+        .m_axi__awburst(awburst), .m_axi__awvalid(awvalid), .m_axi__awready(awready),
+        .m_axi__wdata(wdata), .m_axi__wstrb(wstrb), .m_axi__wlast(wlast), .m_axi__wvalid(wvalid),
+        .m_axi__wready(wready),
+        .m_axi__bid(bid), .m_axi__bresp(bresp), .m_axi__bvalid(bvalid), .m_axi__bready(bready),
+        .m_axi__arid(arid), .m_axi__araddr(araddr), .m_axi__arlen(arlen), .m_axi__arsize(arsize),
+        .m_axi__arburst(arburst), .m_axi__arvalid(arvalid), .m_axi__arready(arready),
+        .m_axi__rid(rid), .m_axi__rdata(rdata), .m_axi__rresp(rresp), .m_axi__rlast(rlast),
+        .m_axi__rvalid(rvalid), .m_axi__rready(rready),
+        .trace__write_valid(write_valid), .trace__write_row(write_row),
+        .trace__write_data(write_data),
+        .trace__load_start(load_start), .trace__load_start_layer(load_start_layer),
+        .trace__load_done(load_done), .trace__load_done_layer(load_done_layer),
+        .trace__calc_start(calc_start), .trace__calc_start_layer(calc_start_layer),
+        .trace__calc_done(calc_done), .trace__calc_done_layer(calc_done_layer),
+        .trace__save_start(save_start), .trace__save_start_layer(save_start_layer),
+        .trace__save_done(save_done), .trace__save_done_layer(save_done_layer)
+    );
+
+    dram #(.BYTES(DRAM_BYTES)) dram (
+        .clk, .rst,
+        .awid, .awaddr, .awlen, .awsize, .awburst, .awvalid, .awready,
+        .wdata, .wstrb, .wlast, .wvalid, .wready, .bid, .bresp, .bvalid, .bready,
+        .arid, .araddr, .arlen, .arsize, .arburst, .arvalid, .arready,
+        .rid, .rdata, .rresp, .rlast, .rvalid, .rready,
+        .read_beats, .write_beats
+    );
+
+    // ---- Trace ----------------------------------------------------------------------------------
+
+    int rows, events;
+    longint unsigned cycle, row_count, waited, max_cycles;
+    logic interrupt_before;
+
+    initial begin
+        string name;
+        rows = 0;
+        events = 0;
+        if ($value$plusargs("rows=%s", name)) rows = $fopen(name, "w");
+        if ($value$plusargs("events=%s", name)) events = $fopen(name, "w");
+        if (!$value$plusargs("max_cycles=%d", max_cycles)) max_cycles = '1;
+    end
+
+    final begin
+        if (rows != 0) $fclose(rows);
+        if (events != 0) $fclose(events);
+    end
+
+    task automatic log_event(string what, logic [11:0] layer);
+        if (events != 0) $fwrite(events, "%0d %s %0d\n", cycle, what, layer);
+    endtask
+
+    always @(posedge clk) begin
+        cycle <= cycle + 1;
+        interrupt_before <= interrupt;
+        if (write_valid) begin
+            row_count <= row_count + 1;
+            if (rows != 0) $fwrite(rows, "%x %x\n", write_row, write_data);
+        end
+        if (load_done) log_event("load done", load_done_layer);
+        if (calc_done) log_event("calc done", calc_done_layer);
+        if (save_done) log_event("save done", save_done_layer);
+        if (load_start) log_event("load start", load_start_layer);
+        if (calc_start) log_event("calc start", calc_start_layer);
+        if (save_start) log_event("save start", save_start_layer);
+        if (interrupt && !interrupt_before && events != 0)
+            $fwrite(events, "%0d image %0d %0d %0d\n", cycle, row_count, read_beats, write_beats);
+        if (rst) begin
+            {cycle, row_count} <= '0;
+            interrupt_before <= 0;
+        end
+    end
+
+    // ---- Watchdog and waveform ------------------------------------------------------------------
+
+    always @(posedge clk) begin
+        waited <= rst || s_axi__awvalid || s_axi__arvalid || interrupt ? 0 : waited + 1;
+        timeout <= !rst && waited >= max_cycles;
+    end
+
+`ifdef WAVES
+    longint unsigned wave_first, wave_last;
+    logic waves;
+
+    initial begin
+        string name;
+        waves = $value$plusargs("waves=%s", name);
+        if (waves) $dumpfile(name);
+        if (!$value$plusargs("wave_first=%d", wave_first)) wave_first = 0;
+        if (!$value$plusargs("wave_last=%d", wave_last)) wave_last = '1;
+    end
+
+    always @(posedge clk) begin
+        if (waves && !rst && cycle == wave_first) $dumpvars(0, top);
+        stopped <= waves && !rst && cycle >= wave_last;
+    end
+`else
+    assign stopped = 0;
+`endif
+endmodule

@@ -1,0 +1,229 @@
+"""Run whole networks on the Verilog of the accelerator."""
+
+import concurrent.futures
+import json
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from .build import Build, build_accelerator
+from .errors import SimulationError
+from .memory import MemoryMap, memory_image, memory_map
+from .result import DramModel, ImageRun, SimulationResult, raise_for_status
+from .runner import run_bench
+from .trace import Event, read_beats, read_events, read_rows, split_events
+
+
+__all__ = (
+    "DramModel",
+    "simulate",
+)
+
+
+_Progress = Callable[[str, int, int], None]
+
+
+def simulate(
+    program,
+    inputs: Sequence[bytes],
+    *,
+    dram: DramModel | None = None,
+    waves: Path | None = None,
+    layer: int | None = None,
+    build_dir: Path | None = None,
+    verilog: str | None = None,
+    max_cycles: int | None = None,
+    progress: _Progress | None = None,
+) -> SimulationResult:
+    """Run a program for some images on the Verilog, in Verilator.
+
+    Parameters
+    ----------
+    program : compiler.Program
+        Compiled network.
+    inputs : sequence of bytes
+        Input region of each image.
+    dram : DramModel, optional
+        Timing of the DRAM.
+    waves : Path, optional
+        FST file to write; takes one image.
+    layer : int, optional
+        Layer whose cycles go to ``waves``; all if not given.
+    build_dir : Path, optional
+        Folder of compiled simulations; :func:`sim.build.default_cache` if not given.
+    verilog : str, optional
+        Verilog of the accelerator; generated from the program's config if not given.
+    max_cycles : int, optional
+        Cycles after which an image is given up; many times the prediction if not given.
+    progress : callable, optional
+        Called as ``progress(stage, done, total)`` with the stages ``"verilate"``, ``"simulate"``
+        (in images) and ``"waves"``.
+
+    Returns
+    -------
+    SimulationResult
+        Outputs, written rows, counters and events of every image.
+
+    Raises
+    ------
+    SimulationError
+        If the simulation cannot be built, an input has the wrong size, or the accelerator reports
+        an error or does not finish.
+    """
+    dram = dram or DramModel()
+    progress = progress or (lambda stage, done, total: None)
+    if not inputs:
+        raise SimulationError("A simulation needs at least one image")
+    if waves is not None and len(inputs) != 1:
+        raise SimulationError(f"Waveforms are written of one image, not of {len(inputs)}")
+    build = _verilate("verilate", program.config, verilog, False, build_dir, progress)
+    run = _Run(program, inputs, dram, max_cycles or _cycle_limit(program, dram))
+    result = run.images(build, progress)
+    if waves is not None:
+        build = _verilate("waves", program.config, verilog, True, build_dir, progress)
+        run.waves(build, waves, _window(result.images[0], program, layer))
+    return result
+
+
+def _verilate(stage, config, verilog, waves, build_dir, progress) -> Build:
+    """Compile the accelerator, telling the progress."""
+    progress(stage, 0, 1)
+    build = build_accelerator(config, verilog=verilog, waves=waves, cache=build_dir)
+    progress(stage, 1, 1)
+    return build
+
+
+def _cycle_limit(program, dram: DramModel) -> int:
+    """Return a number of cycles that only a hanging accelerator reaches."""
+    slow = max(1.0, program.config.dram_width / dram.bytes_per_cycle) * max(1, dram.latency / 30)
+    return int((1_000_000 + 50 * program.prediction.cycles) * slow)
+
+
+def _window(run: ImageRun, program, layer: int | None) -> tuple[int, int]:
+    """Return the first and last cycle since reset in which an engine works on a layer."""
+    if layer is None:
+        return run.first_cycle, run.first_cycle + run.cycles
+    cycles = [cycle for cycle, _, _, number in run.events if number == layer]
+    if not cycles:
+        names = [f"{entry.index} {entry.name}" for entry in program.layers]
+        raise SimulationError(
+            f"No engine works on layer {layer}; the layers are: {', '.join(names)}")
+    # A result is written some cycles after it is computed.
+    return run.first_cycle + max(0, min(cycles) - 4), run.first_cycle + max(cycles) + 4
+
+
+class _Run:
+    """One memory image, and the simulations that start from it.
+
+    Parameters
+    ----------
+    program : compiler.Program
+        Compiled network.
+    inputs : sequence of bytes
+        Input region of each image.
+    dram : DramModel
+        Timing of the DRAM.
+    max_cycles : int
+        Cycles after which an image is given up.
+    """
+
+    def __init__(
+        self, program, inputs: Sequence[bytes], dram: DramModel, max_cycles: int
+    ) -> None:
+        self._program = program
+        self._count = len(inputs)
+        self._dram = dram
+        self._max_cycles = max_cycles
+        self._map: MemoryMap = memory_map(program, self._count)
+        self._memory = memory_image(program, inputs, self._map)
+
+    def images(self, build: Build, progress: _Progress) -> SimulationResult:
+        """Simulate all images."""
+        with tempfile.TemporaryDirectory(prefix="dynafix-") as name:
+            folder = Path(name)
+            width = self._program.config.dram_width
+            self._bench(build, folder, progress, {
+                "rows": folder / "rows", "events": folder / "events", "dump": folder / "dump",
+                "dump_first": self._map.outputs[0] // width,
+                "dump_last": self._map.scratch // width,
+            })
+            return self._collect(folder, build)
+
+    def waves(self, build: Build, path: Path, window: tuple[int, int]) -> None:
+        """Simulate the only image until the end of a window of cycles, writing its waveform."""
+        first, last = window
+        with tempfile.TemporaryDirectory(prefix="dynafix-") as name:
+            self._bench(build, Path(name), lambda stage, done, total: None, {
+                "waves": path.resolve(), "wave_first": first, "wave_last": last})
+
+    def _bench(self, build: Build, folder: Path, progress: _Progress, plusargs: dict) -> None:
+        """Run the bench, telling the progress from the lines that it writes."""
+        width = self._program.config.dram_width
+        image, results = folder / "image.bin", folder / "results.jsonl"
+        image.write_bytes(self._memory.reshape(-1, width)[:, ::-1].tobytes())
+        job = folder / "job.json"
+        job.write_text(json.dumps({
+            "program": self._map.program, "results": str(results),
+            "regions": [
+                [address for _, address in sorted(self._map.regions(k).items())]
+                for k in range(self._count)],
+            "layers": [layer.index for layer in self._program.layers],
+        }))
+        results.touch()
+        plusargs = {
+            "job": job, "image": image, "words": self._map.size // width,
+            "writable": self._map.writable // width, "latency": self._dram.latency,
+            "rate": self._dram.rate, "max_cycles": self._max_cycles, **plusargs,
+        }
+        done = -1
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            future = pool.submit(
+                run_bench, build, "sim.bench_images", folder, plusargs=plusargs)
+            while True:
+                finished = concurrent.futures.wait([future], timeout=0.1).done
+                count = results.read_text().count("\n")
+                if count != done:
+                    progress("simulate", count, self._count)
+                    done = count
+                if finished:
+                    future.result()
+                    return
+
+    def _collect(self, folder: Path, build: Build) -> SimulationResult:
+        """Assemble the result from what bench and simulator wrote."""
+        program, config = self._program, self._program.config
+        records = [json.loads(line) for line in
+                   (folder / "results.jsonl").read_text().splitlines()]
+        events, ends = read_events(folder / "events")
+        events_of = split_events(events, ends)
+        for image, record in enumerate(records):
+            seen = events_of[image] if image < len(ends) else events
+            raise_for_status(record, image=image, program=program, events=seen,
+                             max_cycles=self._max_cycles)
+        numbers, rows = read_rows(folder / "rows", config.row_size)
+        dump = read_beats(folder / "dump", config.dram_width)
+        images = []
+        row = read = written = 0
+        for image, (record, end) in enumerate(zip(records, ends, strict=True)):
+            start = end.cycle - record["cycles"]
+            address = self._map.outputs[image] - self._map.outputs[0]
+            images.append(ImageRun(
+                cycles=record["cycles"],
+                output=dump[address:address + program.output_size],
+                rows=rows[row:end.rows],
+                row_numbers=numbers[row:end.rows],
+                counters={(layer, engine): counts for layer, engine, counts in record["counters"]},
+                events=_relative(events_of[image], start),
+                dram_read_bytes=(end.read_beats - read) * config.dram_width,
+                dram_written_bytes=(end.write_beats - written) * config.dram_width,
+                first_cycle=start,
+                seconds=record["seconds"],
+            ))
+            row, read, written = end.rows, end.read_beats, end.write_beats
+        return SimulationResult(
+            images, sum(record["seconds"] for record in records), build.cached)
+
+
+def _relative(events: list[Event], start: int) -> list[Event]:
+    """Count the cycles of events from ``start``."""
+    return [(cycle - start, engine, kind, layer) for cycle, engine, kind, layer in events]

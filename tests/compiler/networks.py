@@ -1,0 +1,188 @@
+"""Quantized networks made of random integers, for tests of compiler, simulator and hardware."""
+
+import numpy as np
+
+from arch.formats import Format, Rounding
+from quantizer.graph import Add, Conv, Graph, Node, Pool, Window
+from quantizer.model import QuantizedModel, QuantizedWeights
+
+
+class NetworkBuilder:
+    """Builds a model layer by layer; every method returns the name of the tensor it makes.
+
+    Formats are chosen so that results use most of their range and clip now and then.
+    """
+
+    def __init__(self, rng, shape, *, signed=True, frac=4, bits=8):
+        self.rng = rng
+        self.nodes: list[Node] = []
+        self.shapes = {"input": tuple(shape)}
+        self.formats = {"input": Format(bits, frac, signed)}
+        self.weights = {}
+
+    def _add_node(self, node, shape, fmt):
+        self.nodes.append(node)
+        self.shapes[node.output] = tuple(int(size) for size in shape)
+        self.formats[node.output] = fmt
+        return node.output
+
+    def _name(self, kind):
+        return f"{kind}{len(self.nodes)}"
+
+    def _clamp(self, relu, fmt):
+        """Return lo, hi for ``relu``: None, "relu", or "clip" at a random value."""
+        if relu is None:
+            return {}
+        hi = np.inf if relu == "relu" else float(self.rng.integers(1, fmt.max + 1)) * fmt.step
+        return {"lo": 0.0, "hi": hi}
+
+    def conv(self, source, channels, kernel=(3, 3), *, strides=(1, 1), pads=(0, 0, 0, 0),
+             dilations=(1, 1), groups=1, relu="relu", signed=None, bits=8, weight_bits=8,
+             per_channel=False):
+        name = self._name("conv")
+        c, h, w = self.shapes[source]
+        window = Window(tuple(kernel), tuple(strides), tuple(pads), tuple(dilations))
+        height, width = window.output_size(h, w)
+        limit = 1 << (weight_bits - 1)
+        shape = (channels, c // groups, *kernel)
+        codes = self.rng.integers(-limit, limit, shape)
+        frac = np.full(channels, int(self.rng.integers(2, 10)))
+        if per_channel:
+            frac = frac + self.rng.integers(0, 3, channels)
+        fmt = self.formats[source]
+        spread = np.sqrt(codes[0].size) * limit / 2 * max(-fmt.min, fmt.max) / 2
+        shift = max(0, round(float(np.log2(spread / (1 << (bits - 2))))))
+        bias = self.rng.integers(-int(spread) - 1, int(spread) + 2, channels)
+        out_signed = relu is None if signed is None else signed
+        out = Format(bits, int(fmt.frac + frac.min() - shift), out_signed)
+        node = Conv(name, (source,), f"{name}_out", window=window, groups=groups,
+                    weight=codes.astype(np.float32), bias=bias.astype(np.float64),
+                    **self._clamp(relu, out))
+        self.weights[name] = QuantizedWeights(codes, weight_bits, frac, bias)
+        return self._add_node(node, (channels, height, width), out)
+
+    def fc(self, source, channels, **options):
+        _, h, w = self.shapes[source]
+        return self.conv(source, channels, (h, w), **{"relu": None, **options})
+
+    def max_pool(self, source, kernel=(2, 2), *, strides=(2, 2), pads=(0, 0, 0, 0),
+                 dilations=(1, 1), relu=None):
+        name = self._name("maxpool")
+        c, h, w = self.shapes[source]
+        window = Window(tuple(kernel), tuple(strides), tuple(pads), tuple(dilations))
+        fmt = self.formats[source]
+        node = Pool(name, (source,), f"{name}_out", kind="max", window=window,
+                    **self._clamp(relu, fmt))
+        return self._add_node(node, (c, *window.output_size(h, w)), fmt)
+
+    def clamp(self, source, relu="relu"):
+        return self.max_pool(source, (1, 1), strides=(1, 1), relu=relu)
+
+    def average_pool(self, source, kernel=(2, 2), *, strides=(2, 2), pads=(0, 0, 0, 0),
+                     count_pad=False, ceil_pads=(0, 0), up=0, relu=None):
+        """``up`` is added to the fractional length."""
+        name = self._name("avgpool")
+        c, h, w = self.shapes[source]
+        window = Window(tuple(kernel), tuple(strides), tuple(pads))
+        old = self.formats[source]
+        fmt = Format(old.bits, old.frac + up, old.signed)
+        node = Pool(name, (source,), f"{name}_out", kind="average", window=window,
+                    count_pad=count_pad, ceil_pads=tuple(ceil_pads), **self._clamp(relu, fmt))
+        return self._add_node(node, (c, *window.output_size(h, w)), fmt)
+
+    def add(self, a, b, *, relu="relu", signed=None):
+        name = self._name("add")
+        fracs = self.formats[a].frac, self.formats[b].frac
+        out_signed = relu is None if signed is None else signed
+        fmt = Format(8, min(fracs) - 1 + int(self.rng.integers(0, 2)), out_signed)
+        node = Add(name, (a, b), f"{name}_out", **self._clamp(relu, fmt))
+        return self._add_node(node, self.shapes[a], fmt)
+
+    def model(self, output=None, *, name="network", rounding=Rounding.HALF_EVEN):
+        output = output or self.nodes[-1].output
+        graph = Graph(name, "input", output, self.nodes, self.shapes, self.shapes["input"],
+                      self.shapes[output])
+        return QuantizedModel(graph, self.formats, self.weights, rounding)
+
+
+def random_codes(rng, model):
+    """Return input codes (1, c, h, w), extremes included."""
+    fmt = model.formats[model.graph.input]
+    shape = (1, *model.graph.shapes[model.graph.input])
+    codes = rng.integers(fmt.min, fmt.max + 1, shape)
+    extreme = rng.random(shape)
+    codes[extreme < 0.05] = fmt.min
+    codes[extreme > 0.95] = fmt.max
+    return codes
+
+
+def _random_conv(rng, builder, source, channels):
+    c, h, w = builder.shapes[source]
+    kernel = [int(rng.integers(1, 1 + min(5, size + 2))) for size in (h, w)]
+    dilations = [
+        int(rng.integers(1, 3)) if size >= 2 * (k - 1) + 1 else 1
+        for k, size in zip(kernel, (h, w))]
+    extents = [(k - 1) * d for k, d in zip(kernel, dilations)]
+    pads = [int(rng.integers(0, 3)) for _ in range(4)]
+    for axis, size in enumerate((h, w)):
+        short = extents[axis] + 1 - size - pads[axis] - pads[axis + 2]
+        pads[axis] += max(0, short)
+    strides = [int(rng.integers(1, 4)) for _ in range(2)]
+    groups = int(rng.choice([g for g in (1, 1, 1, 2, 3, c) if c % g == 0]))
+    channels = -(-channels // groups) * groups
+    return builder.conv(
+        source, channels, kernel, strides=strides, pads=pads, dilations=dilations,
+        groups=groups, relu=rng.choice([None, "relu", "clip"]),
+        signed=bool(rng.integers(2)), bits=int(rng.choice([8, 8, 8, 6, 4])),
+        weight_bits=int(rng.choice([8, 8, 5, 2])), per_channel=bool(rng.integers(2)))
+
+
+def _random_pool(rng, builder, source):
+    _, h, w = builder.shapes[source]
+    kernel = [int(rng.integers(1, 1 + min(4, size))) for size in (h, w)]
+    pads = [int(rng.integers(0, k)) for k in kernel * 2]
+    strides = [int(rng.integers(1, 4)) for _ in range(2)]
+    relu = rng.choice([None, None, "relu"])
+    if rng.integers(2):
+        return builder.max_pool(source, kernel, strides=strides, pads=pads, relu=relu)
+    return builder.average_pool(
+        source, kernel, strides=strides, pads=pads, count_pad=bool(rng.integers(2)),
+        up=int(rng.integers(0, 3)), relu=relu)
+
+
+def random_model(rng, *, shape=None, layers=4, max_channels=20, max_size=12):
+    """Return a network of random layers over a map of random shape.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+        Source of everything random.
+    shape : (int, int, int), optional
+        Shape of the input; random when left out.
+    layers : int
+        Layers, one or two more for a sum or a classifier.
+    max_channels, max_size : int
+        Largest number of channels, and of lines and columns.
+    """
+    if shape is None:
+        shape = (int(rng.integers(1, max_channels + 1)),
+                 *(int(rng.integers(1, max_size + 1)) for _ in range(2)))
+    builder = NetworkBuilder(rng, shape, signed=bool(rng.integers(2)))
+    tensor = "input"
+    for _ in range(layers):
+        kind = rng.choice(["conv", "conv", "pool", "residual", "clamp"])
+        channels = int(rng.integers(1, max_channels + 1))
+        if kind == "conv":
+            tensor = _random_conv(rng, builder, tensor, channels)
+        elif kind == "pool":
+            tensor = _random_pool(rng, builder, tensor)
+        elif kind == "clamp":
+            tensor = builder.clamp(tensor, relu=rng.choice([None, "relu", "clip"]))
+        else:
+            branch = builder.conv(
+                tensor, builder.shapes[tensor][0], (3, 3), pads=(1, 1, 1, 1),
+                relu=rng.choice([None, "relu"]))
+            tensor = builder.add(branch, tensor, relu=rng.choice([None, "relu"]))
+    if rng.integers(2):
+        tensor = builder.fc(tensor, int(rng.integers(1, max_channels + 1)))
+    return builder.model(tensor)

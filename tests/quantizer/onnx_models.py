@@ -1,0 +1,172 @@
+"""Small ONNX files, and a plain float execution of what the import makes of them."""
+
+import numpy as np
+import onnx
+import onnxruntime
+from onnx import TensorProto, helper, numpy_helper
+
+from quantizer.graph import Add, Conv, Pool, Softmax
+from quantizer.onnx_import import load_graph
+from quantizer.reference import FloatReference
+
+
+class Builder:
+    """An ONNX file in the making; every method that adds a node returns its output's name."""
+
+    def __init__(self, shape, *, opset=13, seed=0):
+        self.shape = shape
+        self.opset = opset
+        self.rng = np.random.default_rng(seed)
+        self.nodes = []
+        self.initializers = []
+        self.inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)]
+
+    def constant(self, value, dtype=np.float32):
+        name = f"c{len(self.initializers)}"
+        self.initializers.append(numpy_helper.from_array(np.asarray(value, dtype=dtype), name))
+        return name
+
+    def random(self, *shape, scale=1.0):
+        return self.constant(self.rng.standard_normal(shape) * scale)
+
+    def integers(self, *values):
+        return self.constant(values, np.int64)
+
+    def node(self, operator, *inputs, name=None, outputs=1, domain="", **attributes):
+        label = f"{operator.lower()}{len(self.nodes)}" if name is None else name
+        names = [f"t{len(self.nodes)}"] + [f"t{len(self.nodes)}_{i}" for i in range(1, outputs)]
+        self.nodes.append(helper.make_node(
+            operator, list(inputs), names, label, domain=domain, **attributes))
+        return names[0]
+
+    def conv(self, source, kernels, channels, *kernel, bias=True, **attributes):
+        """Add a convolution; ``channels`` are those of one group."""
+        operands = [source, self.random(kernels, channels, *kernel, scale=0.5)]
+        if bias:
+            operands.append(self.random(kernels))
+        return self.node("Conv", *operands, **attributes)
+
+    def batch_normalization(self, source, channels, **attributes):
+        parameters = [self.random(channels) for _ in range(3)]
+        variance = self.constant(self.rng.uniform(0.1, 2, channels))
+        return self.node("BatchNormalization", source, *parameters, variance, **attributes)
+
+    def model(self, *outputs):
+        names = outputs or (self.nodes[-1].output[0],)
+        graph = helper.make_graph(
+            self.nodes, "test", self.inputs, [onnx.ValueInfoProto(name=name) for name in names],
+            self.initializers)
+        model = helper.make_model(
+            graph, opset_imports=[helper.make_opsetid("", self.opset)], ir_version=8)
+        # Old versions of the format want shapes and types of outputs.
+        for value in model.graph.output:
+            value.type.tensor_type.elem_type = TensorProto.FLOAT
+        return model
+
+    def save(self, folder, *outputs):
+        path = folder / "net.onnx"
+        onnx.save(self.model(*outputs), path)
+        return path
+
+
+def run_onnxruntime(path, inputs):
+    """Return the output of a file, straight from onnxruntime, image by image, not optimized."""
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    options.intra_op_num_threads = 1
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+    return np.stack([session.run(None, {name: image[None]})[0].reshape(-1) for image in inputs])
+
+
+def float_execute(graph, inputs):
+    """Return every tensor of a graph, (n, c, h, w) in float64, position by position."""
+    values = {graph.input: inputs.astype(np.float64).reshape(-1, *graph.shapes[graph.input])}
+    for node in graph:
+        operands = [values[name] for name in node.inputs]
+        match node:
+            case Conv():
+                result = _conv(node, *operands)
+            case Pool():
+                result = _pool(node, *operands)
+            case Add():
+                result = operands[0] + operands[1]
+            case Softmax():
+                powers = np.exp(operands[0] - operands[0].max(axis=1, keepdims=True))
+                result = powers / powers.sum(axis=1, keepdims=True)
+        values[node.output] = np.minimum(np.maximum(result, node.lo), node.hi)
+        assert values[node.output].shape[1:] == graph.shapes[node.output], node.name
+    return values
+
+
+def _taps(window, shape):
+    """Yield, for every output position, the positions of its window, inside or not."""
+    height, width = window.output_size(*shape[2:])
+    for y in range(height):
+        for x in range(width):
+            yield y, x, [
+                (r, s, y * window.strides[0] - window.pads[0] + r * window.dilations[0],
+                 x * window.strides[1] - window.pads[1] + s * window.dilations[1])
+                for r in range(window.kernel[0]) for s in range(window.kernel[1])]
+
+
+def _conv(node, values):
+    n, _, h, w = values.shape
+    outputs, inputs = node.weight.shape[:2]
+    result = np.zeros((n, outputs, *node.window.output_size(h, w)))
+    result += node.bias[:, None, None]
+    each = outputs // node.groups
+    for y, x, taps in _taps(node.window, values.shape):
+        for r, s, row, column in taps:
+            if not (0 <= row < h and 0 <= column < w):
+                continue
+            for g in range(node.groups):
+                pixel = values[:, g * inputs:(g + 1) * inputs, row, column]
+                kernels = slice(g * each, (g + 1) * each)
+                result[:, kernels, y, x] += pixel @ node.weight[kernels, :, r, s].T
+    return result
+
+
+def _pool(node, values):
+    n, c, h, w = values.shape
+    result = np.zeros((n, c, *node.window.output_size(h, w)))
+    top, left, bottom, right = node.window.pads
+    end = h + bottom - node.ceil_pads[0], w + right - node.ceil_pads[1]
+    for y, x, taps in _taps(node.window, values.shape):
+        inside = [values[:, :, i, j] for _, _, i, j in taps if 0 <= i < h and 0 <= j < w]
+        padded = [0 for _, _, i, j in taps if -top <= i < end[0] and -left <= j < end[1]]
+        if node.kind == "max":
+            result[:, :, y, x] = np.max(inside, axis=0)
+        else:
+            count = len(padded) if node.count_pad else len(inside)
+            result[:, :, y, x] = np.sum(inside, axis=0) / count if inside else 0
+    return result
+
+
+def check(path, *, images=3, outputs=None, tolerance=1e-5, seed=1):
+    """Import a file and compare every tensor with onnxruntime; return the graph."""
+    graph = load_graph(path, outputs=outputs)
+    rng = np.random.default_rng(seed)
+    inputs = rng.standard_normal((images, *graph.input_dims)).astype(np.float32)
+    values = float_execute(graph, inputs)
+    reference = FloatReference(graph)
+    for name, expected in reference.tensors(inputs).items():
+        scale = max(np.abs(expected).max(), 1)
+        np.testing.assert_allclose(
+            values[name], expected, rtol=0, atol=tolerance * scale, err_msg=name)
+    if outputs is None:
+        expected = run_onnxruntime(path, inputs)
+        found = values[graph.output].reshape(images, -1)
+        scale = max(np.abs(expected).max(), 1)
+        np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance * scale)
+        np.testing.assert_allclose(
+            reference.run(inputs).reshape(images, -1), expected, rtol=1e-5, atol=1e-5 * scale)
+    assert set(graph.shapes) == {graph.input, *(node.output for node in graph)}
+    assert len({node.name for node in graph}) == len(graph.nodes)
+    return graph
+
+
+def kinds(graph):
+    """Return the classes of a graph's nodes, in order, as text."""
+    return [type(node).__name__ for node in graph]
