@@ -69,7 +69,8 @@ REGISTERS = (
     Register("CYCLES_HI", 0x38, "ro", "cycles from start to done, bits 63..32"),
     Register("SELECT", 0x3C, "rw", "bits 11..0: layer; bits 13..12: engine, for the counters"),
     Register("COUNT_BUSY", 0x40, "ro", "cycles in which the engine ran the layer"),
-    Register("COUNT_WAIT", 0x44, "ro", "cycles in which its next instruction waited for tokens"),
+    Register("COUNT_WAIT", 0x44, "ro", "idle cycles in which its next instruction waited for "
+             "tokens"),
     Register("COUNT_STALL", 0x48, "ro", "busy cycles in which nothing moved"),
     Register("COUNT_BEATS", 0x4C, "ro", "LOAD, SAVE: bus beats; CALC: words read"),
 )

@@ -88,7 +88,7 @@ class Accelerator(wiring.Component):
     s_axi : In(AXI4LiteSignature)
         Registers of :mod:`arch.registers`.
     interrupt : Out(1)
-        Done or error, while enabled and not cleared.
+        A run has ended, with or without error, while enabled and not cleared.
     trace : Out(TraceSignature)
         For observers; leave unconnected in a product.
     """

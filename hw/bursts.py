@@ -4,7 +4,7 @@ from amaranth import *
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from arch.isa import Opcode
+from arch.isa import Opcode, Region
 
 from .axi import PAGE_SIZE
 from .layouts import BASES_LAYOUT, beats_per_row, layout_of
@@ -72,6 +72,7 @@ class BurstGenerator(wiring.Component):
         beat_bits = (config.dram_width - 1).bit_length()
         page_bits = (PAGE_SIZE - 1).bit_length()
 
+        bases = Array(self.bases[region] for region in Region)
         instruction = Signal(layout_of(Opcode.LOAD), reset_less=True)
         base = Signal(32, reset_less=True)
         line_beats = Signal(20 + max(shifts), reset_less=True)
@@ -104,7 +105,7 @@ class BurstGenerator(wiring.Component):
                 with m.If(self.instructions.valid):
                     m.d.sync += [
                         instruction.eq(self.instructions.payload),
-                        base.eq(self.bases[self.instructions.payload.region]),
+                        base.eq(bases[self.instructions.payload.region]),
                     ]
                     m.next = "ADDRESS"
             with m.State("ADDRESS"):
