@@ -166,7 +166,8 @@ def shift_round(
             up = (rest > half) | ((rest == half) & (acc >= 0))
         case Rounding.FLOOR:
             up = np.zeros_like(rest, dtype=bool)
-    return floor + up
+    rounded: NDArray[np.int64] = floor + up
+    return rounded
 
 
 def divide_round(

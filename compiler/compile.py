@@ -1,36 +1,41 @@
 """From a quantized model to a program."""
 
 import hashlib
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from arch.config import AcceleratorConfig
-from arch.isa import decode
+from arch.isa import Region, decode
 from quantizer.graph import Conv
 from quantizer.model import QuantizedModel
 
 from .add import lower_add
 from .conv import lower_conv
-from .cycles import Prediction
+from .cycles import predict
 from .dependencies import assign_tokens, find_needs
+from .describe import Layer, operator_text
 from .emitter import Emitter
 from .errors import CompileError
 from .ir import DramTiming, Instruction, Space
-from .layers import (
-    UNROLLS, AddTask, ConvTask, Layer, PoolTask, Task, can_unroll, network_output,
-    operator_text, plan_layers,
-)
+from .layers import AddTask, ConvTask, PoolTask, Task
+from .machine import Machine
 from .maps import InputLayout, OutputLayout
 from .memory_map import MemoryMap, plan_memory
 from .overflow import check_accumulators
+from .plan import UNROLLS, can_unroll, network_output, plan_layers
 from .pool import lower_pool
 from .program import Program
 from .schedule import hoist_loads
 from .tiling import Costs
+from .verify import verify
 
 
 __all__ = ("compile_model",)
+
+
+_COMPARED = 2000
+"""Instructions that are enough to compare programs."""
 
 
 def model_hash(model: QuantizedModel) -> str:
@@ -43,7 +48,7 @@ def model_hash(model: QuantizedModel) -> str:
         )).encode())
         if isinstance(node, Conv):
             weights = model.weights[node.name]
-            for array in (weights.codes, weights.bias, weights.frac):
+            for array in (*weights.codes, weights.bias, weights.frac):
                 digest.update(np.ascontiguousarray(array, np.int64).tobytes())
     return digest.hexdigest()
 
@@ -80,21 +85,6 @@ def _shifts(model: QuantizedModel, task: Task) -> tuple[tuple[int, ...], int]:
     return left, right
 
 
-def _space_sizes(
-    config: AcceleratorConfig, emitter: Emitter, memory: MemoryMap, input_size: int,
-    output_size: int,
-) -> dict[Space, int]:
-    return {
-        Space.FEATURE: config.feature_depth,
-        Space.WEIGHT: config.weight_depth,
-        Space.PARAM: config.param_depth,
-        Space.DRAM_WEIGHTS: -(-emitter.image.size // config.row_size),
-        Space.DRAM_INPUT: input_size // config.row_size,
-        Space.DRAM_OUTPUT: output_size // config.row_size,
-        Space.DRAM_SCRATCH: memory.scratch_size // config.row_size,
-    }
-
-
 def _lower(
     model: QuantizedModel, tasks: list[Task], memory: MemoryMap, emitter: Emitter
 ) -> None:
@@ -119,6 +109,11 @@ def _complete_fields(instructions: list[Instruction], layers: list[Layer]) -> No
                 f"instruction set: {error}") from error
 
 
+def _output_layout(model: QuantizedModel, config: AcceleratorConfig) -> OutputLayout:
+    output = network_output(model.graph)
+    return OutputLayout(model.graph.shapes[output], model.formats[output], config.out_lanes)
+
+
 def _input_layout(
     model: QuantizedModel, config: AcceleratorConfig, unroll: str
 ) -> InputLayout:
@@ -129,6 +124,16 @@ def _input_layout(
     (first,) = graph.consumers(graph.input)
     assert isinstance(first, Conv)
     return replace(plain, unroll=unroll, window=first.window)
+
+
+def _places(memory: MemoryMap) -> dict[str, dict[str, int]]:
+    """Return where every map lies, for the manifest."""
+    places: dict[str, dict[str, int]] = {}
+    for name, row in memory.resident.items():
+        places.setdefault(name, {})["feature_row"] = row
+    for name, (region, address) in memory.dram.items():
+        places.setdefault(name, {}).update(region=int(region), address=address)
+    return places
 
 
 def _compulsory(
@@ -143,24 +148,43 @@ def _compulsory(
     return sizes
 
 
-def _compile(
+@dataclass
+class _Draft:
+    """A program for one way to unroll the input, before it is predicted and verified."""
+
+    unroll: str
+    layers: list[Layer]
+    tasks: list[Task]
+    memory: MemoryMap
+    emitter: Emitter
+    instructions: list[Instruction]
+
+    def prefix(self, layer: int) -> list[Instruction]:
+        """Return the instructions up to the last one of a layer."""
+        last = max(
+            index for index, item in enumerate(self.instructions) if item.layer <= layer)
+        return self.instructions[:last + 1]
+
+
+def _draft(
     model: QuantizedModel, config: AcceleratorConfig, dram: DramTiming, unroll: str,
     optimize: bool,
-) -> Program:
+) -> _Draft:
     """Compile for one way to unroll the input."""
     graph = model.graph
     output = network_output(graph)
     tasks = plan_layers(model, config, unroll)
     layers = _layers(model, tasks, config)
-    costs = Costs(config, dram)
-    memory = plan_memory(tasks, graph.input, output, costs)
+    memory = plan_memory(tasks, graph.input, output, Costs(config, dram))
     emitter = Emitter(config, memory, graph.input, output)
     _lower(model, tasks, memory, emitter)
-    stored_input = next(
-        stored for task in tasks for stored in task.inputs if stored.name == graph.input)
-    input_size = stored_input.rows * config.row_size
-    output_layout = OutputLayout(graph.shapes[output], model.formats[output], config.out_lanes)
-    sizes = _space_sizes(config, emitter, memory, input_size, output_layout.size)
+    sizes = {
+        Space.FEATURE: config.feature_depth,
+        Space.WEIGHT: config.weight_depth,
+        Space.PARAM: config.param_depth,
+        Space.DRAM_OUTPUT: _output_layout(model, config).size // config.row_size,
+        Space.DRAM_SCRATCH: memory.scratch_size // config.row_size,
+    }
     instructions = emitter.instructions
     needs = find_needs(instructions, sizes)
     if optimize:
@@ -168,19 +192,59 @@ def _compile(
         needs = find_needs(instructions, sizes)
     assign_tokens(instructions, needs)
     _complete_fields(instructions, layers)
+    return _Draft(unroll, layers, tasks, memory, emitter, instructions)
+
+
+def _finished(
+    model: QuantizedModel, config: AcceleratorConfig, dram: DramTiming, draft: _Draft
+) -> Program:
+    """Return the verified program of a draft."""
+    graph = model.graph
+    output_layout = _output_layout(model, config)
+    stored_input = next(
+        stored for task in draft.tasks for stored in task.inputs if stored.name == graph.input)
+    input_size = stored_input.rows * config.row_size
+    output = network_output(graph)
+    verify(draft.instructions, config, {
+        Region.WEIGHTS: draft.emitter.image.size, Region.INPUT: input_size,
+        Region.OUTPUT: output_layout.size, Region.SCRATCH: draft.memory.scratch_size})
     return Program(
-        name=graph.name, config=config, instructions=instructions,
-        weight_image=emitter.image.to_bytes(), layers=layers,
-        input_layout=_input_layout(model, config, unroll),
-        output_layout=output_layout, input_name=graph.input, output_name=output,
-        input_size=input_size, scratch_size=memory.scratch_size, writes=emitter.records,
+        name=graph.name, config=config, instructions=draft.instructions,
+        weight_image=draft.emitter.image.to_bytes(), layers=draft.layers,
+        input_layout=_input_layout(model, config, draft.unroll), output_layout=output_layout,
+        input_name=graph.input, output_name=output, input_size=input_size,
+        scratch_size=draft.memory.scratch_size, writes=draft.emitter.records,
         tensors={
             task.output.name: (graph.shapes[task.output.name], task.output.format)
-            for task in tasks},
+            for task in draft.tasks},
         dram=dram,
-        compulsory=_compulsory(layers, graph.input, input_size, output, output_layout.size),
-        prediction=Prediction(0),
-        model_hash=model_hash(model))
+        compulsory=_compulsory(
+            draft.layers, graph.input, input_size, output, output_layout.size),
+        prediction=predict(draft.instructions, len(draft.layers), config, dram),
+        places=_places(draft.memory), model_hash=model_hash(model))
+
+
+def _best_draft(
+    model: QuantizedModel, config: AcceleratorConfig, dram: DramTiming, optimize: bool
+) -> _Draft:
+    """Return the draft with the fastest way to unroll the input.
+
+    Of a long program only the first layers are compared; behind them it makes no difference.
+    """
+    drafts = [_draft(model, config, dram, UNROLLS[0], optimize)]
+    if not optimize or not can_unroll(model):
+        return drafts[0]
+    for unroll in UNROLLS[1:]:
+        try:
+            drafts.append(_draft(model, config, dram, unroll, optimize))
+        except CompileError:
+            continue
+    last = len(drafts[0].layers) - 1
+    compared = min((
+        layer for layer in range(last) if len(drafts[0].prefix(layer)) >= _COMPARED),
+        default=last)
+    return min(drafts, key=lambda draft: Machine(
+        draft.prefix(compared), config, dram).run().cycles)
 
 
 def compile_model(
@@ -212,13 +276,4 @@ def compile_model(
         If the accelerator cannot run the network; names the layer, the buffer and what would do.
     """
     timing = dram or DramTiming()
-    unrolls = UNROLLS if optimize and can_unroll(model) else UNROLLS[:1]
-    best = _compile(model, config, timing, unrolls[0], optimize)
-    for unroll in unrolls[1:]:
-        try:
-            program = _compile(model, config, timing, unroll, optimize)
-        except CompileError:
-            continue
-        if program.prediction.cycles < best.prediction.cycles:
-            best = program
-    return best
+    return _finished(model, config, timing, _best_draft(model, config, timing, optimize))

@@ -1,13 +1,163 @@
-"""The cycle and traffic model."""
+"""The cycle and traffic model: what a run will take, layer by layer."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from arch.config import AcceleratorConfig
+from arch.isa import INSTRUCTION_SIZE, Engine, Memory, Opcode, Region
+
+from .ir import DramTiming, Instruction
+from .machine import Machine, group_cycles, transfer_size
 
 
-__all__ = ("Prediction",)
+__all__ = (
+    "LayerPrediction",
+    "Prediction",
+    "STREAMS",
+    "predict",
+)
+
+
+STREAMS = ("weights", "maps_in", "maps_out", "program")
+"""What crosses the bus: weights with biases, maps read, maps written, instructions."""
+
+
+@dataclass(frozen=True)
+class LayerPrediction:
+    """Prediction for one layer.
+
+    Parameters
+    ----------
+    index : int
+        Index of the layer.
+    cycles : int
+        Cycles from the last result of the layer before to the last of this one.
+    busy : dict from engine name to int
+        Cycles that each engine works for the layer, others possibly at the same time.
+    traffic : dict from stream to int
+        Bytes by stream; see :data:`STREAMS`.
+    bound_by : str
+        ``array``, ``vector`` or ``DRAM``: what takes most of the cycles.
+    """
+
+    index: int
+    cycles: int
+    busy: dict[str, int]
+    traffic: dict[str, int]
+    bound_by: str
+
+    @property
+    def bytes(self) -> int:
+        """Bytes moved."""
+        return sum(self.traffic.values())
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a run will take."""
+    """Prediction for one image.
+
+    Parameters
+    ----------
+    cycles : int
+        Cycles from start to interrupt.
+    layers : tuple of LayerPrediction
+        Layers; their cycles sum to ``cycles``.
+    """
 
     cycles: int
+    layers: tuple[LayerPrediction, ...] = ()
+
+    @property
+    def busy(self) -> dict[str, int]:
+        """Cycles that each engine works."""
+        return {
+            engine.name.lower(): sum(layer.busy[engine.name.lower()] for layer in self.layers)
+            for engine in Engine}
+
+    @property
+    def traffic(self) -> dict[str, int]:
+        """Bytes by stream."""
+        return {
+            stream: sum(layer.traffic[stream] for layer in self.layers) for stream in STREAMS}
+
+    @property
+    def bytes(self) -> int:
+        """Bytes moved."""
+        return sum(self.traffic.values())
+
+    def to_json(self) -> dict[str, Any]:
+        """Return all fields as plain values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> "Prediction":
+        """Inverse of :meth:`to_json`."""
+        return cls(
+            fields["cycles"], tuple(LayerPrediction(**layer) for layer in fields["layers"]))
+
+
+def _stream(instruction: Instruction) -> str:
+    if instruction.opcode == Opcode.SAVE:
+        return "maps_out"
+    weights = (
+        instruction.values["region"] == Region.WEIGHTS
+        or instruction.values["memory"] != Memory.FEATURE)
+    return "weights" if weights else "maps_in"
+
+
+def _bound_by(cycles: int, calc: int, vector: bool) -> str:
+    if 2 * calc >= cycles:
+        return "vector" if vector else "array"
+    return "DRAM"
+
+
+def predict(
+    instructions: Sequence[Instruction], layer_count: int, config: AcceleratorConfig,
+    dram: DramTiming,
+) -> Prediction:
+    """Return what a program will take.
+
+    Parameters
+    ----------
+    instructions : sequence of Instruction
+        Program, without END, all fields set.
+    layer_count : int
+        Layers.
+    config : AcceleratorConfig
+        Accelerator.
+    dram : DramTiming
+        DRAM.
+    """
+    run = Machine(instructions, config, dram).run()
+    rate = min(dram.bytes_per_cycle or config.dram_width, config.dram_width)
+    busy = [dict.fromkeys((engine.name.lower() for engine in Engine), 0)
+            for _ in range(layer_count)]
+    traffic = [dict.fromkeys(STREAMS, 0) for _ in range(layer_count)]
+    ends = [0.0] * layer_count
+    vector = [False] * layer_count
+    for index, instruction in enumerate(instructions):
+        layer = instruction.layer
+        traffic[layer]["program"] += INSTRUCTION_SIZE
+        if instruction.engine == Engine.CALC:
+            cycles = group_cycles(instruction)
+            ends[layer] = max(ends[layer], run.done[index])
+            vector[layer] = instruction.opcode == Opcode.VECTOR
+        else:
+            size = transfer_size(instruction, config)
+            traffic[layer][_stream(instruction)] += size
+            cycles = round(size / rate)
+        busy[layer][instruction.engine.name.lower()] += cycles
+    traffic[0]["program"] += INSTRUCTION_SIZE
+    traffic[-1]["program"] += INSTRUCTION_SIZE
+    ends[-1] = run.cycles
+    layers = []
+    before = 0
+    for layer, end in enumerate(ends):
+        now = max(before, round(end))
+        cycles = now - before
+        before = now
+        layers.append(LayerPrediction(
+            layer, cycles, busy[layer], traffic[layer],
+            _bound_by(cycles, busy[layer]["calc"], vector[layer])))
+    return Prediction(run.cycles, tuple(layers))

@@ -1,5 +1,6 @@
 """Tokens and fences: what orders the engines, derived from what the instructions touch."""
 
+import bisect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -60,14 +61,15 @@ def find_needs(
     instructions : sequence of Instruction
         Instructions, in order.
     sizes : mapping from Space to int
-        Units of every space.
+        Units of every space that is written; others order nothing.
     """
     trackers = {space: _Tracker(size) for space, size in sizes.items()}
     found = []
     for index, instruction in enumerate(instructions):
         needs = Needs()
         last = np.full(len(Engine), -1, np.int64)
-        for span in instruction.reads:
+        reads = [span for span in instruction.reads if span.space in trackers]
+        for span in reads:
             writers = trackers[span.space].written[:, _slice(span)].max(axis=1)
             last = np.maximum(last, writers)
             needs.own = max(needs.own, int(writers[instruction.engine]))
@@ -78,7 +80,7 @@ def find_needs(
         needs.others = {
             engine: int(last[engine]) for engine in Engine
             if engine != instruction.engine and last[engine] >= 0}
-        for span in instruction.reads:
+        for span in reads:
             trackers[span.space].read[instruction.engine, _slice(span)] = index
         for span in instruction.writes:
             trackers[span.space].written[instruction.engine, _slice(span)] = index
@@ -92,8 +94,8 @@ def _late(index: int, engine: Engine, before: int, by_engine: Mapping[Engine, li
     Few tokens are then held at any time, so that no counter overflows.
     """
     own = by_engine[engine]
-    earlier = int(np.searchsorted(own, before))
-    if earlier - int(np.searchsorted(own, index)) <= _FAR:
+    earlier = bisect.bisect_left(own, before)
+    if earlier - bisect.bisect_left(own, index) <= _FAR:
         return index
     return own[earlier - _FAR]
 

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from arch.config import AcceleratorConfig
 from arch.isa import LEVELS, Engine, Memory, Opcode, Region, VectorOp
 
+from .describe import Layer
 from .ir import Instruction
-from .layers import Layer
 
 
 __all__ = ("disassemble",)

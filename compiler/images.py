@@ -14,9 +14,9 @@ from arch.formats import Format
 from arch.isa import INSTRUCTION_SIZE, ISA_VERSION, Opcode, decode, decode_header
 
 from .cycles import Prediction
+from .describe import Layer
 from .errors import CompileError
 from .ir import DramTiming, Instruction, WriteRecord
-from .layers import Layer
 from .maps import InputLayout, OutputLayout
 from .program import Program
 from .text_images import intel_hex, readmemh

@@ -2,7 +2,8 @@
 
 import enum
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 
 from arch.isa import LEVELS, Engine, Memory, Opcode, Region, encode
 
@@ -75,7 +76,7 @@ class Instruction:
     reads: tuple[Span, ...] = ()
     writes: tuple[Span, ...] = ()
 
-    @property
+    @cached_property
     def engine(self) -> Engine:
         """Engine that runs the instruction."""
         engine = self.opcode.engine

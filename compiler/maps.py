@@ -44,7 +44,7 @@ class InputLayout:
         Codes of a row.
     unroll : str
         What the host unrolls into the lanes: ``none``, ``columns`` or ``taps``; see
-        :func:`compiler.layers.unrolled`.
+        :func:`compiler.plan.unrolled`.
     window : Window
         Geometry of the first convolution, for unrolling.
     """

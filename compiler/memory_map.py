@@ -82,7 +82,23 @@ def lifetimes(tasks: Sequence[Task], graph_input: str, output: str) -> dict[str,
     return found
 
 
-def allocate(items: Iterable[tuple[str, int, int, int]], depth: int) -> dict[str, int] | None:
+def _first_free(
+    size: int, taken: Sequence[tuple[int, int]], depth: int, start: int = 0
+) -> int | None:
+    """Return the first place at or after ``start`` that touches nothing taken."""
+    for first, stop in sorted(taken):
+        if stop <= start:
+            continue
+        if first >= start + size:
+            break
+        start = stop
+    return start if start + size <= depth else None
+
+
+def allocate(
+    items: Iterable[tuple[str, int, int, int]], depth: int, *, bank: int = 0,
+    apart: tuple[str, ...] = (),
+) -> dict[str, int] | None:
     """Place items that live at the same time side by side, the largest first.
 
     Parameters
@@ -91,6 +107,10 @@ def allocate(items: Iterable[tuple[str, int, int, int]], depth: int) -> dict[str
         Sizes and the steps at which they must exist.
     depth : int
         Size of the memory.
+    bank : int
+        Units of a bank.
+    apart : tuple of str
+        Items that share no bank if there is room.
 
     Returns
     -------
@@ -101,22 +121,25 @@ def allocate(items: Iterable[tuple[str, int, int, int]], depth: int) -> dict[str
     --------
     >>> allocate([("a", 6, 0, 1), ("b", 4, 1, 2), ("c", 5, 2, 3)], 12)
     {'a': 0, 'c': 0, 'b': 6}
+    >>> allocate([("a", 6, 0, 1), ("b", 4, 1, 2)], 16, bank=8, apart=("a", "b"))
+    {'a': 0, 'b': 8}
     """
-    placed: list[tuple[int, int, int, int]] = []
-    starts: dict[str, int] = {}
+    placed: dict[str, tuple[int, int, int, int]] = {}
     for name, size, first, last in sorted(items, key=lambda item: (-item[1], item[2])):
-        start = 0
-        for other, end, other_first, other_last in sorted(placed):
-            if other_last < first or last < other_first or end <= start:
-                continue
-            if other >= start + size:
-                break
-            start = end
-        if start + size > depth:
+        taken = [
+            (start, stop) for start, stop, other_first, other_last in placed.values()
+            if other_first <= last and first <= other_last]
+        start = None
+        others = [placed[other][:2] for other in apart if other in placed and name in apart]
+        if others:
+            banks = [(lo // bank * bank, -(-hi // bank) * bank) for lo, hi in others]
+            start = _first_free(size, taken + banks, depth)
+        if start is None:
+            start = _first_free(size, taken, depth)
+        if start is None:
             return None
-        placed.append((start, start + size, first, last))
-        starts[name] = start
-    return starts
+        placed[name] = (start, start + size, first, last)
+    return {name: span[0] for name, span in placed.items()}
 
 
 def _gaps(taken: Iterable[tuple[int, int]], depth: int) -> list[tuple[int, int]]:
@@ -211,9 +234,15 @@ class _Planner:
         return True
 
     def _allocate(self) -> dict[str, int] | None:
-        return allocate(
-            ((name, life.stored.rows, life.first, life.last)
-             for name, life in self._life.items() if name not in self._spilled), self._depth)
+        """Place the residents; what LOAD writes at first and what CALC writes meanwhile apart."""
+        items = [
+            (name, life.stored.rows, life.first, life.last)
+            for name, life in self._life.items() if name not in self._spilled]
+        first = self._life[self._input].first
+        apart = (self._input, self._tasks[first].output.name)
+        bank = self._depth // self._costs.config.feature_banks
+        placed = allocate(items, self._depth, bank=bank, apart=apart)
+        return allocate(items, self._depth) if placed is None else placed
 
     def spills(self, task: Task) -> Spills:
         """Return which maps of a layer pass through tile buffers."""

@@ -40,7 +40,7 @@ def worst_bits(task: Task, bounds: Mapping[str, tuple[int, int]], shifts: tuple[
     sizes = [_magnitude(bounds[source.name]) for source in task.inputs]
     match task:
         case ConvTask():
-            weights = np.abs(task.codes).sum(axis=(1, 2, 3), dtype=np.int64)
+            weights = np.array([np.abs(kernel).sum(dtype=np.int64) for kernel in task.codes])
             return _bits(int((weights * sizes[0] + np.abs(task.bias)).max(initial=0)))
         case PoolTask(pool=pool) if pool.kind == "average":
             r, s = pool.window.kernel

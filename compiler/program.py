@@ -1,6 +1,6 @@
 """A compiled network."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,9 +10,9 @@ from arch.formats import Format
 from arch.isa import Opcode, encode, encode_header
 
 from .cycles import Prediction
+from .describe import Layer
 from .disassemble import disassemble
 from .ir import DramTiming, Instruction, WriteRecord
-from .layers import Layer
 from .maps import InputLayout, OutputLayout
 
 
@@ -41,6 +41,8 @@ class Program:
         How region 2 is read.
     input_name, output_name : str
         Tensors in regions 1 and 2.
+    input_size : int
+        Bytes of region 1.
     scratch_size : int
         Bytes of region 3.
     writes : list of WriteRecord
@@ -53,6 +55,8 @@ class Program:
         For each layer, DRAM bytes that no schedule can avoid.
     prediction : Prediction
         Cycles and traffic.
+    places : dict from tensor name to dict
+        Where each map lies: ``feature_row`` on chip; ``region`` and ``address`` in DRAM.
     model_hash : str
         SHA-256 of the quantized integers.
     """
@@ -73,6 +77,7 @@ class Program:
     dram: DramTiming
     compulsory: list[int]
     prediction: Prediction
+    places: dict[str, dict[str, int]] = field(default_factory=dict)
     model_hash: str = ""
 
     @property

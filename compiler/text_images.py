@@ -19,7 +19,7 @@ _SEGMENT = 1 << 16
 
 
 def readmemh(data: bytes, word_size: int) -> bytes:
-    """Return an image as text for ``$readmemh``: a word a line, first byte least significant.
+    r"""Return an image as text for ``$readmemh``: a word a line, first byte least significant.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ def readmemh(data: bytes, word_size: int) -> bytes:
     Examples
     --------
     >>> readmemh(bytes([1, 2, 3, 4]), 2)
-    b'0201\\n0403\\n'
+    b'0201\n0403\n'
     """
     words = np.frombuffer(data, np.uint8).reshape(-1, word_size)[:, ::-1]
     lines = np.full((len(words), 2 * word_size + 1), ord("\n"), np.uint8)

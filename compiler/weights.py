@@ -195,7 +195,7 @@ class WeightImage:
 
     def __init__(self, config: AcceleratorConfig) -> None:
         self._config = config
-        self._parts: list[bytes] = []
+        self._parts: list[tuple[ConvTask, Unit | None]] = []
         self._size = 0
 
     @property
@@ -203,23 +203,23 @@ class WeightImage:
         """Bytes so far."""
         return self._size
 
-    def _append(self, data: bytes) -> int:
+    def _append(self, task: ConvTask, unit: Unit | None, size: int) -> int:
         address = self._size
-        self._parts.append(data)
-        self._size += len(data)
+        self._parts.append((task, unit))
+        self._size += size
         return address
 
     def add_params(self, task: ConvTask) -> int:
         """Append the parameter rows of a layer; return their address."""
-        padding = (0, task.output.blocks * self._config.out_lanes - len(task.bias))
-        return self._append(pack_params(np.pad(task.bias, padding), np.pad(task.shift, padding)))
+        return self._append(task, None, task.output.blocks * self._config.param_row_size)
 
     def add_unit(self, task: ConvTask, unit: Unit) -> int:
         """Append the weight tiles of a unit; return their address."""
-        address = self._size
-        for piece in unit.pieces:
-            self._append(self._tiles(task, piece).tobytes())
-        return address
+        return self._append(task, unit, unit.rows * self._config.weight_row_size)
+
+    def _params(self, task: ConvTask) -> bytes:
+        padding = (0, task.output.blocks * self._config.out_lanes - len(task.bias))
+        return pack_params(np.pad(task.bias, padding), np.pad(task.shift, padding))
 
     def _tiles(self, task: ConvTask, piece: Piece) -> NDArray[np.int8]:
         """Return the tiles of a piece, (words, r, s, out_lanes, in_lanes)."""
@@ -246,7 +246,13 @@ class WeightImage:
 
     def to_bytes(self) -> bytes:
         """Return the image."""
-        return b"".join(self._parts)
+        parts: list[bytes] = []
+        for task, unit in self._parts:
+            if unit is None:
+                parts.append(self._params(task))
+            else:
+                parts.extend(self._tiles(task, piece).tobytes() for piece in unit.pieces)
+        return b"".join(parts)
 
 
 class Ring:

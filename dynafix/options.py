@@ -102,10 +102,12 @@ class Dram:
 
     def __post_init__(self) -> None:
         """Check every rule."""
-        if self.latency < 1:
-            raise UsageError(f"--dram-latency must be at least 1 cycle, not {self.latency}")
-        if self.bytes_per_cycle is not None and not 0 < self.bytes_per_cycle < float("inf"):
-            raise UsageError(f"--dram-bytes-per-cycle must be positive, not {self.bytes_per_cycle}")
+        if not 1 <= self.latency <= 1_000_000:
+            raise UsageError(
+                f"--dram-latency must be in 1..1000000 cycles, not {self.latency}")
+        if self.bytes_per_cycle is not None and not 1 / 1024 <= self.bytes_per_cycle <= 1024:
+            raise UsageError(
+                f"--dram-bytes-per-cycle must be in 1/1024..1024, not {self.bytes_per_cycle:g}")
 
     def bandwidth(self, config: AcceleratorConfig) -> float:
         """Return the bytes per cycle in use with a config."""

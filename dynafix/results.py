@@ -1,14 +1,11 @@
 """``results.json``: everything that the table and the report show, for programs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from arch.config import AcceleratorConfig
 from arch.formats import Format
-from arch.isa import INSTRUCTION_SIZE, Memory, Opcode
-from compiler.ir import Instruction
 from compiler.program import Program
 from quantizer.graph import Conv
 from quantizer.model import QuantizedModel
@@ -16,19 +13,15 @@ from quantizer.model import QuantizedModel
 
 __all__ = (
     "SCHEMA",
-    "STREAMS",
     "assemble",
-    "traffic",
 )
 
 
 SCHEMA = 1
-STREAMS = ("weights", "maps_in", "maps_out", "program")
 
 
 def assemble(model: QuantizedModel, program: Program, evaluation: Mapping[str, Any],
-             simulation: Mapping[str, Any], *, class_names: Sequence[str] | None,
-             clock_mhz: float) -> dict[str, Any]:
+             simulation: Mapping[str, Any], *, clock_mhz: float) -> dict[str, Any]:
     """Put together what the steps found.
 
     Parameters
@@ -41,8 +34,6 @@ def assemble(model: QuantizedModel, program: Program, evaluation: Mapping[str, A
         Accuracies and losses, see :func:`.api.evaluation.evaluate`.
     simulation : mapping
         Measured cycles and bytes, see :func:`.api.simulation.simulate`.
-    class_names : sequence of str or None
-        Name of each class.
     clock_mhz : float
         Clock at which latency is shown, in MHz.
 
@@ -78,7 +69,7 @@ def assemble(model: QuantizedModel, program: Program, evaluation: Mapping[str, A
         **{name: simulation[name] for name in measured},
         "macs": macs,
         "clock_mhz": clock_mhz,
-        "class_names": list(class_names) if class_names else None,
+        "class_names": provenance["class_names"],
         "layers": layers,
         "provenance": {name: provenance[name] for name in (
             "command", "versions", "model_sha256", "data_file", "data_sha256", "seeds", "date")},
@@ -87,10 +78,9 @@ def assemble(model: QuantizedModel, program: Program, evaluation: Mapping[str, A
 
 def _layers(model: QuantizedModel, program: Program, losses: Mapping[str, Any],
             simulation: Mapping[str, Any]) -> list[dict[str, Any]]:
-    streams = traffic(program.instructions, len(program.layers), program.config)
     found = []
-    for layer, predicted, roofline, streamed, cycles, counters in zip(
-            program.layers, program.prediction.layers, program.roofline, streams,
+    for layer, predicted, roofline, cycles, counters in zip(
+            program.layers, program.prediction.layers, program.roofline,
             simulation["layer_cycles"], simulation["counters"], strict=True):
         beats = counters["load"]["beats"] + counters["save"]["beats"]
         capacity = program.config.multipliers * cycles
@@ -105,8 +95,8 @@ def _layers(model: QuantizedModel, program: Program, losses: Mapping[str, Any],
             "predicted_cycles": predicted.cycles,
             "roofline_cycles": round(roofline),
             "bound_by": predicted.bound_by,
-            "dram_bytes": beats * program.config.dram_width + streamed["program"],
-            "dram_by_stream": streamed,
+            "dram_bytes": beats * program.config.dram_width + predicted.traffic["program"],
+            "dram_by_stream": predicted.traffic,
             "engines_equal": simulation["engines_equal"],
             "counters": counters,
         })
@@ -124,44 +114,3 @@ def _formats(model: QuantizedModel, name: str, output: str) -> dict[str, Any]:
         found["weight_format"] = text if low == high else f"{text} … .{high}"
         found["weight_fracs"] = [low, high]
     return found
-
-
-def traffic(instructions: Sequence[Instruction], layers: int,
-            config: AcceleratorConfig) -> list[dict[str, int]]:
-    """Return the DRAM bytes that a program moves, by layer and stream.
-
-    Parameters
-    ----------
-    instructions : sequence of Instruction
-        The program without header and END, which count for the last layer.
-    layers : int
-        How many layers there are.
-    config : AcceleratorConfig
-        Sizes of rows.
-
-    Returns
-    -------
-    list of dict
-        For each layer, bytes of each of :data:`STREAMS`.
-    """
-    found = [dict.fromkeys(STREAMS, 0) for _ in range(layers)]
-    found[-1]["program"] += 2 * INSTRUCTION_SIZE
-    for instruction in instructions:
-        streams = found[instruction.layer]
-        streams["program"] += INSTRUCTION_SIZE
-        if instruction.opcode in (Opcode.LOAD, Opcode.SAVE):
-            stream, row = _stream(instruction, config)
-            values = instruction.values
-            streams[stream] += values["row_count"] * values["line_count"] * row
-    return found
-
-
-def _stream(instruction: Instruction, config: AcceleratorConfig) -> tuple[str, int]:
-    """Return the stream of a transfer, and the bytes of one of its rows."""
-    if instruction.opcode is Opcode.SAVE:
-        return "maps_out", config.row_size
-    return {
-        Memory.FEATURE: ("maps_in", config.row_size),
-        Memory.WEIGHT: ("weights", config.weight_row_size),
-        Memory.PARAM: ("weights", config.param_row_size),
-    }[Memory(instruction.values.get("memory", 0))]

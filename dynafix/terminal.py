@@ -153,7 +153,7 @@ class Terminal(Steps):
 
     def _table(self, columns: Sequence[Column], rows: Sequence[Sequence[str]],
                total: Sequence[str] | None) -> Table:
-        table = Table(box=None, padding=(0, 3, 0, 0), pad_edge=False, header_style="bold",
+        table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold",
                       show_header=any(column.title for column in columns))
         for column in columns:
             table.add_column(

@@ -11,14 +11,13 @@ from .model import Limits, QuantizedModel
 
 
 __all__ = (
-    "add_bounds",
-    "average_bounds",
     "check_limits",
     "code_bounds",
-    "conv_bounds",
     "is_power_of_two",
     "pool_counts",
     "product_bounds",
+    "vector_worst_case",
+    "worst_case",
 )
 
 
@@ -66,17 +65,16 @@ def product_bounds(
     return positive * lo + negative * hi, positive * hi + negative * lo
 
 
-def conv_bounds(
-    model: QuantizedModel, node: Conv
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return bounds of the accumulator of each output channel, (k,) twice.
+def worst_case(
+    codes: NDArray[np.int64], bias: NDArray[np.int64], lo: int, hi: int
+) -> NDArray[np.int64]:
+    """Return ``sum |w| * max |x| + |bias|`` of each output channel, (k,).
 
-    Summation may start from the bias and take the products in any order: no partial sum leaves
-    the bounds.
+    No accumulator can exceed this magnitude, whatever the order of summation.
     """
-    weights = model.weights[node.name]
-    lower, upper = product_bounds(weights.codes, *code_bounds(model, node.inputs[0]))
-    return lower + weights.bias, upper + weights.bias
+    axes = tuple(range(1, codes.ndim))
+    worst: NDArray[np.int64] = np.abs(codes).sum(axes) * max(-lo, hi) + np.abs(bias)
+    return worst
 
 
 def pool_counts(node: Pool, shape: tuple[int, int, int]) -> NDArray[np.int64]:
@@ -111,32 +109,21 @@ def pool_counts(node: Pool, shape: tuple[int, int, int]) -> NDArray[np.int64]:
         counts(0, height, top, bottom, lines), counts(1, width, left, right, columns))
 
 
-def average_bounds(model: QuantizedModel, node: Pool) -> tuple[int, int]:
-    """Return bounds of the aligned sum over any window of an average pooling."""
-    (left,), _ = model.vector_shifts(node)
-    lo, hi = code_bounds(model, node.inputs[0])
-    size = node.window.kernel[0] * node.window.kernel[1]
-    return (min(lo, 0) * size) << left, (max(hi, 0) * size) << left
-
-
-def add_bounds(model: QuantizedModel, node: Add) -> tuple[int, int]:
-    """Return bounds of the aligned sum of an Add, partial sums included."""
+def vector_worst_case(model: QuantizedModel, node: Add | Pool) -> int:
+    """Return the largest magnitude of the aligned sum of an Add or an average pooling."""
     lefts, _ = model.vector_shifts(node)
+    size = 1 if isinstance(node, Add) else node.window.kernel[0] * node.window.kernel[1]
     bounds = [code_bounds(model, name) for name in node.inputs]
-    return (
-        sum(min(lo, 0) << left for (lo, _), left in zip(bounds, lefts, strict=True)),
-        sum(max(hi, 0) << left for (_, hi), left in zip(bounds, lefts, strict=True)),
-    )
+    return sum(
+        size * max(-lo, hi) << left for (lo, hi), left in zip(bounds, lefts, strict=True))
 
 
-def _accumulator_error(node: Node, lower: int, upper: int, limits: Limits) -> str | None:
-    limit = 1 << (limits.acc_bits - 1)
-    if -limit <= lower and upper < limit:
+def _accumulator_error(node: Node, worst: int, limits: Limits) -> str | None:
+    if worst < 1 << (limits.acc_bits - 1):
         return None
-    needed = max(int(upper).bit_length(), int(-lower - 1).bit_length()) + 1
     return (
-        f"node '{node.name}': accumulator could reach {lower if -lower > upper else upper}, "
-        f"which needs {needed} bits, and has {limits.acc_bits}; use fewer bits for data or weights")
+        f"node '{node.name}': accumulator could need {worst.bit_length() + 1} bits, "
+        f"and has {limits.acc_bits}; use fewer bits for data or weights")
 
 
 def _shift_error(node: Node, what: str, shift: int, least: int, most: int) -> str | None:
@@ -152,8 +139,9 @@ def _conv_errors(model: QuantizedModel, node: Conv, limits: Limits) -> Iterator[
     shifts = model.shifts(node)
     for shift in (int(shifts.min()), int(shifts.max())):
         yield _shift_error(node, "right shift", shift, 0, limits.conv_shift)
-    lower, upper = conv_bounds(model, node)
-    yield _accumulator_error(node, int(lower.min()), int(upper.max()), limits)
+    weights = model.weights[node.name]
+    worst = worst_case(weights.codes, weights.bias, *code_bounds(model, node.inputs[0]))
+    yield _accumulator_error(node, int(worst.max()), limits)
 
 
 def _vector_errors(
@@ -168,13 +156,10 @@ def _vector_errors(
             right += count.bit_length() - 1
         else:
             left_limit = limits.divide_left
-        lower, upper = average_bounds(model, node)
-    else:
-        lower, upper = add_bounds(model, node)
     for left in lefts:
         yield _shift_error(node, "left shift of an operand", left, 0, left_limit)
     yield _shift_error(node, "right shift", right, 0, limits.vector_right)
-    yield _accumulator_error(node, lower, upper, limits)
+    yield _accumulator_error(node, vector_worst_case(model, node), limits)
 
 
 def _errors(model: QuantizedModel, node: Node, limits: Limits) -> Iterator[str | None]:
@@ -184,7 +169,7 @@ def _errors(model: QuantizedModel, node: Node, limits: Limits) -> Iterator[str |
         before, after = model.formats[node.inputs[0]], model.formats[node.output]
         if before != after:
             yield (f"node '{node.name}': maximum pooling must keep the format of its input "
-                   f"({before}), not {after}")
+                   f"({before}), not {after}; set that of {node.inputs[0]} instead")
     elif isinstance(node, Add | Pool):
         yield from _vector_errors(model, node, limits)
 

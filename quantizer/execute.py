@@ -19,6 +19,7 @@ __all__ = (
     "execute_node",
     "forget",
     "input_maps",
+    "output_name",
     "quantize_input",
     "run",
     "to_maps",
@@ -154,7 +155,7 @@ def input_maps(model: QuantizedModel, codes: ArrayLike) -> NDArray[np.integer]:
     return np.ascontiguousarray(values.transpose(0, 2, 3, 1), code_type(fmt))
 
 
-def _output_name(graph: Graph) -> str:
+def output_name(graph: Graph) -> str:
     """Return the tensor that the accelerator hands to the host."""
     producer = graph.producer(graph.output)
     return producer.inputs[0] if isinstance(producer, Softmax) else graph.output
@@ -232,7 +233,7 @@ def run(
     """
     graph = model.graph
     maps = to_maps(inputs, graph)
-    name = _output_name(graph)
+    name = output_name(graph)
     fmt = model.formats[name]
     largest = max(int(np.prod(shape)) for shape in graph.shapes.values())
     batch = max(1, _BATCH_SIZE // largest)

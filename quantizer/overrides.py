@@ -10,10 +10,12 @@ from arch.formats import Format
 
 from .errors import ModelError
 from .graph import Conv, Graph
+from .ranges import FRAC_LIMIT
 
 
 __all__ = (
     "BITS",
+    "FRACS",
     "WEIGHTS_SUFFIX",
     "check_overrides",
     "load_overrides",
@@ -21,6 +23,7 @@ __all__ = (
 
 
 BITS = range(2, 17)
+FRACS = range(-FRAC_LIMIT, FRAC_LIMIT + 1)
 WEIGHTS_SUFFIX = ".weights"
 
 _FIELDS = {"bits": int, "frac": int, "signed": bool}
@@ -45,9 +48,11 @@ def _format(name: str, fields: Any, path: Path) -> Format:
                 f"{path}: {key} of '{name}' must be "
                 f"{'an integer' if kind is int else 'true or false'}, "
                 f"not {json.dumps(values[key])}")
-    if values["bits"] not in BITS:
-        raise ModelError(
-            f"{path}: bits of '{name}' must be in {BITS[0]}..{BITS[-1]}, not {values['bits']}")
+    for key, allowed in (("bits", BITS), ("frac", FRACS)):
+        if values[key] not in allowed:
+            raise ModelError(
+                f"{path}: {key} of '{name}' must be in {allowed[0]}..{allowed[-1]}, "
+                f"not {values[key]}")
     return Format(values["bits"], values["frac"], values["signed"])
 
 
@@ -105,5 +110,8 @@ def check_overrides(graph: Graph, overrides: Mapping[str, Format]) -> None:
         if fmt.bits not in BITS:
             raise ModelError(
                 f"Override '{name}' must have {BITS[0]}..{BITS[-1]} bits, not {fmt.bits}")
+        if fmt.frac not in FRACS:
+            raise ModelError(
+                f"Override '{name}' must have frac in {FRACS[0]}..{FRACS[-1]}, not {fmt.frac}")
         if name in weights and name not in tensors and not fmt.signed:
             raise ModelError(f"Override '{name}' must be signed, as all weights are")

@@ -10,6 +10,7 @@ import onnx
 from numpy.typing import ArrayLike, NDArray
 
 from .errors import ModelError
+from .execute import to_maps
 from .graph import Graph
 from .onnx_import import load_graph
 from .onnx_import.reader import needed_nodes, read_model
@@ -55,7 +56,7 @@ class FloatReference:
         if not self.source:
             raise ModelError(f"{self.graph.name}: the float network is not known; name the ONNX "
                              f"file that it was imported from")
-        self._batch = _fixed_batch(read_model(self.source), self.graph)
+        self._batch = _fixed_batch(read_model(self.source), self.source, self.graph)
         self._sessions: dict[tuple[str, ...], onnxruntime.InferenceSession] = {}
 
     def run(self, inputs: ArrayLike) -> NDArray[np.float32]:
@@ -112,16 +113,11 @@ class FloatReference:
         return result
 
     def _checked(self, inputs: ArrayLike) -> NDArray[np.float32]:
-        """Return the images as float32."""
-        images = np.asarray(inputs, dtype=np.float32)
-        dims = self.graph.input_dims
-        if images.shape[1:] != dims or len(images) == 0:
-            wanted = ", ".join(["n", *map(str, dims)])
-            raise ModelError(f"{self.graph.name}: images must have the shape ({wanted}) with n at "
-                             f"least 1, not {images.shape}")
-        if not np.isfinite(images).all():
-            raise ModelError(f"{self.graph.name}: images must be finite, but hold NaN or infinity")
-        return images
+        """Return the images as float32, (n, *input_dims)."""
+        images = to_maps(inputs, self.graph)
+        if len(images) == 0:
+            raise ModelError(f"Inputs must hold at least one image for {self.graph.name!r}")
+        return images.reshape(-1, *self.graph.input_dims)
 
     def _run_chunks(
         self, images: NDArray[np.float32], names: tuple[str, ...]
@@ -198,14 +194,14 @@ class FloatReference:
         return self._sessions[names]
 
 
-def _fixed_batch(model: onnx.ModelProto, graph: Graph) -> int | None:
+def _fixed_batch(model: onnx.ModelProto, source: str, graph: Graph) -> int | None:
     """Return the batch of the network's input, ``None`` when it is free."""
     for value in model.graph.input:
         if value.name == graph.input:
             size = int(value.type.tensor_type.shape.dim[0].dim_value)
             return size if size > 0 else None
-    raise ModelError(f"{graph.source}: has no input {graph.input!r}; it must be the file that "
-                     f"{graph.name} was imported from")
+    raise ModelError(f"{source}: has no input {graph.input!r}; it must be the file that "
+                     f"{graph.name!r} was imported from")
 
 
 def _part(model: onnx.ModelProto, names: Sequence[str]) -> onnx.ModelProto:
@@ -223,5 +219,7 @@ def _part(model: onnx.ModelProto, names: Sequence[str]) -> onnx.ModelProto:
     del graph.output[:]
     del graph.value_info[:]
     graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
+    for node in graph.node:
+        node.name = ""  # onnxruntime refuses names that occur twice
     model.ir_version = _IR_VERSION
     return model

@@ -6,8 +6,7 @@ minutes the first time; results stay in the output folder.
 """
 
 import argparse
-import json
-import subprocess
+import shlex
 import sys
 import time
 from collections.abc import Iterator
@@ -15,11 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from dynafix.data import load_data
-from dynafix.preprocess import resolve
-from quantizer import load_graph, quantize, run
+from dynafix import api
+from dynafix.options import Dram, Options
+from dynafix.terminal import Terminal
 
 
 __all__ = (
@@ -33,8 +30,6 @@ __all__ = (
 ROOT = Path(__file__).resolve().parents[1]
 SHIPPED = ROOT / "dynafix" / "models"
 SHARED = ROOT.parent / "shared"
-CALIBRATION = 100
-BATCH = 100
 
 
 @dataclass(frozen=True)
@@ -92,38 +87,17 @@ class Figure:
         return f"  {self.name:<34}{self.value:>24}   {verdict}".rstrip()
 
 
-def accuracy(case: Case, bits: int) -> float:
-    """Return the accuracy with ``bits``-bit data and weights on all evaluation images."""
-    graph = load_graph(case.model)
-    images = load_data(case.data, calibration=CALIBRATION)
-    rule = resolve(graph.metadata.get("preprocess"), {}, images, graph.input_dims)
-
-    def inputs(part: Any, start: int, stop: int) -> Any:
-        return rule.apply(part.read(range(start, min(stop, len(part)))), graph.input_dims)
-
-    model = quantize(
-        graph, inputs(images.calibration, 0, CALIBRATION), data_bits=bits, weight_bits=bits)
-    evaluation = images.evaluation
-    count, right = len(evaluation), 0
-    for start in range(0, count, BATCH):
-        output = run(model, inputs(evaluation, start, start + BATCH)).reshape(
-            min(BATCH, count - start), -1)
-        right += int(np.sum(output.argmax(1) == evaluation.labels[start:start + BATCH]))
-        print(f"\r  {bits}/{bits} bits: {min(start + BATCH, count)}/{count} images", end="",
-              file=sys.stderr, flush=True)
-    print(file=sys.stderr)
-    return right / count
-
-
-def run_command(case: Case, output: Path, image_count: int) -> dict[str, Any]:
-    """Run the command line on a case and return its results; its output passes through."""
-    command = [
-        sys.executable, "-m", "dynafix", "run", str(case.model), "--data", str(case.data),
-        "--config", "ecp5_85f", "--images", str(image_count), "--output", str(output),
-        "--calibration", str(CALIBRATION), "--dram-latency", "30", "--dram-bytes-per-cycle", "8",
-    ]
-    subprocess.run(command, cwd=ROOT, check=True, stdin=subprocess.DEVNULL)
-    return json.loads((output / "results.json").read_text(encoding="utf-8"))
+def measure(case: Case, output: Path, image_count: int) -> tuple[dict[str, Any], float]:
+    """Return what ``dynafix run`` finds, and the accuracy at 16/16 bits."""
+    dram = Dram(latency=30, bytes_per_cycle=8)
+    with Terminal() as steps:
+        results = api.run(
+            case.model, case.data, output, config="ecp5_85f", images=image_count, dram=dram,
+            command=shlex.join(sys.argv), steps=steps)
+        wide = api.quantize(
+            case.model, case.data, output / "16_bits", steps=steps,
+            options=Options(data_bits=16, weight_bits=16))
+    return results, wide.evaluation["quantized_accuracy"]
 
 
 def _accuracies(case: Case, results: dict[str, Any], wide: float) -> Iterator[Figure]:
@@ -208,8 +182,8 @@ def main() -> int:
             continue
         print(f"{case.name}", flush=True)
         start = time.perf_counter()
-        results = run_command(case, arguments.output / case.model.stem, arguments.images)
-        lines = figures(case, results, accuracy(case, 16))
+        results, wide = measure(case, arguments.output / case.model.stem, arguments.images)
+        lines = figures(case, results, wide)
         print(f"\n{case.name}: ecp5_85f, DRAM of 8 bytes/cycle and 30 cycles; "
               f"{time.perf_counter() - start:.0f} s in all")
         print(*lines, "", sep="\n", flush=True)

@@ -1,5 +1,6 @@
 """Compare what the accelerator computed with the reference, value by value."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -178,4 +179,5 @@ def check(
             first = differences[0]
             raise SimulationError(
                 f"Image {image}, {first}; its waveform: "
-                f"dynafix simulate {folder} --image {image} --layer {first.layer} --waves")
+                f"dynafix simulate {shlex.quote(folder)} --image {image} "
+                f"--layer {shlex.quote(first.layer)} --waves")

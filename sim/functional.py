@@ -14,7 +14,14 @@ from numpy.typing import NDArray
 from arch.config import AcceleratorConfig
 from arch.formats import requantize, shift_round
 from arch.isa import (
-    INSTRUCTION_SIZE, LEVELS, Memory, Opcode, Region, VectorOp, decode, decode_header,
+    INSTRUCTION_SIZE,
+    LEVELS,
+    Memory,
+    Opcode,
+    Region,
+    VectorOp,
+    decode,
+    decode_header,
 )
 
 from .errors import SimulationError

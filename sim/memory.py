@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ from .errors import SimulationError
 
 __all__ = (
     "MemoryMap",
+    "bench_job",
     "memory_image",
     "memory_map",
 )
@@ -118,3 +120,14 @@ def memory_image(program, inputs: Sequence[bytes], layout: MemoryMap) -> NDArray
     for address, data in parts:
         memory[address:address + len(data)] = np.frombuffer(data, np.uint8)
     return memory
+
+
+def bench_job(program, layout: MemoryMap) -> dict[str, Any]:
+    """Return what a bench must know of addresses and layers, as plain values for JSON."""
+    return {
+        "program": layout.program,
+        "regions": [
+            [address for _, address in sorted(layout.regions(image).items())]
+            for image in range(len(layout.inputs))],
+        "layers": [layer.index for layer in program.layers],
+    }

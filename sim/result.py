@@ -184,10 +184,15 @@ def _layer(program, index: int) -> str:
 
 
 def _busy(program, events: Sequence[Event]) -> str:
-    """Say which engines never became done."""
-    last = {engine: (cycle, kind, layer) for cycle, engine, kind, layer in events}
+    """Say which instructions never became done; every engine ends them in order."""
+    running: dict[str, list[tuple[int, int]]] = {}
+    for cycle, engine, kind, layer in events:
+        if kind == "start":
+            running.setdefault(engine, []).append((cycle, layer))
+        else:
+            running[engine].pop(0)
     busy = [
-        f"{engine.upper()} runs{_layer(program, layer)} since cycle {cycle}"
-        for engine, (cycle, kind, layer) in last.items() if kind == "start"
+        f"{engine.upper()} has worked on an instruction{_layer(program, layer)} since cycle {cycle}"
+        for engine, pending in running.items() for cycle, layer in pending
     ]
     return "; ".join(busy) or "no engine is running (is a token never posted?)"

@@ -70,9 +70,10 @@ def run_bench(
             f"Bench {bench} stopped before its end: {_reason(log)}") from None
     if failed:
         raise SimulationError(f"Bench {bench} failed: {_failure(results)}{_hdl_errors(log)}")
-    if count == 0:
+    passed = count - _skipped(results)
+    if passed == 0:
         raise SimulationError(f"Bench {bench} ran no test")
-    return count
+    return passed
 
 
 def _reason(log: Path) -> str:
@@ -85,6 +86,12 @@ def _hdl_errors(log: Path) -> str:
     """Return the lines that ``$error`` and ``$fatal`` wrote."""
     lines = log.read_text(errors="replace").splitlines()
     return "".join(f"\n{line}" for line in lines if line.startswith("["))[-2000:]
+
+
+def _skipped(results: Path) -> int:
+    """Return the number of tests that were not run."""
+    cases = ElementTree.parse(results).getroot().iter("testcase")
+    return sum(case.find("skipped") is not None for case in cases)
 
 
 def _failure(results: Path) -> str:

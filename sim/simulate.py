@@ -8,7 +8,7 @@ from pathlib import Path
 
 from .build import Build, build_accelerator
 from .errors import SimulationError
-from .memory import MemoryMap, memory_image, memory_map
+from .memory import MemoryMap, bench_job, memory_image, memory_map
 from .result import DramModel, ImageRun, SimulationResult, raise_for_status
 from .runner import run_bench
 from .trace import Event, read_beats, read_events, read_rows, split_events
@@ -80,8 +80,9 @@ def simulate(
     run = _Run(program, inputs, dram, max_cycles or _cycle_limit(program, dram))
     result = run.images(build, progress)
     if waves is not None:
+        window = _window(result.images[0], program, layer)
         build = _verilate("waves", program.config, verilog, True, build_dir, progress)
-        run.waves(build, waves, _window(result.images[0], program, layer))
+        run.waves(build, waves, window)
     return result
 
 
@@ -163,12 +164,7 @@ class _Run:
         image.write_bytes(self._memory.reshape(-1, width)[:, ::-1].tobytes())
         job = folder / "job.json"
         job.write_text(json.dumps({
-            "program": self._map.program, "results": str(results),
-            "regions": [
-                [address for _, address in sorted(self._map.regions(k).items())]
-                for k in range(self._count)],
-            "layers": [layer.index for layer in self._program.layers],
-        }))
+            **bench_job(self._program, self._map), "results": str(results)}))
         results.touch()
         plusargs = {
             "job": job, "image": image, "words": self._map.size // width,

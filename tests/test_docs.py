@@ -60,3 +60,18 @@ def test_named_files_exist(page):
     for target in re.findall(rf"`(?:\./)?((?:{rooms})/[\w./-]+)`", text):
         if page.name != "CHANGELOG.md":
             assert (ROOT / target).exists(), f"{page.name}: {target}"
+
+
+def _commands():
+    for page in PAGES:
+        for line in page.read_text(encoding="utf-8").splitlines():
+            if match := re.match(r"    (?:\.venv/bin/)?dynafix (\w+)(.*)", line):
+                yield pytest.param(match[1], match[2].split(), id=f"{page.name}-{line.strip()}")
+
+
+@pytest.mark.parametrize(("name", "words"), list(_commands()))
+def test_commands_exist(name, words):
+    from dynafix.cli import cli
+
+    known = {option for param in cli.commands[name].params for option in param.opts}
+    assert {word for word in words if word.startswith("--")} <= known

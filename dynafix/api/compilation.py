@@ -89,15 +89,17 @@ def open_program(quantized: Quantized) -> Program:
 
 
 def verilog(
-    folder: str | Path, *, config: str | Path | AcceleratorConfig | None = None,
-    steps: Steps | None = None,
+    folder: str | Path, *, output: str | Path | None = None,
+    config: str | Path | AcceleratorConfig | None = None, steps: Steps | None = None,
 ) -> Path:
     """Write the Verilog of an accelerator.
 
     Parameters
     ----------
     folder : path
-        Output folder; ``verilog/accelerator.v`` is written.
+        Output folder of a compiled network.
+    output : path, optional
+        Folder in which ``verilog/accelerator.v`` is written; ``folder`` by default.
     config : str, path or AcceleratorConfig, optional
         Preset, JSON file, or the config itself; that of the folder's program by default.
     steps : Steps, optional
@@ -117,7 +119,7 @@ def verilog(
 
     steps = steps or Steps()
     chosen = _config_of(folder) if config is None else load_config(config)
-    path = output_folder(folder) / "verilog" / "accelerator.v"
+    path = output_folder(output or folder) / "verilog" / "accelerator.v"
     steps.progress("verilog", 0, 1, "file")
     begin = time.monotonic()
     text = accelerator_verilog(chosen)

@@ -12,7 +12,6 @@ from .quantized import open_quantized
 
 
 __all__ = (
-    "explain",
     "inspect",
 )
 

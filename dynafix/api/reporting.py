@@ -16,6 +16,7 @@ from .simulation import SCHEMA
 
 __all__ = (
     "CLOCK_MHZ",
+    "check_clock",
     "report",
 )
 
@@ -23,9 +24,15 @@ __all__ = (
 CLOCK_MHZ = 150.0
 
 
+def check_clock(clock_mhz: float) -> None:
+    """Refuse a clock that is none."""
+    if not 0 < clock_mhz < float("inf"):
+        raise UsageError(f"--clock must be a positive number of MHz, not {clock_mhz:g}")
+
+
 def report(
     folder: str | Path | Quantized, *, program: Program | None = None,
-    clock_mhz: float = CLOCK_MHZ, data: str | Path | None = None, steps: Steps | None = None,
+    clock_mhz: float = CLOCK_MHZ, steps: Steps | None = None,
 ) -> dict[str, Any]:
     """Write ``results.json`` and ``report.html`` of a simulated network.
 
@@ -37,8 +44,6 @@ def report(
         Its program, where it is at hand.
     clock_mhz : float
         Clock at which latency is shown, in MHz.
-    data : path, optional
-        The images, where they are no longer where ``quantize`` found them.
     steps : Steps, optional
         Is told the progress.
 
@@ -55,9 +60,8 @@ def report(
     from ..report import write_report
 
     steps = steps or Steps()
-    if not 0 < clock_mhz < float("inf"):
-        raise UsageError(f"--clock must be a positive number of MHz, not {clock_mhz:g}")
-    quantized = folder if isinstance(folder, Quantized) else open_quantized(folder, data=data)
+    check_clock(clock_mhz)
+    quantized = folder if isinstance(folder, Quantized) else open_quantized(folder)
     program = program or open_program(quantized)
     output_folder(quantized.folder)
     again = f"dynafix simulate {quantized.folder}"
@@ -67,9 +71,8 @@ def report(
     if simulation["program_sha256"] != sha256(manifest):
         raise UsageError(f"{quantized.folder}: the simulation ran another program. "
                          f"Simulate again: {again}")
-    found = results.assemble(
-        quantized.model, program, quantized.evaluation, simulation,
-        class_names=quantized.data.class_names, clock_mhz=clock_mhz)
+    found = results.assemble(quantized.model, program, quantized.evaluation, simulation,
+                             clock_mhz=clock_mhz)
     steps.progress("report", 0, 1, "page")
     write_json(quantized.folder / "results.json", found)
     write_report(found, quantized.folder / "report.html")

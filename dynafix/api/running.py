@@ -10,8 +10,8 @@ from ..options import Dram, Options, load_config
 from ..steps import Steps
 from .compilation import DEFAULT_CONFIG, compile, verilog
 from .quantization import quantize
-from .reporting import CLOCK_MHZ, report
-from .simulation import simulate
+from .reporting import CLOCK_MHZ, check_clock, report
+from .simulation import check_images, simulate
 
 
 __all__ = ("run",)
@@ -64,6 +64,8 @@ def run(
         If numpy, onnxruntime and the Verilog differ.
     """
     config = load_config(config)
+    check_images(images)
+    check_clock(clock_mhz)
     quantized = quantize(model, data, output, options=options, preprocess=preprocess,
                          command=command, steps=steps)
     program = compile(quantized, config=config, dram=dram, steps=steps)

@@ -23,13 +23,22 @@ from .quantized import Quantized, open_quantized
 
 __all__ = (
     "SCHEMA",
+    "check_images",
+    "layer_cycles",
     "simulate",
+    "timeline",
 )
 
 
 SCHEMA = 1
 MOST_PICTURES = 24
 ENGINES = ("load", "calc", "save")
+
+
+def check_images(images: int) -> None:
+    """Refuse a number of images that is none."""
+    if images < 1:
+        raise UsageError(f"--images must be at least 1, not {images}")
 
 
 def simulate(
@@ -107,8 +116,7 @@ def _indices(quantized: Quantized, images: int, image: int | None) -> list[int]:
         if not 0 <= image < count:
             raise UsageError(f"--image must be in 0..{count - 1}, not {image}")
         return [image]
-    if images < 1:
-        raise UsageError(f"--images must be at least 1, not {images}")
+    check_images(images)
     return list(range(min(images, count)))
 
 
@@ -212,6 +220,7 @@ def _record(quantized: Quantized, program: Program, dram: Dram, indices: Sequenc
             {engine: first.counters[layer.index, engine] for engine in ENGINES}
             for layer in program.layers],
         "timeline": timeline(first.events),
+        "class_names": quantized.provenance["class_names"],
         "predictions": _predictions(quantized, program, indices, runs),
     }
 

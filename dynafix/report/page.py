@@ -7,6 +7,7 @@ name out of a network can become code.
 """
 
 import base64
+import functools
 import gzip
 import hashlib
 import json
@@ -65,15 +66,16 @@ def render(results: Mapping[str, Any]) -> str:
         raise UsageError(f"results must have schema {SCHEMA}, not {results.get('schema')!r}. "
                          f"Make them again with: dynafix run")
     variables = view(results)
-    script, library = _script(), _library()
-    hashes = " ".join(_source_hash(source) for source in (script.encode(), library))
-    packed = base64.b64encode(gzip.compress(library, 9, mtime=0)).decode()
+    script = _script()
+    library, library_hash = _library()
+    hashes = f"{_source_hash(script.encode())} {library_hash}"
     return _environment().get_template("report.html").render(
         **variables, policy=Markup(POLICY.format(hashes=hashes)),
-        style=Markup(_asset("report.css")), script=Markup(script), library=Markup(packed),
+        style=Markup(_asset("report.css")), script=Markup(script), library=Markup(library),
         data=_json(variables["charts"]))
 
 
+@functools.cache
 def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("dynafix.report"), autoescape=True, undefined=StrictUndefined,
@@ -100,8 +102,11 @@ def _script() -> str:
     return "\n".join(["(() => {", '"use strict";', *map(_asset, SCRIPTS), "})();"])
 
 
-def _library() -> bytes:
-    return (resources.files("plotly") / "package_data" / "plotly.min.js").read_bytes()
+@functools.cache
+def _library() -> tuple[str, str]:
+    """Return the chart library, packed, and the hash of its source."""
+    source = (resources.files("plotly") / "package_data" / "plotly.min.js").read_bytes()
+    return base64.b64encode(gzip.compress(source, 9, mtime=0)).decode(), _source_hash(source)
 
 
 def _source_hash(source: bytes) -> str:

@@ -174,14 +174,17 @@ def plural(amount: float, thing: str) -> str:
 
 
 def shape(value: Iterable[Any] | None) -> str:
-    """Write the sizes of a tensor.
+    """Write the sizes of a tensor; one pixel is not mentioned.
 
     Examples
     --------
-    >>> shape([1, 28, 28])
-    '1×28×28'
+    >>> shape([1, 28, 28]), shape([120, 1, 1])
+    ('1×28×28', '120')
     """
-    return plain("×".join(str(item) for item in value)) if value else ABSENT
+    sizes = list(value or ())
+    if all(item == 1 for item in sizes[1:]):
+        sizes = sizes[:1]
+    return plain("×".join(map(str, sizes))) if sizes else ABSENT
 
 
 def short_names(names: Sequence[str], most: int = 16) -> list[str]:

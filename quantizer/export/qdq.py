@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from ..accumulators import add_bounds, code_bounds, pool_counts
+from ..accumulators import code_bounds, pool_counts, vector_worst_case
 from ..graph import Add, Conv, Node, Pool
 from ..model import QuantizedModel
 from .builder import Builder, codes_name, float_name
@@ -35,7 +35,8 @@ def _conv(builder: Builder, model: QuantizedModel, node: Conv) -> None:
 def _add(builder: Builder, model: QuantizedModel, node: Add) -> None:
     operands = [float_name(name) for name in node.inputs]
     quantize = builder.quantize
-    if not is_exact_single(*add_bounds(model, node)):
+    worst = vector_worst_case(model, node)
+    if not is_exact_single(-worst, worst):
         operands = [builder.to_double(name) for name in operands]
         quantize = builder.quantize_double
     quantize(

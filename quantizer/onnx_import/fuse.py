@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..graph import Add, Conv, Graph, Node, Pool, Softmax, Window
+from ..graph import Add, Conv, Graph, Node, Pool, Window
 from .windows import has_empty_window
 
 
@@ -22,9 +22,10 @@ Merge = Callable[[Graph, Node, Node], Node | None]
 
 def fuse(graph: Graph) -> Graph:
     """Return the graph with scalings, clamps and padding merged into their neighbors."""
-    graph = _into_producers(graph)
-    graph = _into_consumers(graph, _with_padding, shared=True)
-    graph = _into_consumers(graph, _with_scaling, shared=False)
+    with np.errstate(over="ignore", invalid="ignore"):  # what overflows is not merged
+        graph = _into_producers(graph)
+        graph = _into_consumers(graph, _with_padding, shared=True)
+        graph = _into_consumers(graph, _with_scaling, shared=False)
     used = {graph.input, *(node.output for node in graph.nodes)}
     return replace(graph, shapes={k: v for k, v in graph.shapes.items() if k in used})
 
@@ -99,8 +100,8 @@ def _scaled(producer: Node, node: Node) -> Node | None:
 
 def _clamped(producer: Node, node: Node) -> Node | None:
     """Return ``producer`` with the clamp ``node`` behind it."""
-    if isinstance(producer, Softmax) or not (
-            isinstance(node, Pool) and node.kind == "max" and _is_pointwise(node.window)):
+    if not (isinstance(producer, Conv | Pool | Add) and isinstance(node, Pool)
+            and node.kind == "max" and _is_pointwise(node.window)):
         return None
     lo, hi = np.clip((producer.lo, producer.hi), node.lo, node.hi)
     return replace(producer, output=node.output, lo=float(lo), hi=float(hi),
@@ -118,6 +119,8 @@ def _with_padding(graph: Graph, producer: Node, node: Node) -> Node | None:
     window = replace(node.window, pads=(pads[0], pads[1], pads[2], pads[3]))
     if isinstance(node, Pool):
         _, height, width = graph.shapes[producer.inputs[0]]
+        if any(pad >= size for pad, size in zip(pads, node.window.kernel * 2, strict=True)):
+            return None  # no pooling of ONNX that onnxruntime would run
         if node.kind == "max":
             if has_empty_window(window, (height, width)) or not _is_nonnegative(
                     graph, producer.inputs[0]):

@@ -1,5 +1,6 @@
 """The walk over an ONNX file: one decision, node by node, of what is supported."""
 
+import contextlib
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -148,10 +149,10 @@ def _skip(context: Context, node: OnnxNode) -> None:
     """Let the nodes behind one that was refused see tensors of the right shape, if it is known."""
     operands = context.operands(node)
     bases = tuple(operand.base for operand in operands if isinstance(operand, Map))
-    try:
-        shapes = context.inferred_all(node) if node.standard else {}
-    except NodeError:
-        shapes = {}
+    shapes: dict[str, tuple[int, ...] | None] = {}
+    if node.standard and not any(isinstance(operand, Unknown) for operand in operands):
+        with contextlib.suppress(NodeError):
+            shapes = context.inferred_all(node)
     for name in filter(None, node.proto.output):
         match shapes.get(name):
             case (int(_), int(c), int(h), int(w)) as shape if 0 not in shape:

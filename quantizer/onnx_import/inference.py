@@ -64,7 +64,8 @@ def infer_shapes(
         schema = onnx.defs.get_schema(node.proto.op_type, opset, "")
         found = onnx.shape_inference.infer_node_outputs(
             schema, node.proto, types, data, opset_imports=[onnx.helper.make_opsetid("", opset)])
-    except (onnx.shape_inference.InferenceError, onnx.defs.SchemaError) as error:
+    except (onnx.shape_inference.InferenceError, onnx.defs.SchemaError,
+            onnx.checker.ValidationError) as error:
         raise node.error(f"its shapes do not fit: {_first_line(error)}") from None
     return {name: _shape(found.get(name)) for name in node.proto.output if name}
 

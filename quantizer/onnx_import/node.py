@@ -40,7 +40,7 @@ class OnnxNode:
     @property
     def standard(self) -> bool:
         """Whether the operator is one of ONNX's own."""
-        return self.proto.domain in ("", "ai.onnx")
+        return not self.proto.domain
 
     @property
     def output(self) -> str:

@@ -27,8 +27,6 @@ __all__ = (
 MIN_OPSET = 9
 MAX_OPSET = 21
 
-_DOMAINS = ("", "ai.onnx")
-
 
 @dataclass(frozen=True)
 class Network:
@@ -87,7 +85,12 @@ def read_model(path: str | os.PathLike[str]) -> onnx.ModelProto:
             f"{path}: the file that holds its weights (external data) cannot be read, it must lie "
             f"beside the model: {error}"
         ) from None
-    return onnx.inliner.inline_local_functions(model) if model.functions else model
+    if model.functions:
+        model = onnx.inliner.inline_local_functions(model)
+    for named in (*model.graph.node, *model.opset_import):
+        if named.domain == "ai.onnx":  # the long name of the standard operators
+            named.domain = ""
+    return model
 
 
 def read_network(
@@ -128,13 +131,17 @@ def read_network(
 
 def needed_nodes(model: onnx.ModelProto, outputs: Iterable[str]) -> tuple[list[bool], set[str]]:
     """Return, for every node, whether ``outputs`` need it, and the names of all tensors needed."""
-    names = set(outputs)
+    writers = {name: i for i, node in enumerate(model.graph.node) for name in node.output}
     needed = [False] * len(model.graph.node)
-    for index in reversed(range(len(needed))):
-        node = model.graph.node[index]
-        if not names.isdisjoint(node.output):
-            needed[index] = True
-            names.update(name for name in node.input if name)
+    names: set[str] = set()
+    waiting = list(outputs)
+    while waiting:
+        name = waiting.pop()
+        if name and name not in names:
+            names.add(name)
+            if name in writers:
+                needed[writers[name]] = True
+                waiting.extend(model.graph.node[writers[name]].input)
     return needed, names
 
 
@@ -155,8 +162,7 @@ def _output(model: onnx.ModelProto, file: str, outputs: str | Sequence[str] | No
 
 def _opset(model: onnx.ModelProto, file: str) -> int:
     """Return the version of the standard operators."""
-    versions = {entry.domain: entry.version for entry in model.opset_import}
-    version = next((versions[domain] for domain in _DOMAINS if domain in versions), None)
+    version = next((entry.version for entry in model.opset_import if not entry.domain), None)
     if version is None or not MIN_OPSET <= version <= MAX_OPSET:
         raise ModelError(
             f"{file}: the opset must be in {MIN_OPSET}..{MAX_OPSET}, not {version}; export again "

@@ -1,7 +1,7 @@
 """Phase 2: fractional lengths of the data, greedily from input to output."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -20,12 +20,15 @@ from .options import Norm, Progress
 
 
 __all__ = (
+    "best_frac",
     "distance",
     "search_data",
+    "signal",
 )
 
 
 _STREAM_SIZE = 1 << 29  # bytes of float tensors held at once
+_NEGLIGIBLE = 2.0**-10  # error, relative to the signal, that leaves nothing to improve
 _FURTHEST = 2 * FRAC_LIMIT
 
 
@@ -37,6 +40,30 @@ def distance(
     difference -= exact
     np.abs(difference, out=difference) if norm == "l1" else np.square(difference, out=difference)
     return float(difference.sum(dtype=np.float64))
+
+
+def signal(exact: NDArray[np.float32], norm: Norm) -> float:
+    """Return the sum of absolute or squared values."""
+    return distance(np.zeros_like(exact), 1.0, exact, norm)
+
+
+def best_frac(errors: Mapping[int, float], total: float, norm: Norm) -> int:
+    """Return the fractional length with the least error; the smaller one of equals.
+
+    Errors below 60 dB count as equal: there, the room that a smaller fractional length leaves for
+    values that calibration has not seen is worth more.
+
+    Parameters
+    ----------
+    errors : mapping from int to float
+        Error of each fractional length.
+    total : float
+        :func:`signal` of the same numbers.
+    norm : "l1" or "l2"
+        How both were summed.
+    """
+    least = total * (_NEGLIGIBLE if norm == "l1" else _NEGLIGIBLE**2)
+    return min(errors, key=lambda frac: (max(errors[frac], least), frac))
 
 
 class _Stream:
@@ -124,9 +151,9 @@ def _candidates(context: Context, node: Node | None, tensor: str) -> list[int]:
         + (reason or f"what it is added to asks for {least}..{most} bits"))
 
 
-def _settle(context: Context, tensor: str, errors: dict[int, float]) -> None:
-    """Give ``tensor`` the candidate with the least error; the smaller one of equals."""
-    frac = min(errors, key=lambda key: (errors[key], key))
+def _settle(context: Context, tensor: str, errors: dict[int, float], total: float) -> None:
+    """Give ``tensor`` the best candidate."""
+    frac = best_frac(errors, total, context.options.norm)
     context.model.formats[tensor] = context.data_format(tensor, frac)
     context.log[tensor] = {
         "rule": "search", "natural": context.natural(tensor), "errors": errors}
@@ -158,7 +185,7 @@ def _choose_input(context: Context) -> None:
                 fmt.quantize(image, context.model.rounding), fmt.step, image,
                 context.options.norm)
             for image in context.calibration)
-    _settle(context, tensor, errors)
+    _settle(context, tensor, errors, signal(context.calibration, context.options.norm))
 
 
 def _choose_output(
@@ -178,7 +205,7 @@ def _choose_output(
             codes = rescale(tile, frac, *bounds[frac], model.rounding, keep=True)
             errors[frac] += distance(
                 codes, math.ldexp(1.0, -frac), part, context.options.norm)
-    _settle(context, node.output, errors)
+    _settle(context, node.output, errors, signal(exact, context.options.norm))
 
 
 def _searched(context: Context) -> Iterable[str]:

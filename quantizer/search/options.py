@@ -49,7 +49,7 @@ class Options:
     weight_bits: int = 8
     first_last_bits: int | None = None
     precision: Precision = "dynamic"
-    norm: Norm = "l1"
+    norm: Norm = "l2"
     per_channel: bool = False
 
     def __post_init__(self) -> None:

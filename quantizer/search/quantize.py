@@ -40,7 +40,7 @@ def quantize(
     weight_bits: int = 8,
     first_last_bits: int | None = None,
     precision: Precision = "dynamic",
-    norm: Norm = "l1",
+    norm: Norm = "l2",
     per_channel: bool = False,
     limits: Limits | None = None,
     overrides: Mapping[str, Format] | None = None,

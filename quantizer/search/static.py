@@ -12,7 +12,7 @@ from ..model import QuantizedModel
 from ..overrides import WEIGHTS_SUFFIX
 from ..ranges import CANDIDATES, batches, format_root
 from .context import Context
-from .data import distance
+from .data import best_frac, distance, signal
 from .options import Progress
 from .weights import channel_errors, integer_weights, natural_weight_frac
 
@@ -79,16 +79,18 @@ def _models(context: Context, weight_frac: int) -> dict[int, QuantizedModel]:
 
 def _errors(
     context: Context, models: dict[int, QuantizedModel], images: NDArray[np.float32]
-) -> dict[int, float]:
+) -> tuple[dict[int, float], float]:
+    """Return the error of each candidate over all tensors, and their signal."""
     names = [node.output for node in context.graph.accelerated]
     exact = context.reference.tensors(images, names)
     exact[context.graph.input] = images.reshape(
         len(images), *context.graph.shapes[context.graph.input])
-    return {
+    errors = {
         frac: sum(
             distance(codes, model.formats[name].step, exact[name], context.options.norm)
             for name, codes in execute(model, quantize_input(model, images)).items())
         for frac, model in models.items()}
+    return errors, sum(signal(tensor, context.options.norm) for tensor in exact.values())
 
 
 def search_static(context: Context, progress: Progress) -> None:
@@ -113,13 +115,15 @@ def search_static(context: Context, progress: Progress) -> None:
     weight_frac, weight_errors = _weight_frac(context)
     models = _models(context, weight_frac)
     totals = dict.fromkeys(models, 0.0)
-    count = len(context.calibration)
+    count, total = len(context.calibration), 0.0
     for piece in batches(context.graph, count):
         progress("data", piece.start, count)
-        for frac, error in _errors(context, models, context.calibration[piece]).items():
+        errors, part = _errors(context, models, context.calibration[piece])
+        total += part
+        for frac, error in errors.items():
             totals[frac] += error
     progress("data", count, count)
-    best = models[min(totals, key=lambda key: (totals[key], key))]
+    best = models[best_frac(totals, total, context.options.norm)]
     context.model.formats.update(best.formats)
     context.model.weights.update(best.weights)
     for name in best.formats:

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from arch.formats import Format
 
-from ..accumulators import product_bounds
+from ..accumulators import worst_case
 from ..errors import ModelError
 from ..graph import Conv
 from ..model import Limits, QuantizedWeights
@@ -154,19 +154,20 @@ def cap_frac(
     Raises
     ------
     ModelError
-        If the products overflow even with weights of two bits.
+        If the products overflow even when the weights have lost half of their bits.
     """
     def together(values: NDArray[np.int64]) -> NDArray[np.int64]:
         return values if per_channel else np.full_like(values, values.min())
 
     capped = together(np.minimum(np.minimum(frac, highest), _bias_cap(node, x_frac, limits)))
     limit = 1 << (limits.acc_bits - 1)
-    for _ in range(bits - 1):
+    while True:
         weights = integer_weights(node, bits, capped, x_frac)
-        lower, upper = product_bounds(weights.codes, *bounds)
-        over = (lower + weights.bias < -limit) | (upper + weights.bias >= limit)
+        over = worst_case(weights.codes, weights.bias, *bounds) >= limit
         if not over.any():
             return capped
+        if np.any(over & (frac - capped >= bits // 2)):
+            break
         capped = together(capped - over)
     raise ModelError(
         f"node '{node.name}': sums of {node.weight[0].size} products of {bits}-bit weights with "

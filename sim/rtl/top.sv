@@ -40,6 +40,41 @@ module top #(
     output logic        s_axi__rvalid  /*verilator public_flat_rw*/,
     input  logic        s_axi__rready  /*verilator public_flat_rw*/
 );
+    // ---- Ports, each behind a register ----------------------------------------------------------
+
+    logic reset;
+    logic [7:0] control_awaddr, control_araddr;
+    logic [31:0] control_wdata, control_rdata;
+    logic [3:0] control_wstrb;
+    logic [1:0] control_bresp, control_rresp;
+    logic control_awvalid, control_awready, control_wvalid, control_wready, control_bvalid;
+    logic control_bready, control_arvalid, control_arready, control_rvalid, control_rready;
+
+    always_ff @(posedge clk) reset <= rst;
+
+    register_slice #(8) aw (
+        .clk, .rst(reset), .i_payload(s_axi__awaddr), .i_valid(s_axi__awvalid),
+        .i_ready(s_axi__awready), .o_payload(control_awaddr), .o_valid(control_awvalid),
+        .o_ready(control_awready));
+    register_slice #(36) w (
+        .clk, .rst(reset), .i_payload({s_axi__wdata, s_axi__wstrb}), .i_valid(s_axi__wvalid),
+        .i_ready(s_axi__wready), .o_payload({control_wdata, control_wstrb}),
+        .o_valid(control_wvalid), .o_ready(control_wready));
+    register_slice #(2) b (
+        .clk, .rst(reset), .i_payload(control_bresp), .i_valid(control_bvalid),
+        .i_ready(control_bready), .o_payload(s_axi__bresp), .o_valid(s_axi__bvalid),
+        .o_ready(s_axi__bready));
+    register_slice #(8) ar (
+        .clk, .rst(reset), .i_payload(s_axi__araddr), .i_valid(s_axi__arvalid),
+        .i_ready(s_axi__arready), .o_payload(control_araddr), .o_valid(control_arvalid),
+        .o_ready(control_arready));
+    register_slice #(34) r (
+        .clk, .rst(reset), .i_payload({control_rdata, control_rresp}), .i_valid(control_rvalid),
+        .i_ready(control_rready), .o_payload({s_axi__rdata, s_axi__rresp}),
+        .o_valid(s_axi__rvalid), .o_ready(s_axi__rready));
+
+    // ---- Accelerator and DRAM -------------------------------------------------------------------
+
     logic awid, awvalid, awready, wlast, wvalid, wready, bid, bvalid, bready;
     logic arid, arvalid, arready, rid, rlast, rvalid, rready;
     logic [31:0] awaddr, araddr;
@@ -58,12 +93,16 @@ module top #(
     logic [11:0] save_start_layer, save_done_layer;
 
     dynafix_accelerator accelerator (
-        .clk, .rst, .interrupt,
-        .s_axi__awaddr, .s_axi__awvalid, .s_axi__awready,
-        .s_axi__wdata, .s_axi__wstrb, .s_axi__wvalid, .s_axi__wready,
-        .s_axi__bresp, .s_axi__bvalid, .s_axi__bready,
-        .s_axi__araddr, .s_axi__arvalid, .s_axi__arready,
-        .s_axi__rdata, .s_axi__rresp, .s_axi__rvalid, .s_axi__rready,
+        .clk, .rst(reset), .interrupt,
+        .s_axi__awaddr(control_awaddr), .s_axi__awvalid(control_awvalid),
+        .s_axi__awready(control_awready), .s_axi__wdata(control_wdata),
+        .s_axi__wstrb(control_wstrb), .s_axi__wvalid(control_wvalid),
+        .s_axi__wready(control_wready), .s_axi__bresp(control_bresp),
+        .s_axi__bvalid(control_bvalid), .s_axi__bready(control_bready),
+        .s_axi__araddr(control_araddr), .s_axi__arvalid(control_arvalid),
+        .s_axi__arready(control_arready), .s_axi__rdata(control_rdata),
+        .s_axi__rresp(control_rresp), .s_axi__rvalid(control_rvalid),
+        .s_axi__rready(control_rready),
         .m_axi__awid(awid), .m_axi__awaddr(awaddr), .m_axi__awlen(awlen), .m_axi__awsize(awsize),
         .m_axi__awburst(awburst), .m_axi__awvalid(awvalid), .m_axi__awready(awready),
         .m_axi__wdata(wdata), .m_axi__wstrb(wstrb), .m_axi__wlast(wlast), .m_axi__wvalid(wvalid),
@@ -84,7 +123,7 @@ module top #(
     );
 
     dram #(.BYTES(DRAM_BYTES)) dram (
-        .clk, .rst,
+        .clk, .rst(reset),
         .awid, .awaddr, .awlen, .awsize, .awburst, .awvalid, .awready,
         .wdata, .wstrb, .wlast, .wvalid, .wready, .bid, .bresp, .bvalid, .bready,
         .arid, .araddr, .arlen, .arsize, .arburst, .arvalid, .arready,
@@ -131,7 +170,7 @@ module top #(
         if (save_start) log_event("save start", save_start_layer);
         if (interrupt && !interrupt_before && events != 0)
             $fwrite(events, "%0d image %0d %0d %0d\n", cycle, row_count, read_beats, write_beats);
-        if (rst) begin
+        if (reset) begin
             {cycle, row_count} <= '0;
             interrupt_before <= 0;
         end
@@ -140,8 +179,8 @@ module top #(
     // ---- Watchdog and waveform ------------------------------------------------------------------
 
     always @(posedge clk) begin
-        waited <= rst || s_axi__awvalid || s_axi__arvalid || interrupt ? 0 : waited + 1;
-        timeout <= !rst && waited >= max_cycles;
+        waited <= reset || control_awvalid || control_arvalid || interrupt ? 0 : waited + 1;
+        timeout <= !reset && waited >= max_cycles;
     end
 
 `ifdef WAVES
@@ -157,8 +196,8 @@ module top #(
     end
 
     always @(posedge clk) begin
-        if (waves && !rst && cycle == wave_first) $dumpvars(0, top);
-        stopped <= waves && !rst && cycle >= wave_last;
+        if (waves && !reset && cycle == wave_first) $dumpvars(0, top);
+        stopped <= waves && !reset && cycle >= wave_last;
     end
 `else
     assign stopped = 0;

@@ -27,10 +27,10 @@ def _table(terminal):
 
 def test_table_in_a_pipe():
     assert _printed(_table).splitlines() == [
-        " layer          operator          cycles   numpy = ort = RTL",
-        " conv1          Conv 5×5 + ReLU    1 012   ✓",
-        " a/very/long…   MaxPool              144   ✗",
-        " total                             1 156   ✗ 10 images",
+        " layer         operator         cycles  numpy = ort = RTL",
+        " conv1         Conv 5×5 + ReLU   1 012  ✓",
+        " a/very/long…  MaxPool             144  ✗",
+        " total                           1 156  ✗ 10 images",
     ]
 
 

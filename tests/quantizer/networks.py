@@ -173,8 +173,8 @@ def random_model(rng, graph, *, data_bits=8, weight_bits=8, per_channel=True, ro
         fmt = Format(data_bits, fracs[0], bool(rng.integers(2)))
         if isinstance(node, Conv):
             kernels = len(node.weight)
-            frac = rng.integers(
-                max(4, weight_bits - 3), weight_bits + 3, kernels if per_channel else 1) * np.ones(kernels, np.int64)
+            frac = np.full(kernels, rng.integers(
+                max(4, weight_bits - 3), weight_bits + 3, kernels if per_channel else 1))
             model.weights[node.name] = QuantizedWeights(
                 rng.integers(-half, half, node.weight.shape), weight_bits, frac,
                 rng.integers(-(1 << 12), 1 << 12, kernels))

@@ -1,5 +1,7 @@
 """Small ONNX files, and a plain float execution of what the import makes of them."""
 
+from dataclasses import replace
+
 import numpy as np
 import onnx
 import onnxruntime
@@ -70,18 +72,24 @@ class Builder:
 
 
 def run_onnxruntime(path, inputs):
-    """Return the output of a file, straight from onnxruntime, image by image, not optimized."""
+    """Return the output of a file, straight from onnxruntime, a batch at a time, not optimized."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads = 1
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    name = session.get_inputs()[0].name
-    return np.stack([session.run(None, {name: image[None]})[0].reshape(-1) for image in inputs])
+    first = session.get_inputs()[0]
+    batch = first.shape[0] if isinstance(first.shape[0], int) else 1
+    found = []
+    for image in inputs:
+        same = np.repeat(image[None], batch, axis=0)
+        (result,) = session.run(None, {first.name: same})
+        found.append(result.reshape(batch, -1)[-1])
+    return np.stack(found)
 
 
 def float_execute(graph, inputs):
-    """Return every tensor of a graph, (n, c, h, w) in float64, position by position."""
+    """Return every tensor of a graph, (n, c, h, w) in float64."""
     values = {graph.input: inputs.astype(np.float64).reshape(-1, *graph.shapes[graph.input])}
     for node in graph:
         operands = [values[name] for name in node.inputs]
@@ -100,48 +108,45 @@ def float_execute(graph, inputs):
     return values
 
 
-def _taps(window, shape):
-    """Yield, for every output position, the positions of its window, inside or not."""
-    height, width = window.output_size(*shape[2:])
-    for y in range(height):
-        for x in range(width):
-            yield y, x, [
-                (r, s, y * window.strides[0] - window.pads[0] + r * window.dilations[0],
-                 x * window.strides[1] - window.pads[1] + s * window.dilations[1])
-                for r in range(window.kernel[0]) for s in range(window.kernel[1])]
+def _taps(window, values, fill):
+    """Yield each position of a kernel with the inputs it meets, (n, c, h, w) of the output."""
+    height, width = window.output_size(*values.shape[2:])
+    top, left, bottom, right = window.pads
+    padded = np.pad(
+        values, ((0, 0), (0, 0), (top, bottom), (left, right)), constant_values=fill)
+    for r in range(window.kernel[0]):
+        for s in range(window.kernel[1]):
+            y, x = r * window.dilations[0], s * window.dilations[1]
+            yield r, s, padded[:, :, y:, x:][
+                :, :, ::window.strides[0], ::window.strides[1]][:, :, :height, :width]
 
 
 def _conv(node, values):
-    n, _, h, w = values.shape
+    n = len(values)
     outputs, inputs = node.weight.shape[:2]
-    result = np.zeros((n, outputs, *node.window.output_size(h, w)))
-    result += node.bias[:, None, None]
-    each = outputs // node.groups
-    for y, x, taps in _taps(node.window, values.shape):
-        for r, s, row, column in taps:
-            if not (0 <= row < h and 0 <= column < w):
-                continue
-            for g in range(node.groups):
-                pixel = values[:, g * inputs:(g + 1) * inputs, row, column]
-                kernels = slice(g * each, (g + 1) * each)
-                result[:, kernels, y, x] += pixel @ node.weight[kernels, :, r, s].T
-    return result
+    size = node.window.output_size(*values.shape[2:])
+    weight = node.weight.astype(np.float64).reshape(
+        node.groups, outputs // node.groups, inputs, *node.window.kernel)
+    result = np.zeros((n, node.groups, outputs // node.groups, size[0] * size[1]))
+    for r, s, met in _taps(node.window, values, 0):
+        result += weight[..., r, s] @ met.reshape(n, node.groups, inputs, -1)
+    return result.reshape(n, outputs, *size) + node.bias[:, None, None]
 
 
 def _pool(node, values):
-    n, c, h, w = values.shape
-    result = np.zeros((n, c, *node.window.output_size(h, w)))
+    if node.kind == "max":
+        return np.max([met for _, _, met in _taps(node.window, values, -np.inf)], axis=0)
+    h, w = values.shape[2:]
     top, left, bottom, right = node.window.pads
-    end = h + bottom - node.ceil_pads[0], w + right - node.ceil_pads[1]
-    for y, x, taps in _taps(node.window, values.shape):
-        inside = [values[:, :, i, j] for _, _, i, j in taps if 0 <= i < h and 0 <= j < w]
-        padded = [0 for _, _, i, j in taps if -top <= i < end[0] and -left <= j < end[1]]
-        if node.kind == "max":
-            result[:, :, y, x] = np.max(inside, axis=0)
-        else:
-            count = len(padded) if node.count_pad else len(inside)
-            result[:, :, y, x] = np.sum(inside, axis=0) / count if inside else 0
-    return result
+    counted = np.zeros((1, 1, top + h + bottom, left + w + right))
+    if node.count_pad:
+        counted[:, :, :top + h + bottom - node.ceil_pads[0],
+                :left + w + right - node.ceil_pads[1]] = 1
+    else:
+        counted[:, :, top:top + h, left:left + w] = 1
+    plain = replace(node.window, pads=(0, 0, 0, 0))
+    total = sum(met for _, _, met in _taps(node.window, values, 0))
+    return total / sum(met for _, _, met in _taps(plain, counted, 0))
 
 
 def check(path, *, images=3, outputs=None, tolerance=1e-5, seed=1):

@@ -182,12 +182,12 @@ def test_input_saturates():
 
 
 @pytest.mark.parametrize(("inputs", "message"), [
-    (np.zeros((2, 3, 8, 7)), "Inputs must have shape (n, 3, 8, 8), as 'net' takes them, "
-                             "not (2, 3, 8, 7)"),
+    (np.zeros((2, 3, 8, 7)), ("Inputs must have shape (n, 3, 8, 8), as 'net' takes them, "
+                              "not (2, 3, 8, 7)")),
     (np.full((2, 3, 8, 8), "a"), "Inputs must be numbers, not <U1"),
     (np.where(np.arange(2)[:, None, None, None] == 1, np.nan, np.zeros((2, 3, 8, 8))),
-     "Inputs must be finite: number 1 holds NaN or infinity; check the images and the "
-     "preprocessing"),
+     ("Inputs must be finite: number 1 holds NaN or infinity; check the images and the "
+      "preprocessing")),
 ])
 def test_refuses_inputs(inputs, message):
     model = quantized(small_graph())

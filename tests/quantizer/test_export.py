@@ -1,5 +1,7 @@
 """The QDQ export against integer execution, bit for bit, on every tensor."""
 
+import json
+
 import numpy as np
 import onnx
 import pytest
@@ -11,6 +13,10 @@ from arch.formats import Rounding
 from quantizer.execute import execute, quantize_input, run
 from quantizer.export import codes_name, export_qdq, ort_tensors
 from quantizer.graph import Pool, Window
+from quantizer.onnx_import import load_graph
+from quantizer.ranges import snr_db
+from quantizer.reference import FloatReference
+from quantizer.search import quantize
 from tests.quantizer.networks import (
     inputs_for,
     make_graph,
@@ -103,3 +109,43 @@ def test_average_of_a_large_map():
 def test_no_image():
     model = quantized(small_graph())
     assert ort_tensors(model, np.zeros((0, 3, 8, 8)))["fc_out"].shape == (0, 5, 1, 1)
+
+
+def preprocessed(graph, images):
+    """Apply the model's own ``preprocess`` metadata: mean and std, HWC to CHW."""
+    rule = json.loads(graph.metadata["preprocess"])
+    images = images[..., None] if images.ndim == 3 else images
+    values = (images.astype(np.float32) - np.float32(rule["mean"])) / np.float32(rule["std"])
+    return values.transpose(0, 3, 1, 2).astype(np.float32)
+
+
+@pytest.mark.parametrize(("name", "images"), [
+    ("lenet_caffe_mnist", "mnist_dev"), ("resnet8_mlperftiny", "cifar10_dev"),
+    ("cifar10_quick_caffe", "cifar10_dev"), ("kws_dscnn", "kws_dev"),
+])
+@pytest.mark.parametrize("bits", [8, 16])
+def test_real_networks(shared_models, shared_data, name, images, bits):
+    graph = load_graph(shared_models / f"{name}.onnx")
+    data = np.load(shared_data / f"{images}.npz")
+    if name == "kws_dscnn":
+        calibration, inputs = (
+            ((data[key][:6].astype(np.float32) - 83) * np.float32(0.5847)).reshape(6, 1, 49, 10)
+            for key in ("calib_x", "eval_x"))
+    else:
+        calibration, inputs = (
+            preprocessed(graph, data[key][:6]) for key in ("calib_x", "eval_x"))
+    model = quantize(graph, calibration, data_bits=bits, weight_bits=bits, per_channel=bits == 8)
+    assert_engines_equal(model, inputs[:3])
+    reference = FloatReference(graph).run(inputs)
+    assert snr_db(reference, run(model, inputs)) > (10 if bits == 8 else 35)
+
+
+def test_shipped_network(lenet, mnist):
+    graph = load_graph(lenet)
+    data = np.load(mnist)
+    model = quantize(graph, preprocessed(graph, data["calib_x"][:50]))
+    inputs = preprocessed(graph, data["eval_x"])
+    assert_engines_equal(model, inputs[:20])
+    expected = FloatReference(graph).run(inputs).argmax(1) == data["eval_y"]
+    found = run(model, inputs).argmax(1) == data["eval_y"]
+    assert abs(expected.mean() - found.mean()) <= 0.003

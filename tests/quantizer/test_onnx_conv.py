@@ -141,7 +141,7 @@ def test_pad_read_by_pool_that_cannot_take_it(tmp_path):
 ], ids=str)
 def test_pad_goes_into_average_pool(tmp_path, attributes):
     net, y = _padded([0, 0, 1, 1, 0, 0, 2, 0])
-    net.node("AveragePool", y, kernel_shape=[3, 2], strides=[2, 2], **attributes)
+    net.node("AveragePool", y, kernel_shape=[5, 3], strides=[2, 2], **attributes)
     (node,) = check(net.save(tmp_path))
     assert isinstance(node, Pool)
     assert node.count_pad
@@ -171,10 +171,18 @@ def test_pad_before_max_pool_of_signed_map_stays(tmp_path):
     assert kinds(check(net.save(tmp_path))) == ["Conv", "Conv", "Pool"]
 
 
+@pytest.mark.parametrize("operator", ["MaxPool", "AveragePool"])
+def test_pad_as_large_as_the_kernel_stays_before_pool(tmp_path, operator):
+    net = Builder(["n", 2, 4, 4])
+    y = net.node("Pad", net.node("Relu", "x"), net.integers(0, 0, 0, 0, 0, 0, 0, 2))
+    net.node(operator, y, kernel_shape=[2, 2])
+    assert kinds(check(net.save(tmp_path))) == ["Pool", "Conv", "Pool"]
+
+
 def test_pad_that_holds_whole_windows_stays_before_max_pool(tmp_path):
     net = Builder(["n", 2, 4, 4])
-    y = net.node("Pad", net.node("Relu", "x"), net.integers(0, 0, 3, 3, 0, 0, 3, 3))
-    net.node("MaxPool", y, kernel_shape=[2, 2], strides=[2, 2])
+    y = net.node("Pad", net.node("Relu", "x"), net.integers(0, 0, 1, 1, 0, 0, 1, 1))
+    net.node("MaxPool", y, kernel_shape=[2, 2], strides=[2, 2], dilations=[5, 5])
     assert kinds(check(net.save(tmp_path))) == ["Pool", "Conv", "Pool"]
 
 
@@ -224,8 +232,8 @@ def test_pad_refused(tmp_path, arguments, message):
 
 @pytest.mark.parametrize(("attributes", "message"), [
     ({"auto_pad": "SAME_UPPER", "dilations": [2, 2]},
-     "auto_pad SAME_UPPER with dilations [2, 2] is not supported, because onnxruntime refuses or "
-     "ignores it; write pads=[2, 2, 2, 2] instead of auto_pad"),
+     ("auto_pad SAME_UPPER with dilations [2, 2] is not supported, because onnxruntime refuses or "
+      "ignores it; write pads=[2, 2, 2, 2] instead of auto_pad")),
     ({"pads": [-1, 0, 0, 0]}, "pads must be four integers of at least 0, not [-1, 0, 0, 0]"),
     ({"strides": [0, 1]}, "strides must be two positive integers, not [0, 1]"),
     ({"dilations": [4, 1]},
@@ -283,4 +291,31 @@ def test_weight_of_size_zero(tmp_path):
     net = Builder(["n", 1, 4, 4])
     net.node("Conv", "x", net.constant(np.zeros((0, 1, 3, 3))))
     with pytest.raises(ModelError, match="'conv0'"):
+        load_graph(net.save(tmp_path))
+
+
+@pytest.mark.parametrize(("shape", "bias", "attributes", "message"), [
+    ((4, 2, 3, 3), 4, {"kernel_shape": [3, 2]},
+     "kernel_shape must be that of the weight, [3, 3], not [3, 2]"),
+    ((4, 2, 3, 3), 3, {}, "bias must have the shape (4,), not (3,)"),
+    ((4, 2, 3), 4, {}, "weight must have the shape (k, c / group, r, s), not (4, 2, 3)"),
+    ((4, 2, 3, 3), 4, {"pads": [1, 1]}, "pads must be four integers of at least 0, not [1, 1]"),
+    ((4, 2, 3, 3), 4, {"strides": [2]}, "strides must be two positive integers, not [2]"),
+], ids=range(5))
+def test_shapes_that_do_not_fit(tmp_path, shape, bias, attributes, message):
+    net = Builder(["n", 2, 6, 6])
+    net.node("Conv", "x", net.random(*shape), net.random(bias), **attributes)
+    path = net.save(tmp_path)
+    with pytest.raises(ModelError) as error:
+        load_graph(path)
+    assert str(error.value) == f"{path}: node 'conv0' (Conv): {message}"
+
+
+@pytest.mark.parametrize(("pads", "axes", "message"), [
+    ([1, 1, 1], None, r"pads must hold two integers for each of 4 axes, not \[1, 1, 1\]"),
+    ([1, 1, 1, 1], [2, 4], r"axes must be in -4\.\.3, not \[2, 4\]"),
+])
+def test_pads_that_do_not_fit(tmp_path, pads, axes, message):
+    net, _ = _padded(pads, opset=18, axes=axes)
+    with pytest.raises(ModelError, match=message):
         load_graph(net.save(tmp_path))

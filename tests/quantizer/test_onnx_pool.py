@@ -105,15 +105,16 @@ def test_indices_may_be_there_unread(tmp_path):
 
 @pytest.mark.parametrize(("operator", "attributes", "message"), [
     ("MaxPool", {"auto_pad": "SAME_LOWER", "kernel_shape": [3, 3], "dilations": [2, 2]},
-     "auto_pad SAME_LOWER with dilations [2, 2] is not supported, because onnxruntime refuses or "
-     "ignores it; write pads=[2, 2, 2, 2] instead of auto_pad"),
-    ("AveragePool", {"auto_pad": "SAME_UPPER", "kernel_shape": [1, 1], "strides": [3, 3]},
-     "auto_pad SAME_UPPER with stride 3 over kernel 1 means negative pads, on which runtimes "
-     "differ; write pads instead of auto_pad"),
+     ("auto_pad SAME_LOWER with dilations [2, 2] is not supported, because onnxruntime refuses or "
+      "ignores it; write pads=[2, 2, 2, 2] instead of auto_pad")),
+    ("AveragePool", {"auto_pad": "SAME_UPPER", "kernel_shape": [1, 1], "strides": [4, 4]},
+     ("auto_pad SAME_UPPER with stride 4 over kernel 1 means negative pads, on which runtimes "
+      "differ; write pads instead of auto_pad")),
     ("MaxPool", {"kernel_shape": [2, 2], "pads": [2, 0, 0, 0]},
-     "pads [2, 0, 0, 0] hold a whole window of kernel (2, 2); every window must reach the input"),
-    ("AveragePool", {"kernel_shape": [2, 2], "pads": [0, 0, 0, 2], "count_include_pad": 1},
-     "pads [0, 0, 0, 2] hold a whole window of kernel (2, 2); every window must reach the input"),
+     ("pads [2, 0, 0, 0] must be smaller than the kernel (2, 2), because onnxruntime refuses "
+      "others")),
+    ("MaxPool", {"kernel_shape": [2, 2], "pads": [1, 0, 1, 0], "dilations": [8, 1]},
+     "pads [1, 0, 1, 0] hold a whole window of kernel (2, 2); every window must reach the input"),
     ("MaxPool", {"kernel_shape": [8, 2]},
      "kernel (8, 2) with dilations (1, 1) is larger than the input (7, 7) with pads [0, 0, 0, 0]"),
     ("ReduceMean", {"axes": [1]}, "axes must be lines and columns, [2, 3], not [1]"),

@@ -9,14 +9,18 @@ from cocotb.triggers import RisingEdge
 
 
 BYTES = 8
-LATENCY, RATE, WORDS, WRITABLE = (
-    int(cocotb.plusargs[name]) for name in ("latency", "rate", "words", "writable"))
-IMAGE = Path(cocotb.plusargs["image"]).read_bytes()
+
+
+def option(name):
+    """Return a number from the command line."""
+    return int(cocotb.plusargs[name])
 
 
 def content(index):
     """Return a beat of the image file."""
-    return int.from_bytes(IMAGE[BYTES * index:BYTES * (index + 1)], "big")
+    with Path(cocotb.plusargs["image"]).open("rb") as image:
+        image.seek(BYTES * index)
+        return int.from_bytes(image.read(BYTES), "big")
 
 
 class Master:
@@ -93,13 +97,14 @@ class Master:
 
 def cycles_for(beats):
     """Return the cycles from the first to the last of so many beats at +rate."""
-    credit = BYTES * 1024 - 1 + RATE
+    rate = option("rate")
+    credit = BYTES * 1024 - 1 + rate
     cycle = last = 0
     for _ in range(beats):
         while credit < BYTES * 1024:
-            cycle, credit = cycle + 1, credit + RATE
+            cycle, credit = cycle + 1, credit + rate
         last, credit = cycle, credit - BYTES * 1024
-        credit = min(credit, BYTES * 1024 - 1) + RATE
+        credit = min(credit, BYTES * 1024 - 1) + rate
         cycle += 1
     return last
 
@@ -111,7 +116,7 @@ async def test_read_latency(dut):
     await master.start()
     master.read(5, 16, ident=1)
     await master.run(16, 0)
-    assert master.r[0][0] - master.ar[0] == LATENCY
+    assert master.r[0][0] - master.ar[0] == option("latency")
     assert master.r[-1][0] - master.r[0][0] == cycles_for(16)
     assert [beat[1:] for beat in master.r] == [(1, content(5 + k), 0, k == 15) for k in range(16)]
 
@@ -124,7 +129,7 @@ async def test_reads_back_to_back(dut):
     for k in range(24):
         master.read(16 * k, 16, ident=k % 2)
     await master.run(24 * 16, 0)
-    assert master.r[0][0] - master.ar[0] == LATENCY
+    assert master.r[0][0] - master.ar[0] == option("latency")
     assert master.r[-1][0] - master.r[0][0] == cycles_for(24 * 16)
     assert [beat[1:] for beat in master.r] == [
         (k // 16 % 2, content(k), 0, k % 16 == 15) for k in range(24 * 16)]
@@ -136,11 +141,11 @@ async def test_write_latency(dut):
     master = Master(dut)
     await master.start()
     values = [random.getrandbits(64) for _ in range(8)]
-    master.write(WRITABLE, values, ident=1)
+    master.write(option("writable"), values, ident=1)
     await master.run(0, 1)
     # Data waits in the write buffer for the bandwidth.
-    assert master.b == [(max(master.w[-1], master.w[0] + cycles_for(8)) + LATENCY, 1, 0)]
-    master.read(WRITABLE, 8)
+    assert master.b == [(max(master.w[-1], master.w[0] + cycles_for(8)) + option("latency"), 1, 0)]
+    master.read(option("writable"), 8)
     await master.run(8, 1)
     assert [beat[2] for beat in master.r] == values
 
@@ -151,9 +156,9 @@ async def test_writes_back_to_back(dut):
     master = Master(dut)
     await master.start()
     for k in range(12):
-        master.write(WRITABLE + 16 * k, [k] * 16)
+        master.write(option("writable") + 16 * k, [k] * 16)
     await master.run(0, 12)
-    assert master.b[-1][0] - master.w[0] == cycles_for(12 * 16) + LATENCY
+    assert master.b[-1][0] - master.w[0] == cycles_for(12 * 16) + option("latency")
     assert int(dut.write_beats.value) == 12 * 16
 
 
@@ -163,15 +168,15 @@ async def test_shared_bandwidth(dut):
     master = Master(dut)
     await master.start()
     for k in range(8):
-        master.write(WRITABLE + 16 * k, [k] * 16)
+        master.write(option("writable") + 16 * k, [k] * 16)
         master.read(16 * k, 16)
     await master.run(128, 8)
-    spent = max(master.r[-1][0], master.b[-1][0] - LATENCY) - master.w[0]
-    if RATE >= 2 * BYTES * 1024:
-        assert spent <= 128 + LATENCY
+    spent = max(master.r[-1][0], master.b[-1][0] - option("latency")) - master.w[0]
+    if option("rate") >= 2 * BYTES * 1024:
+        assert spent <= 128 + option("latency")
     else:
         # Until the first read is due, only writes run.
-        assert cycles_for(256) <= spent <= cycles_for(256) + LATENCY
+        assert cycles_for(256) <= spent <= cycles_for(256) + option("latency")
 
 
 @cocotb.test
@@ -180,7 +185,7 @@ async def test_random(dut):
     master = Master(dut, ready=lambda: random.getrandbits(1))
     await master.start()
     for k in range(40):
-        index, count = WRITABLE + 16 * k, random.randint(1, 16)
+        index, count = option("writable") + 16 * k, random.randint(1, 16)
         before, after = ([random.getrandbits(64) for _ in range(count)] for _ in range(2))
         strobe = random.getrandbits(BYTES)
         mask = sum(255 << 8 * lane for lane in range(BYTES) if strobe >> lane & 1)
@@ -198,14 +203,23 @@ async def test_refused(dut):
     """Outside the memory and in its protected part: SLVERR, for that burst only."""
     master = Master(dut)
     await master.start()
-    master.read(WORDS - 1, 1)
-    master.read(WORDS, 1)
-    master.write(WRITABLE - 1, [7, 8])
-    master.write(WORDS, [9])
-    master.write(WRITABLE, [3])
+    master.read(option("words") - 1, 1)
+    master.read(option("words"), 1)
+    master.write(option("writable") - 1, [7, 8])
+    master.write(option("words"), [9])
+    master.write(option("writable"), [3])
     await master.run(2, 3)
     assert [beat[3] for beat in master.r] == [0, 2]
     assert [response[2] for response in master.b] == [2, 2, 0]
-    master.read(WRITABLE - 1, 2)
+    master.read(option("writable") - 1, 2)
     await master.run(4, 3)
-    assert [beat[2] for beat in master.r[2:]] == [content(WRITABLE - 1), 3]
+    assert [beat[2] for beat in master.r[2:]] == [content(option("writable") - 1), 3]
+
+
+@cocotb.test(skip="burst" not in getattr(cocotb, "plusargs", {}))
+async def test_bad_burst(dut):
+    """A burst that crosses 4 KiB stops the simulation."""
+    master = Master(dut)
+    await master.start()
+    master.read(4096 // BYTES - 1, 2)
+    await master.run(2, 0)

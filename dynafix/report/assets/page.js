@@ -37,18 +37,14 @@ const DRAWINGS = { snr: drawSnr, ribbon: drawRibbon, roofline: drawRoofline, dra
 
 async function drawAll() {
   if (typeof Plotly === "undefined") return;
-  let amount = 0;
+  const drawn = timeline ? [timeline.draw()] : [];
   for (const [id, draw] of Object.entries(DRAWINGS)) {
     const element = document.getElementById(id);
     if (!element) continue;
-    await Plotly.react(element, ...draw(element, data[id], data.layers), chartOptions);
-    amount += 1;
+    drawn.push(Plotly.react(element, ...draw(element, data[id], data.layers), chartOptions));
   }
-  if (timeline) {
-    await timeline.draw();
-    amount += 1;
-  }
-  root.dataset.charts = String(amount);
+  await Promise.all(drawn);
+  root.dataset.charts = String(drawn.length);
 }
 
 async function loadLibrary() {
@@ -98,13 +94,14 @@ function startResizing() {
   const observer = new ResizeObserver(([entry]) => {
     if (Math.abs(entry.contentRect.width - width) < 1) return;
     width = entry.contentRect.width;
-    drawAll();
+    requestAnimationFrame(drawAll);
   });
   observer.observe(document.querySelector("main"));
 }
 
-/* On paper everything is open, light, and as wide as the paper. */
-const PAPER_WIDTH = 680;
+/* On paper everything is open, light, and as wide as A4 paper without its margins; the body still
+   has its padding on the screen when charts are measured. */
+const PAPER_WIDTH = 680 + 56;
 
 function startPrinting() {
   let folded = [];

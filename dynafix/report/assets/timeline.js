@@ -110,7 +110,7 @@ class Timeline {
   async draw() {
     const [from, to] = this.range;
     this.drawn = `${from} ${to}`;
-    const all = from <= 0 && to >= this.data.cycles;
+    const all = from < 0.5 && to > this.data.cycles - 0.5;
     this.show(`cycles ${group(from)} to ${group(to)}${all ? ", the whole image" : ""}`);
     await Plotly.react(this.element, ...this.figure(), chartOptions);
   }

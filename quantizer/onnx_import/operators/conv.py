@@ -78,6 +78,8 @@ def _pads(context: Context, node: OnnxNode, rank: int) -> np.ndarray[tuple[int, 
     given = context.integers(node, "pads", 1, "pads")
     axes = context.integers(node, "axes", 3, "axes")
     axes = list(range(rank)) if axes is None else axes
+    if not all(-rank <= axis < rank for axis in axes):
+        raise node.error(f"axes must be in {-rank}..{rank - 1}, not {axes}")
     if given is None or len(given) != 2 * len(axes):
         raise node.error(f"pads must hold two integers for each of {len(axes)} axes, not {given}")
     pads = np.zeros((2, rank), dtype=np.int64)

@@ -46,7 +46,10 @@ def convert_cast(context: Context, node: OnnxNode) -> None:
 def convert_reshape(context: Context, node: OnnxNode) -> None:
     """Another shape of the same elements in the same order."""
     value = context.map(node)
-    context.define(node.output, Map(value.base, context.inferred(node), value.order))
+    shape = context.inferred(node)
+    if prod(shape) != prod(value.shape):
+        raise node.error(f"{value.shape} cannot be reshaped to {shape}: other number of elements")
+    context.define(node.output, Map(value.base, shape, value.order))
 
 
 def convert_transpose(context: Context, node: OnnxNode) -> None:

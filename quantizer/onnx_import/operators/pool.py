@@ -50,9 +50,11 @@ def convert_reduce_mean(context: Context, node: OnnxNode) -> None:
 def _convert_window(context: Context, node: OnnxNode, kind: Literal["max", "average"]) -> None:
     """Add a pooling with the window of ``node``."""
     value, (channels, height, width) = context.image(node)
-    if "kernel_shape" not in node.attributes:
-        raise node.error("kernel_shape is missing")
     window, ceil_pads = resolve_window(node, node.pair("kernel_shape"), (height, width))
+    given = node.attribute("pads", (0, 0, 0, 0))
+    if any(pad >= size for pad, size in zip(given, window.kernel * 2, strict=True)):
+        raise node.error(f"pads {list(given)} must be smaller than the kernel {window.kernel}, "
+                         f"because onnxruntime refuses others")
     if has_empty_window(window, (height, width)):
         raise node.error(f"pads {list(window.pads)} hold a whole window of kernel {window.kernel}; "
                          f"every window must reach the input")

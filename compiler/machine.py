@@ -1,0 +1,405 @@
+"""Event-driven model of the accelerator's engines, tokens and bus; durations, no data."""
+
+import heapq
+import itertools
+import math
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from arch.config import AcceleratorConfig
+from arch.isa import INSTRUCTION_SIZE, Engine, Memory, Opcode
+from arch.timing import (
+    CALC_LATENCY,
+    CALC_START,
+    DIVIDE_LATENCY,
+    FETCH_CYCLES,
+    GATE_CYCLES,
+    LOAD_JOBS,
+    LOAD_LATENCY,
+    LOAD_START,
+    LOAD_WINDOW,
+    PROGRAM_END,
+    PROGRAM_START,
+    QUEUE_DEPTH,
+    REQUEST_CYCLES,
+    SAVE_BURSTS,
+    SAVE_LATENCY,
+    SAVE_START,
+)
+
+from .ir import DramTiming, Instruction
+
+
+__all__ = (
+    "Machine",
+    "Run",
+    "group_cycles",
+    "transfer_size",
+)
+
+
+_PAGE = 4096
+_FETCH_BURST = 4
+_FINE = 20_000
+"""Bursts up to which each of them is an event; of more, several are taken together."""
+
+
+def transfer_size(instruction: Instruction, config: AcceleratorConfig) -> int:
+    """Return the bytes that a LOAD or SAVE moves."""
+    values = instruction.values
+    return values["line_count"] * values["row_count"] * _row_size(instruction, config)
+
+
+def _row_size(instruction: Instruction, config: AcceleratorConfig) -> int:
+    return {
+        Memory.FEATURE: config.row_size, Memory.WEIGHT: config.weight_row_size,
+        Memory.PARAM: config.param_row_size,
+    }[Memory(instruction.values["memory"])]
+
+
+def _bursts(instruction: Instruction, config: AcceleratorConfig) -> Iterator[int]:
+    """Yield the beats of each burst: none crosses a line, a page, or the longest burst."""
+    values = instruction.values
+    width = config.dram_width
+    line = values["row_count"] * _row_size(instruction, config) // width
+    for number in range(values["line_count"]):
+        address = values["address"] + number * values["line_stride"]
+        left = line
+        while left:
+            beats = min(left, config.burst_length, (_PAGE - address % _PAGE) // width)
+            yield beats
+            left -= beats
+            address += beats * width
+
+
+def _merged(bursts: Iterator[int], factor: int) -> Iterator[int]:
+    """Yield the beats of ``factor`` bursts at a time."""
+    while part := list(itertools.islice(bursts, factor)):
+        yield sum(part)
+
+
+def group_cycles(instruction: Instruction) -> int:
+    """Return the cycles that the loops of a CALC instruction take, gaps included."""
+    values = instruction.values
+    groups = values["count_2"] * values["count_3"] * values["count_4"]
+    return groups * (values["count_0"] * values["count_1"] + values["gap"])
+
+
+def _engines_in(mask: int) -> tuple[Engine, ...]:
+    return tuple(engine for engine in Engine if mask >> engine & 1)
+
+
+@dataclass
+class Run:
+    """What a run of the model gives.
+
+    Parameters
+    ----------
+    cycles : int
+        Cycles from start to interrupt.
+    started, done : list of float
+        Cycle in which each instruction starts and gives its tokens.
+    """
+
+    cycles: int
+    started: list[float]
+    done: list[float]
+
+
+@dataclass
+class _Transfer:
+    """An instruction in LOAD or SAVE: bursts still to ask for, bursts still to come."""
+
+    index: int
+    bursts: Iterator[int]
+
+
+@dataclass
+class _Port:
+    """The part of LOAD or SAVE that asks for bursts, one after the other."""
+
+    current: _Transfer | None = None
+    following: int | None = None
+    next_request: float = 0.0
+    jobs: deque[float] = field(default_factory=deque)
+    bursts: deque[tuple[float, float, int]] = field(default_factory=deque)
+
+
+class _Dram:
+    """One beat at a time, in the order of requests."""
+
+    def __init__(self, latency: int, beat_cycles: float) -> None:
+        self._latency = latency
+        self._beat_cycles = beat_cycles
+        self._free = 0.0
+
+    def serve(self, ready: float, beats: int) -> tuple[float, float]:
+        """Return start and end of a burst that can start at ``ready``."""
+        start = max(self._free, ready)
+        self._free = start + beats * self._beat_cycles
+        return start, self._free
+
+    def read(self, now: float, beats: int) -> tuple[float, float]:
+        """Return the cycles of the first beat and after the last beat of a read."""
+        return self.serve(now + self._latency, beats)
+
+
+class Machine:
+    """Runs a program in time; see :class:`Run`.
+
+    Parameters
+    ----------
+    instructions : sequence of Instruction
+        Program, without END, all fields set.
+    config : AcceleratorConfig
+        Accelerator.
+    dram : DramTiming
+        DRAM.
+    """
+
+    def __init__(
+        self, instructions: Sequence[Instruction], config: AcceleratorConfig, dram: DramTiming
+    ) -> None:
+        self._instructions = instructions
+        self._config = config
+        rate = min(dram.bytes_per_cycle or config.dram_width, config.dram_width)
+        self._beat_cycles = config.dram_width / rate
+        self._latency = dram.latency
+        self._dram = _Dram(dram.latency, self._beat_cycles)
+        self._now = 0.0
+        self._engine = [item.engine for item in instructions]
+        self._waits = [_engines_in(item.values["wait"]) for item in instructions]
+        self._posts = [_engines_in(item.values["post"]) for item in instructions]
+        beats = sum(
+            transfer_size(item, config) for item in instructions
+            if item.engine != Engine.CALC) // config.dram_width
+        self._factor = max(1, beats // config.burst_length // _FINE)
+        self._events: list[float] = []
+        self._started = [0.0] * len(instructions)
+        self._done = [0.0] * len(instructions)
+        self._finish: list[tuple[float, int]] = []
+        self._finished = 0
+
+        self._word_beats = INSTRUCTION_SIZE // config.dram_width
+        self._burst_beats = min(config.burst_length, _FETCH_BURST * self._word_beats)
+        self._fetch_depth = max(2 * self._burst_beats, 8 * self._word_beats)
+        self._fetch_left = (len(instructions) + 2) * self._word_beats
+        self._fetch_arrival: list[float] = []
+        self._fetch_consumed = 0
+        self._fetch_next = float(PROGRAM_START)
+        self._header_done: float | None = None
+        self._position = 0
+        self._dispatch_next = 0.0
+
+        self._queues: dict[Engine, deque[tuple[int, float]]] = {e: deque() for e in Engine}
+        self._gates: dict[Engine, tuple[int, float] | None] = dict.fromkeys(Engine)
+        self._tokens = {(a, b): 0 for a in Engine for b in Engine}
+        self._ports = {Engine.LOAD: _Port(), Engine.SAVE: _Port()}
+        self._calc_next = 0.0
+        self._drained = 0.0
+        self._calc_kind = (False, False)
+
+    def run(self) -> Run:
+        """Run to the end."""
+        self._wake(self._fetch_next)
+        while self._finished < len(self._instructions):
+            assert self._events, "the program hangs"
+            self._now = heapq.heappop(self._events)
+            while self._events and self._events[0] <= self._now:
+                heapq.heappop(self._events)
+            self._deliver()
+            moving = True
+            while moving:
+                moving = self._fetch() or self._dispatch() or self._gate() or self._engines()
+        return Run(math.ceil(self._now) + PROGRAM_END, self._started, self._done)
+
+    def _wake(self, time: float) -> None:
+        if time > self._now:
+            heapq.heappush(self._events, time)
+
+    # Fetch
+
+    def _fetch(self) -> bool:
+        """Ask for the next burst of the program, if there is room for it."""
+        issued = len(self._fetch_arrival)
+        beats = min(self._fetch_left, self._burst_beats - issued % self._burst_beats)
+        if not beats or issued - self._fetch_consumed + beats > self._fetch_depth:
+            return False
+        if issued and issued >= self._burst_beats and self._header_done is None:
+            return False
+        if self._now < self._fetch_next:
+            return False
+        start, _ = self._dram.read(self._now, beats)
+        arrivals = [start + (n + 1) * self._beat_cycles for n in range(beats)]
+        self._fetch_arrival.extend(arrivals)
+        self._fetch_left -= beats
+        self._fetch_next = self._now + REQUEST_CYCLES
+        self._wake(self._fetch_next)
+        self._wake(arrivals[-1])
+        return True
+
+    def _word_ready(self, number: int) -> float | None:
+        """Return when the last beat of a word has come, ``None`` if not even asked for."""
+        last = (number + 1) * self._word_beats - 1
+        return self._fetch_arrival[last] if last < len(self._fetch_arrival) else None
+
+    def _dispatch(self) -> bool:
+        """Hand the next instruction to its queue."""
+        if self._position > len(self._instructions):
+            return False
+        arrival = self._word_ready(self._position)
+        if arrival is None:
+            return False
+        ready = max(arrival + FETCH_CYCLES, self._dispatch_next)
+        if ready > self._now:
+            self._wake(ready)
+            return False
+        self._fetch_consumed = (self._position + 1) * self._word_beats
+        if self._position == 0:
+            self._header_done = self._now
+        else:
+            index = self._position - 1
+            queue = self._queues[self._engine[index]]
+            if len(queue) >= QUEUE_DEPTH:
+                return False
+            queue.append((index, self._now + GATE_CYCLES))
+            self._wake(self._now + GATE_CYCLES)
+        self._position += 1
+        self._dispatch_next = self._now + self._word_beats + FETCH_CYCLES
+        if self._position > len(self._instructions):
+            return False
+        self._wake(self._dispatch_next)
+        return True
+
+    # Tokens
+
+    def _gate(self) -> bool:
+        """Let instructions whose tokens are there out of their queues."""
+        moved = False
+        for engine, queue in self._queues.items():
+            if not queue or self._gates[engine] is not None or queue[0][1] > self._now:
+                continue
+            index = queue[0][0]
+            for source in self._waits[index]:
+                if not self._tokens[source, engine]:
+                    break
+            else:
+                for source in self._waits[index]:
+                    self._tokens[source, engine] -= 1
+                queue.popleft()
+                self._gates[engine] = (index, self._now)
+                moved = True
+        return moved
+
+    def _deliver(self) -> None:
+        """Give the tokens of all instructions that are done by now."""
+        while self._finish and self._finish[0][0] <= self._now:
+            _, index = heapq.heappop(self._finish)
+            self._finished += 1
+            for target in self._posts[index]:
+                self._tokens[self._engine[index], target] += 1
+
+    def _finishes(self, index: int, time: float) -> None:
+        self._done[index] = time
+        heapq.heappush(self._finish, (time, index))
+        self._wake(time)
+
+    # Engines
+
+    def _engines(self) -> bool:
+        """Advance every engine by one step."""
+        moved = False
+        for engine, port in self._ports.items():
+            moved = self._accept(engine, port) or moved
+            moved = self._request(engine, port) or moved
+        return self._calc() or moved
+
+    def _accept(self, engine: Engine, port: _Port) -> bool:
+        """Let the next instruction into LOAD or SAVE."""
+        gate = self._gates[engine]
+        while port.jobs and port.jobs[0] <= self._now:
+            port.jobs.popleft()
+        if gate is None or port.current is not None or len(port.jobs) >= LOAD_JOBS:
+            return False
+        index = gate[0]
+        self._gates[engine] = None
+        self._started[index] = self._now
+        bursts = _bursts(self._instructions[index], self._config)
+        if self._factor > 1:
+            bursts = _merged(bursts, self._factor)
+        port.current = _Transfer(index, bursts)
+        port.following = next(port.current.bursts)
+        port.next_request = self._now + LOAD_START
+        self._wake(port.next_request)
+        return True
+
+    def _allowed(self, engine: Engine, port: _Port) -> float:
+        """Return when the next burst may be asked for."""
+        while port.bursts and port.bursts[0][1] <= self._now:
+            port.bursts.popleft()
+        if engine == Engine.SAVE:
+            full = len(port.bursts) >= SAVE_BURSTS
+            return port.bursts[0][1] if full else self._now
+        excess = sum(beats for _, _, beats in port.bursts) - LOAD_WINDOW + 1
+        for start, _, beats in port.bursts:
+            if excess <= 0:
+                break
+            if excess <= beats:
+                return start + excess * self._beat_cycles
+            excess -= beats
+        return self._now
+
+    def _request(self, engine: Engine, port: _Port) -> bool:
+        """Ask for the next burst of LOAD or SAVE."""
+        transfer = port.current
+        if transfer is None or port.next_request > self._now:
+            return False
+        allowed = self._allowed(engine, port)
+        if allowed > self._now:
+            self._wake(allowed)
+            return False
+        assert port.following is not None
+        if engine == Engine.LOAD:
+            start, end = self._dram.read(self._now, port.following)
+            latency = LOAD_LATENCY
+        else:
+            start, end = self._dram.serve(self._now + SAVE_START, port.following)
+            end += self._latency
+            latency = SAVE_LATENCY
+        port.bursts.append((start, end, port.following))
+        self._wake(end)
+        port.following = next(transfer.bursts, None)
+        port.next_request = self._now + REQUEST_CYCLES * self._factor
+        self._wake(port.next_request)
+        if port.following is None:
+            self._finishes(transfer.index, end + latency)
+            port.jobs.append(end)
+            port.current = None
+        return True
+
+    def _calc(self) -> bool:
+        """Start the next CONV or VECTOR."""
+        gate = self._gates[Engine.CALC]
+        if gate is None:
+            return False
+        index = gate[0]
+        instruction = self._instructions[index]
+        kind = (instruction.opcode == Opcode.VECTOR, bool(instruction.values.get("divide")))
+        mixed = kind[0] != self._calc_kind[0] or kind[1] or self._calc_kind[1]
+        ready = self._calc_next
+        if mixed or instruction.values["fence"]:
+            ready = max(ready, self._drained)
+        if ready > self._now:
+            self._wake(ready)
+            return False
+        self._gates[Engine.CALC] = None
+        self._started[index] = self._now
+        self._calc_kind = kind
+        latency = DIVIDE_LATENCY if kind[1] else CALC_LATENCY
+        end = self._now + CALC_START + group_cycles(instruction)
+        self._calc_next = max(end, self._now + CALC_LATENCY + 1)
+        self._drained = end + latency
+        self._finishes(index, end - instruction.values["gap"] + latency)
+        self._wake(self._calc_next)
+        return True

@@ -1,0 +1,314 @@
+"""Proof that a program is safe, from its encoded instructions alone.
+
+Independent of the passes that made the program: addresses are derived from the fields again, and
+the order of the engines from the tokens. A failure is a bug of the compiler, not of the user.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from arch.config import AcceleratorConfig
+from arch.isa import LEVELS, Engine, Memory, Opcode, Region, VectorOp
+from arch.timing import DIVIDE_GROUP, MIN_GROUP, QUEUE_DEPTH, TOKEN_COUNT
+
+from .ir import Instruction, Space
+
+
+__all__ = (
+    "VerifyError",
+    "happens_before",
+    "verify",
+)
+
+
+class VerifyError(AssertionError):
+    """A program that could hang, race, or leave its memories."""
+
+
+@dataclass(frozen=True)
+class Access:
+    """Units of one space that an instruction reads or writes."""
+
+    space: Space
+    units: NDArray[np.int64]
+
+
+def _coefficients(values: Mapping[str, int], axis: str) -> list[int]:
+    """Return what one iteration of each loop adds, from the deltas."""
+    found: list[int] = []
+    inside = 0
+    for level in range(LEVELS):
+        found.append(values[f"{axis}_{level}"] + inside)
+        inside += (values[f"count_{level}"] - 1) * found[-1]
+    return found
+
+
+def _positions(
+    values: Mapping[str, int], levels: Sequence[int]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Return the distinct (word, y, x) that some loops add."""
+    total = np.zeros((1, 3), np.int64)
+    axes = [_coefficients(values, axis) for axis in ("word", "y", "x")]
+    for level in levels:
+        step = np.array([axis[level] for axis in axes])
+        count = np.arange(values[f"count_{level}"])[:, None] * step
+        total = np.unique((total[:, None] + count[None]).reshape(-1, 3), axis=0)
+    return total[:, 0], total[:, 1], total[:, 2]
+
+
+def read_words(values: Mapping[str, int], feature_words: int) -> NDArray[np.int64]:
+    """Return the words that a CALC instruction reads: those of its steps inside the map."""
+    used = [level for level in range(LEVELS) if values[f"count_{level}"] > 1]
+    in_y = {level for level in used if _coefficients(values, "y")[level]}
+    in_x = {level for level in used if _coefficients(values, "x")[level]}
+    if in_y & in_x:
+        in_y = in_x = in_y | in_x
+        groups = [sorted(in_y)]
+    else:
+        groups = [sorted(in_y), sorted(in_x)]
+    height, width = values["height"], values["width"]
+    words = np.array([values["word"]])
+    together = len(groups) == 1
+    for group, axis in zip(groups, "yx", strict=False):
+        word, dy, dx = _positions(values, group)
+        y, x = values["y"] + dy, values["x"] + dx
+        inside_y, inside_x = (y >= 0) & (y < height), (x >= 0) & (x < width)
+        keep = inside_y & inside_x if together else inside_y if axis == "y" else inside_x
+        words = np.unique(words[:, None] + word[None, keep])
+    rest = [level for level in used if level not in in_y | in_x]
+    words = np.unique(words[:, None] + _positions(values, rest)[0][None])
+    return words % feature_words
+
+
+class _Addresses:
+    """Derives what instructions touch; remembers the loops that it has walked."""
+
+    def __init__(self, config: AcceleratorConfig, sizes: Mapping[Region, int]) -> None:
+        self._config = config
+        self._sizes = sizes
+        self._walked: dict[tuple[int, ...], NDArray[np.int64]] = {}
+
+    def _rows_read(self, values: Mapping[str, int]) -> NDArray[np.int64]:
+        key = tuple(
+            values[name] for name in ("word", "y", "x", "height", "width")
+        ) + tuple(
+            values[f"{name}_{level}"] for level in range(LEVELS)
+            for name in ("count", "word", "y", "x"))
+        if key not in self._walked:
+            words = read_words(values, self._config.feature_words)
+            self._walked[key] = np.unique(words // self._config.words_per_row)
+        return self._walked[key]
+
+    def of(self, instruction: Instruction) -> tuple[list[Access], list[Access]]:
+        """Return what an instruction reads and writes."""
+        if instruction.engine != Engine.CALC:
+            return self._of_transfer(instruction)
+        values, config = instruction.values, self._config
+        groups = values["count_2"] * values["count_3"] * values["count_4"]
+        steps = values["count_0"] * values["count_1"]
+        reads = [Access(Space.FEATURE, self._rows_read(values))]
+        if instruction.opcode == Opcode.CONV:
+            _check(steps <= config.acc_depth, instruction, "needs more accumulators")
+            _check(steps + values["gap"] >= MIN_GROUP, instruction, "has too short a pass")
+            tiles = values["weight_row"] + np.arange(groups)
+            reads += [
+                Access(Space.WEIGHT, tiles),
+                Access(Space.PARAM, np.array([values["param_row"]]))]
+            results = steps if values["finish"] else 0
+        else:
+            _check_vector(instruction, config, steps)
+            results = groups
+        rows = np.unique(values["row"] + np.arange(results) * values["row_step"])
+        _check(len(rows) == results, instruction, "writes a row twice")
+        return reads, [Access(Space.FEATURE, rows)]
+
+    def _of_transfer(self, instruction: Instruction) -> tuple[list[Access], list[Access]]:
+        values, config = instruction.values, self._config
+        size = {
+            Memory.FEATURE: config.row_size, Memory.WEIGHT: config.weight_row_size,
+            Memory.PARAM: config.param_row_size}[Memory(values["memory"])]
+        lines = np.arange(values["line_count"])[:, None]
+        rows = values["row"] + lines * values["row_stride"] + np.arange(values["row_count"])
+        length = values["row_count"] * size
+        starts = values["address"] + lines * values["line_stride"]
+        region = Region(values["region"])
+        for number in (values["address"], values["line_stride"]):
+            _check(number % config.dram_width == 0, instruction, "is not aligned to the bus")
+        _check(starts.max() + length <= self._sizes[region], instruction, "leaves its region")
+        _check(values["row_count"] > 0 and values["line_count"] > 0, instruction, "is empty")
+        chip = Access(Space.on_chip(Memory(values["memory"])), rows.ravel())
+        unit = config.dram_width
+        dram = Access(
+            Space.dram(region), (starts // unit + np.arange(length // unit)).ravel())
+        if instruction.opcode == Opcode.LOAD:
+            return [dram], [chip]
+        _check(values["memory"] == Memory.FEATURE, instruction, "saves no features")
+        return [chip], [dram]
+
+
+def _check(condition: bool, instruction: Instruction, what: str) -> None:
+    if not condition:
+        raise VerifyError(f"{instruction.opcode.name} of layer {instruction.layer} {what}: "
+                          f"{instruction.values}")
+
+
+def _check_vector(instruction: Instruction, config: AcceleratorConfig, steps: int) -> None:
+    values = instruction.values
+    words = [values["word"], *(values[f"word_{level}"] for level in range(LEVELS))]
+    _check(
+        not any(word % config.words_per_row for word in words), instruction,
+        "does not read whole rows")
+    if values["divide"]:
+        _check(values["op"] == VectorOp.SUM, instruction, "divides a maximum")
+        _check(steps + values["gap"] >= DIVIDE_GROUP, instruction, "divides too fast")
+
+
+def happens_before(instructions: Sequence[Instruction]) -> list[list[int]]:
+    """Return for each instruction the last one of each engine that is surely done at its start.
+
+    Raises
+    ------
+    VerifyError
+        If a wait has no earlier post, a token is left over, or a counter could overflow. As every
+        wait has a post that is fetched before it, no program that passes can hang: the first
+        instruction that is not done always finds its tokens.
+    """
+    posts: dict[tuple[Engine, Engine], list[int]] = {(a, b): [] for a in Engine for b in Engine}
+    taken = dict.fromkeys(posts, 0)
+    last: dict[Engine, list[int]] = {engine: [-1] * len(Engine) for engine in Engine}
+    done: list[list[int]] = []
+    started: list[list[int]] = []
+    for index, instruction in enumerate(instructions):
+        me = instruction.engine
+        clock = list(last[me])
+        for source in Engine:
+            if instruction.values["wait"] >> source & 1:
+                pair = (source, me)
+                _check(taken[pair] < len(posts[pair]), instruction, "waits for ever")
+                poster = posts[pair][taken[pair]]
+                taken[pair] += 1
+                clock = [max(a, b) for a, b in zip(clock, done[poster], strict=True)]
+        for target in Engine:
+            if instruction.values["post"] >> target & 1:
+                posts[me, target].append(index)
+                # Those in front of the target that may not have taken their tokens yet.
+                held = len(posts[me, target]) - taken[me, target] + QUEUE_DEPTH + 2
+                _check(held <= TOKEN_COUNT, instruction, "could overflow a token counter")
+        started.append(clock)
+        last[me] = clock
+        done.append([index if engine == me else clock[engine] for engine in Engine])
+    for pair, given in posts.items():
+        if taken[pair] != len(given):
+            raise VerifyError(f"{len(given) - taken[pair]} tokens of {pair} are never taken")
+    return started
+
+
+class _Memory:
+    """What has happened to each unit of a space."""
+
+    def __init__(self, size: int, filled: bool) -> None:
+        self.size = size
+        self.filled = np.full(size, filled)
+        self.read = np.full((len(Engine), size), -1, np.int64)
+        self.written = np.full((len(Engine), size), -1, np.int64)
+
+
+def _latest(times: NDArray[np.int64], units: NDArray[np.int64]) -> NDArray[np.int64]:
+    if not len(units):
+        return np.full(len(Engine), -1)
+    return np.asarray(times[:, units].max(axis=1))
+
+
+def _check_order(
+    instruction: Instruction, clock: Sequence[int], before: NDArray[np.int64], what: str
+) -> None:
+    for engine in Engine:
+        if engine != instruction.engine:
+            _check(
+                clock[engine] >= before[engine], instruction,
+                f"does not wait for {engine.name} {before[engine]} ({what})")
+
+
+def _check_accumulators(instructions: Sequence[Instruction]) -> None:
+    """Check that partial sums are taken up by the very next CONV."""
+    kept = 0
+    for instruction in instructions:
+        if instruction.opcode == Opcode.CONV:
+            values = instruction.values
+            steps = values["count_0"] * values["count_1"]
+            _check(
+                values["init"] == (kept == 0), instruction, "loses or misses partial sums")
+            _check(bool(values["init"]) or kept == steps, instruction, "takes up other positions")
+            kept = 0 if values["finish"] else steps
+    if kept:
+        raise VerifyError("the last CONV leaves partial sums")
+
+
+def verify(
+    instructions: Sequence[Instruction], config: AcceleratorConfig, sizes: Mapping[Region, int]
+) -> None:
+    """Prove that a program can neither hang, nor race, nor leave its memories.
+
+    Every access lies inside its memory and reads what was written before; every pair of accesses
+    that must keep its order keeps it, whatever the speed of the engines.
+
+    Parameters
+    ----------
+    instructions : sequence of Instruction
+        Program, without END, all fields set.
+    config : AcceleratorConfig
+        Accelerator.
+    sizes : mapping from Region to int
+        Bytes of each DRAM region.
+
+    Raises
+    ------
+    VerifyError
+        If the program is not safe.
+    """
+    unit = config.dram_width
+    spaces = {
+        Space.FEATURE: _Memory(config.feature_depth, False),
+        Space.WEIGHT: _Memory(config.weight_depth, False),
+        Space.PARAM: _Memory(config.param_depth, False),
+    } | {
+        Space.dram(region): _Memory(
+            sizes[region] // unit, region in (Region.WEIGHTS, Region.INPUT))
+        for region in Region}
+    addresses = _Addresses(config, sizes)
+    clocks = happens_before(instructions)
+    fence = 0
+    for index, (instruction, clock) in enumerate(zip(instructions, clocks, strict=True)):
+        _check(instruction.layer < config.layer_depth, instruction, "has no counters")
+        me = instruction.engine
+        reads, writes = addresses.of(instruction)
+        if instruction.values["fence"]:
+            fence = index
+        for access in (*reads, *writes):
+            inside = not len(access.units) or access.units.max() < spaces[access.space].size
+            _check(inside, instruction, f"leaves {access.space.name}")
+        for access in reads:
+            memory = spaces[access.space]
+            _check(
+                bool(memory.filled[access.units].all()), instruction,
+                f"reads {access.space.name} that nothing has written")
+            before = _latest(memory.written, access.units)
+            _check_order(instruction, clock, before, f"read after write, {access.space.name}")
+            if me == Engine.CALC:
+                _check(before[me] < fence or before[me] < 0, instruction, "lacks a fence")
+        for access in writes:
+            memory = spaces[access.space]
+            before = np.maximum(
+                _latest(memory.written, access.units), _latest(memory.read, access.units))
+            _check_order(instruction, clock, before, f"write after use, {access.space.name}")
+        for access in reads:
+            spaces[access.space].read[me, access.units] = index
+        for access in writes:
+            spaces[access.space].written[me, access.units] = index
+            spaces[access.space].filled[access.units] = True
+    _check_accumulators(instructions)
+    if not spaces[Space.DRAM_OUTPUT].filled.all():
+        raise VerifyError("part of the output is never written")

@@ -1,0 +1,24 @@
+"""The Python API: one function a command, with the same words.
+
+Each takes paths, starts from the files of the one before, and returns what it found; ``run`` is
+all of them in a row.
+"""
+
+from .compilation import compile, verilog
+from .inspection import inspect
+from .quantization import quantize
+from .reporting import report
+from .running import run
+from .simulation import simulate
+
+
+__all__ = (
+    "compile",
+    "explain",
+    "inspect",
+    "quantize",
+    "report",
+    "run",
+    "simulate",
+    "verilog",
+)

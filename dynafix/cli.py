@@ -1,0 +1,353 @@
+"""The command line."""
+
+import dataclasses
+import json
+import shlex
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .errors import UsageError, VerificationError
+
+
+__all__ = (
+    "cli",
+    "main",
+)
+
+
+DIFFERENT, USAGE, INTERRUPTED = 1, 2, 130
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line; errors that a person can mend become one line and exit code 2."""
+    try:
+        code = cli.main(arguments, prog_name="dynafix", standalone_mode=False)
+    except click.UsageError as error:
+        command = error.ctx.command_path if error.ctx else "dynafix"
+        text = error.format_message()
+        _exit(f"{text}{'' if text[-1:] in '.?' else '.'} See: {command} --help", USAGE)
+    except (click.Abort, KeyboardInterrupt):
+        _exit("interrupted", INTERRUPTED)
+    except VerificationError as error:
+        _exit(str(error), DIFFERENT)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(DIFFERENT)
+    except OSError as error:
+        what = f"{error.filename}: " if error.filename else ""
+        _exit(f"{what}{error.strerror or error}", USAGE)
+    except ValueError as error:
+        if not _is_mendable(error):
+            raise
+        _exit(str(error), USAGE)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _is_mendable(error: ValueError) -> bool:
+    """Tell the errors that packages raise for people from those that are our own mistakes."""
+    from compiler.errors import CompileError
+    from quantizer.errors import ModelError
+    from sim.errors import SimulationError
+
+    return isinstance(error, (UsageError, ModelError, CompileError, SimulationError))
+
+
+def _exit(message: str, code: int) -> None:
+    click.echo(f"error: {message}", err=True)
+    sys.exit(code)
+
+
+def _numbers(context: click.Context, parameter: click.Parameter, value: str | None) -> Any:
+    if value is None:
+        return None
+    try:
+        return [float(word) for word in value.replace(",", " ").split()]
+    except ValueError:
+        raise UsageError(f"--{parameter.name} must be numbers separated by commas, "
+                         f"not {value!r}") from None
+
+
+def _size(context: click.Context, parameter: click.Parameter, value: str | None) -> Any:
+    if value is None:
+        return None
+    words = value.lower().split("x")
+    if len(words) > 2 or not all(word.isdigit() for word in words):
+        raise UsageError(f"--resize must be a number of pixels or HEIGHTxWIDTH, not {value!r}")
+    return int(words[0]) if len(words) == 1 else tuple(map(int, words))
+
+
+def _options(*options: Callable) -> Callable:
+    """Return one decorator for several options, which help shows in this order."""
+    def decorate(function: Callable) -> Callable:
+        for option in reversed(options):
+            function = option(function)
+        return function
+    return decorate
+
+
+DATA = click.option(
+    "--data", required=True, metavar="FILE|FOLDER",
+    help="Images: an .npz file with calib_x, eval_x and eval_y, or a folder with one folder of "
+         "pictures a class.")
+MOVED_DATA = click.option(
+    "--data", metavar="FILE|FOLDER",
+    help="The images, where they are no longer where quantize found them.")
+OUTPUT = click.option("--output", required=True, metavar="FOLDER", help="Folder for the results.")
+CONFIG = click.option(
+    "--config", default="ecp5_85f", show_default=True, metavar="PRESET|FILE",
+    help="Accelerator: tiny, small, ecp5_85f, large, or a JSON file of parameters.")
+IMAGES = click.option("--images", default=10, show_default=True, metavar="N",
+                      help="Evaluation images to simulate.")
+CLOCK = click.option("--clock", default=150.0, show_default=True, metavar="MHZ",
+                     help="Clock at which latency is shown.")
+FORMAT_OPTIONS = _options(
+    click.option("--data-bits", default=8, show_default=True, metavar="BITS",
+                 help="Width of data, 2 to 16."),
+    click.option("--weight-bits", default=8, show_default=True, metavar="BITS",
+                 help="Width of weights, 2 to 16."),
+    click.option("--first-last-bits", type=int, metavar="BITS",
+                 help="Width of data and weights of the first and last layer, where it differs."),
+    click.option("--precision", default="dynamic", show_default=True, metavar="dynamic|static",
+                 help="One fractional length a tensor, or one for all."),
+    click.option("--norm", default="l1", show_default=True, metavar="l1|l2",
+                 help="How distance to float is measured."),
+    click.option("--per-channel", is_flag=True,
+                 help="One fractional length for each output channel's weights."),
+    click.option("--formats", metavar="FILE", help="JSON file of formats to use instead."),
+    click.option("--calibration", default=100, show_default=True, metavar="N",
+                 help="Most images to calibrate with."),
+)
+PREPROCESS_OPTIONS = _options(
+    click.option("--resize", callback=_size, metavar="N|HxW",
+                 help="Resize the shorter side, or both."),
+    click.option("--crop", type=int, metavar="N", help="Cut an N × N square from the center."),
+    click.option("--color", metavar="RGB|BGR|GRAY", help="Order of colors, or gray."),
+    click.option("--mean", callback=_numbers, metavar="X[,X,X]", help="Subtracted from pixels."),
+    click.option("--std", callback=_numbers, metavar="X[,X,X]", help="Divides pixels, after."),
+)
+DRAM_OPTIONS = _options(
+    click.option("--dram-latency", default=30, show_default=True, metavar="CYCLES",
+                 help="Cycles from a request to its first beat."),
+    click.option("--dram-bytes-per-cycle", type=float, metavar="BYTES",
+                 help="Bandwidth of the DRAM; that of the bus by default."),
+)
+OUTPUT_OPTIONS = _options(
+    click.option("--quiet", is_flag=True, help="Print the last lines only."),
+    click.option("--json", "as_json", is_flag=True, help="Print the results as JSON instead."),
+)
+
+
+def _version(context: click.Context, parameter: click.Parameter, value: bool) -> None:
+    if value:
+        from .versions import versions
+
+        click.echo(f"dynafix {versions()['dynafix']}")
+        context.exit()
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_version,
+              help="Show the version and exit.")
+def cli() -> None:
+    """Make a trained CNN run, bit for bit, on a small FPGA.
+
+    `dynafix run` does everything; the other commands are its steps, each starting from the files
+    of the one before.
+    """
+
+
+def _terminal(quiet: bool, as_json: bool) -> Any:
+    from .steps import Steps
+    from .terminal import Terminal
+
+    terminal = Terminal(quiet=quiet)
+    return terminal, (Steps() if as_json else terminal)
+
+
+def _print_json(value: Any) -> None:
+    click.echo(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False))
+
+
+def _command() -> str:
+    return shlex.join(["dynafix", *sys.argv[1:]])
+
+
+def _split(values: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """Return format options and preprocessing options."""
+    from .options import Options
+
+    names = [field.name for field in dataclasses.fields(Options)]
+    options = Options(**{name: values[name] for name in names})
+    return options, {name: value for name, value in values.items() if name not in names}
+
+
+@cli.command(short_help="Quantize, compile, simulate and report MODEL.")
+@click.argument("model")
+@_options(DATA, CONFIG, IMAGES, OUTPUT, FORMAT_OPTIONS, PREPROCESS_OPTIONS, DRAM_OPTIONS, CLOCK,
+          OUTPUT_OPTIONS)
+def run(model: str, data: str, config: str, images: int, output: str, dram_latency: int,
+        dram_bytes_per_cycle: float | None, clock: float, quiet: bool, as_json: bool,
+        **values: Any) -> None:
+    """Quantize MODEL, compile it, simulate it and write the report."""
+    from . import api
+    from .options import Dram
+    from .summary import show_results
+
+    options, preprocess = _split(values)
+    dram = Dram(dram_latency, dram_bytes_per_cycle)
+    terminal, steps = _terminal(quiet, as_json)
+    with terminal:
+        found = api.run(
+            model, data, output, config=config, images=images, options=options,
+            preprocess=preprocess, dram=dram, clock_mhz=clock, command=_command(), steps=steps)
+        if as_json:
+            _print_json(found)
+        else:
+            show_results(terminal, found, Path(output) / "report.html")
+
+
+@cli.command(short_help="Choose the formats of MODEL.")
+@click.argument("model")
+@_options(DATA, OUTPUT, FORMAT_OPTIONS, PREPROCESS_OPTIONS, OUTPUT_OPTIONS)
+def quantize(model: str, data: str, output: str, quiet: bool, as_json: bool,
+             **values: Any) -> None:
+    """Choose the formats of MODEL; writes FOLDER/quantized."""
+    from . import api
+    from .summary import show_quantized
+
+    options, preprocess = _split(values)
+    terminal, steps = _terminal(quiet, as_json)
+    with terminal:
+        found = api.quantize(model, data, output, options=options, preprocess=preprocess,
+                             command=_command(), steps=steps)
+        if as_json:
+            _print_json({
+                **found.evaluation, "provenance": found.provenance,
+                "formats": {name: fmt.to_json() for name, fmt in found.model.formats.items()}})
+        else:
+            show_quantized(terminal, found)
+
+
+@cli.command(short_help="Make the program of FOLDER's network.")
+@click.argument("folder")
+@_options(CONFIG, DRAM_OPTIONS, OUTPUT_OPTIONS)
+def compile(folder: str, config: str, dram_latency: int,
+            dram_bytes_per_cycle: float | None, quiet: bool, as_json: bool) -> None:
+    """Make the program of FOLDER's network; writes FOLDER/program."""
+    from . import api
+    from .options import Dram
+    from .summary import show_compiled
+
+    dram = Dram(dram_latency, dram_bytes_per_cycle)
+    terminal, steps = _terminal(quiet, as_json)
+    with terminal:
+        program = api.compile(folder, config=config, dram=dram, steps=steps)
+        path = Path(folder) / "program"
+        if as_json:
+            click.echo((path / "manifest.json").read_text())
+        else:
+            show_compiled(terminal, program, path)
+
+
+@cli.command(short_help="Write the Verilog of an accelerator.")
+@click.argument("folder", required=False)
+@_options(
+    click.option("--config", metavar="PRESET|FILE",
+                 help="Accelerator; that of FOLDER's program by default."),
+    click.option("--output", metavar="FOLDER", help="Folder for the result; FOLDER by default."),
+    OUTPUT_OPTIONS)
+def verilog(folder: str | None, config: str | None, output: str | None, quiet: bool,
+            as_json: bool) -> None:
+    """Write the Verilog of an accelerator; writes FOLDER/verilog/accelerator.v."""
+    from . import api
+
+    if folder is None and output is None:
+        raise UsageError("verilog needs FOLDER, or --config and --output")
+    terminal, steps = _terminal(quiet, as_json)
+    with terminal:
+        path = api.verilog(folder or output, output=output, config=config, steps=steps)
+        if as_json:
+            _print_json({"file": str(path)})
+        else:
+            terminal.summary("written", str(path))
+
+
+@cli.command(short_help="Run FOLDER's program on the Verilog.")
+@click.argument("folder")
+@_options(
+    IMAGES,
+    click.option("--image", type=int, metavar="I", help="Run this evaluation image only."),
+    click.option("--layer", metavar="NAME", help="Layer that the waveform shows."),
+    click.option("--waves", is_flag=True, help="Write a waveform (FST) of the image."),
+    MOVED_DATA, OUTPUT_OPTIONS)
+def simulate(folder: str, images: int, image: int | None, layer: str | None, waves: bool,
+             data: str | None, quiet: bool, as_json: bool) -> None:
+    """Run FOLDER's program on the Verilog; numpy, onnxruntime and RTL must agree on every layer."""
+    from . import api
+    from .summary import show_simulated
+
+    terminal, steps = _terminal(quiet, as_json)
+    with terminal:
+        found = api.simulate(folder, images=images, image=image, layer=layer, waves=waves,
+                             data=data, steps=steps)
+        if as_json:
+            _print_json(found)
+        else:
+            show_simulated(terminal, found)
+
+
+@cli.command(short_help="Write results.json and report.html.")
+@click.argument("folder")
+@_options(CLOCK, OUTPUT_OPTIONS)
+def report(folder: str, clock: float, quiet: bool, as_json: bool) -> None:
+    """Write FOLDER/results.json and FOLDER/report.html of a simulated network."""
+    from . import api
+    from .summary import show_results
+
+    terminal, steps = _terminal(quiet, as_json)
+    with terminal:
+        found = api.report(folder, clock_mhz=clock, steps=steps)
+        if as_json:
+            _print_json(found)
+        else:
+            show_results(terminal, found, Path(folder) / "report.html")
+
+
+@cli.command(short_help="Show where each node of MODEL runs.")
+@click.argument("model")
+@OUTPUT_OPTIONS
+def inspect(model: str, quiet: bool, as_json: bool) -> int:
+    """Show where each node of MODEL runs, or why it cannot; exit code 2 if one cannot."""
+    from . import api
+    from .summary import show_inspection
+
+    terminal, _ = _terminal(quiet, as_json)
+    with terminal:
+        nodes = api.inspect(model)
+        if as_json:
+            _print_json([dataclasses.asdict(node) for node in nodes])
+        else:
+            show_inspection(terminal, nodes)
+    return 0 if all(node.supported for node in nodes) else USAGE
+
+
+@cli.command(short_help="Say why a LAYER has its formats.")
+@click.argument("folder")
+@click.argument("layer")
+@_options(MOVED_DATA, OUTPUT_OPTIONS)
+def explain(folder: str, layer: str, data: str | None, quiet: bool, as_json: bool) -> None:
+    """Say why the formats of a LAYER of FOLDER's network were chosen."""
+    from . import api
+    from .summary import show_explanation
+
+    terminal, steps = _terminal(quiet, as_json)
+    with terminal:
+        found = api.explain(folder, layer, data=data, steps=steps)
+        if as_json:
+            _print_json(dataclasses.asdict(found))
+        else:
+            show_explanation(terminal, found)

@@ -1,0 +1,236 @@
+"""What a command prints at its end, made from its results."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .terminal import Column, Terminal
+
+
+if TYPE_CHECKING:
+    from compiler.program import Program
+    from quantizer.inspect import NodeReport
+
+    from .api.quantized import Quantized
+
+
+__all__ = (
+    "accuracy_text",
+    "grouped",
+    "show_compiled",
+    "show_inspection",
+    "show_quantized",
+    "show_results",
+    "show_simulated",
+)
+
+
+NAME_WIDTH = 24
+NOTE_WIDTH = 120
+LAYER_COLUMNS = (
+    Column("layer", most=NAME_WIDTH), Column("operator"), Column("in → out"), Column("weights"),
+    Column("data"), Column("SNR dB", right=True), Column("cycles", right=True),
+    Column("util.", right=True), Column("bound by"), Column("DRAM bytes", right=True),
+    Column("numpy = ort = RTL"),
+)
+
+
+def grouped(number: float) -> str:
+    """Return a number rounded to an integer, its digits in groups of three."""
+    return f"{round(number):,}".replace(",", " ")
+
+
+def _percent(fraction: float) -> str:
+    return f"{100 * fraction:.2f} %"
+
+
+def _shape(shape: Sequence[int]) -> str:
+    channels, height, width = shape
+    if height == width:
+        return f"{channels}" if height == 1 else f"{channels}×{height}"
+    return f"{channels}×{height}×{width}"
+
+
+def _db(value: float | None) -> str:
+    return "exact" if value is None else f"{value:.1f}"
+
+
+def _ratio(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"
+
+
+def _verdict(equal: bool) -> str:
+    return "✓" if equal else "✗"
+
+
+def accuracy_text(found: Mapping[str, Any], options: Mapping[str, Any]) -> str:
+    """Return the accuracies of float, quantized and static networks in one line.
+
+    Parameters
+    ----------
+    found : mapping
+        ``float_accuracy`` and so on, as in ``results.json``.
+    options : mapping
+        The options of quantization.
+    """
+    widths = f"{options['data_bits']}/{options['weight_bits']}"
+    text = (f"float {_percent(found['float_accuracy'])}   {widths} {options['precision']} "
+            f"{_percent(found['quantized_accuracy'])}   ({grouped(found['images_evaluated'])} "
+            f"images, ± {100 * found['confidence_95']:.2f})")
+    if found["static_accuracy"] is not None:
+        text += f"   {widths} static {_percent(found['static_accuracy'])}"
+    return text
+
+
+def show_results(terminal: Terminal, results: Mapping[str, Any], report: Path) -> None:
+    """Print the table of layers, accuracy, speed and predictions of a run."""
+    if not terminal.quiet:
+        terminal.blank()
+        terminal.table(LAYER_COLUMNS, [_layer_row(each) for each in results["layers"]],
+                       total=_total_row(results))
+        terminal.blank()
+    terminal.summary("engines", _engines(results["engines_equal"], results["images_simulated"]))
+    terminal.summary("predicted", _predictions(results["predictions"], results["class_names"]))
+    terminal.summary("accuracy", accuracy_text(results, results["options"]))
+    terminal.summary("speed", _speed(results))
+    terminal.summary("report", str(report))
+
+
+def _layer_row(layer: Mapping[str, Any]) -> list[str]:
+    return [
+        layer["name"], layer["operator"],
+        f"{_shape(layer['input_shape'])} → {_shape(layer['output_shape'])}",
+        layer["weight_format"] or "–", layer["data_format"], _db(layer["snr_db"]),
+        grouped(layer["cycles"]), _ratio(layer["utilization"]), layer["bound_by"],
+        grouped(layer["dram_bytes"]), _verdict(layer["engines_equal"]),
+    ]
+
+
+def _total_row(results: Mapping[str, Any]) -> list[str]:
+    layers, bounds = results["layers"], Counter()
+    for layer in layers:
+        bounds[layer["bound_by"]] += layer["cycles"]
+    return [
+        "total", "", "", "", "", _db(layers[-1]["snr_db"]), grouped(results["cycles_per_image"]),
+        _ratio(results["utilization"]), bounds.most_common(1)[0][0],
+        grouped(results["dram_bytes"]),
+        f"{_verdict(results['engines_equal'])} {_images(results['images_simulated'])}",
+    ]
+
+
+def _images(count: int) -> str:
+    return f"{count} image" if count == 1 else f"{count} images"
+
+
+def _engines(equal: bool, count: int) -> str:
+    engines = "numpy = onnxruntime = RTL" if equal else "the engines differ"
+    return f"{engines} on every layer of {_images(count)}"
+
+
+def _predictions(found: Sequence[Mapping[str, Any]], names: Sequence[str] | None) -> str:
+    def name(index: int) -> str:
+        return names[index] if names and index < len(names) else str(index)
+
+    words = [
+        name(each["predicted"])
+        + ("" if each["predicted"] == each["label"] else f" (is {name(each['label'])})")
+        for each in found
+    ]
+    right = sum(each["predicted"] == each["label"] for each in found)
+    separator = ", " if names else " "
+    return f"{right} of {len(found)} right: {separator.join(words)}"
+
+
+def _speed(results: Mapping[str, Any]) -> str:
+    cycles, clock = results["cycles_per_image"], results["clock_mhz"]
+    return (f"{grouped(cycles)} cycles = {cycles / clock / 1000:.3f} ms at {clock:g} MHz; roofline "
+            f"{grouped(results['roofline_cycles'])} (× {cycles / results['roofline_cycles']:.2f}); "
+            f"model predicted {grouped(results['predicted_cycles'])}")
+
+
+def show_quantized(terminal: Terminal, quantized: "Quantized") -> None:
+    """Print the format of every tensor and the accuracy of a quantized network."""
+    model, losses = quantized.model, quantized.evaluation["tensors"]
+    if not terminal.quiet:
+        columns = (Column("layer", most=NAME_WIDTH), Column("weights"), Column("data"),
+                   Column("SNR dB", right=True), Column("static", right=True))
+        graph = model.graph
+        rows = [["input", "–", str(model.formats[graph.input]), *_loss_cells(losses[graph.input])]]
+        for node in graph.accelerated:
+            weights = model.weights.get(node.name)
+            rows.append([
+                node.name, "–" if weights is None else f"s{weights.bits} .{_fracs(weights.frac)}",
+                str(model.formats[node.output]), *_loss_cells(losses[node.output])])
+        terminal.blank()
+        terminal.table(columns, rows)
+        terminal.blank()
+    terminal.summary("accuracy",
+                     accuracy_text(quantized.evaluation, quantized.provenance["options"]))
+    terminal.summary("written", str(quantized.folder / "quantized"))
+
+
+def _loss_cells(loss: Mapping[str, Any]) -> list[str]:
+    return [_db(loss["snr_db"]), _db(loss["static_snr_db"])]
+
+
+def _fracs(frac: Any) -> str:
+    low, high = int(frac.min()), int(frac.max())
+    return f"{low}" if low == high else f"{low} … .{high}"
+
+
+def show_compiled(terminal: Terminal, program: "Program", folder: Path) -> None:
+    """Print the predicted cycles of every layer of a program."""
+    prediction = program.prediction
+    if not terminal.quiet:
+        columns = (Column("layer", most=NAME_WIDTH), Column("operator"), Column("in → out"),
+                   Column("cycles", right=True), Column("roofline", right=True),
+                   Column("bound by"))
+        rows = [
+            [layer.name, layer.operator,
+             f"{_shape(layer.input_shape)} → {_shape(layer.output_shape)}",
+             grouped(predicted.cycles), grouped(roofline), predicted.bound_by]
+            for layer, predicted, roofline in zip(
+                program.layers, prediction.layers, program.roofline, strict=True)
+        ]
+        total = ["total", "", "", grouped(prediction.cycles), grouped(program.roofline_cycles), ""]
+        terminal.blank()
+        terminal.table(columns, rows, total=total)
+        terminal.blank()
+    terminal.summary("predicted", f"{grouped(prediction.cycles)} cycles; roofline "
+                                  f"{grouped(program.roofline_cycles)}")
+    terminal.summary("written", str(folder))
+
+
+def show_simulated(terminal: Terminal, simulation: Mapping[str, Any]) -> None:
+    """Print verdict, cycles and predictions of a simulation."""
+    count = len(simulation["images"])
+    terminal.summary("engines", _engines(simulation["engines_equal"], count))
+    terminal.summary("predicted", _predictions(
+        simulation["predictions"], simulation["class_names"]))
+    terminal.summary("speed", f"{grouped(simulation['cycles'][0])} cycles an image; "
+                              f"{simulation['simulated_macs_per_second'] / 1e6:.0f} M MAC/s, "
+                              f"{grouped(simulation['simulated_cycles_per_second'])} cycles/s")
+
+
+def show_inspection(terminal: Terminal, nodes: Sequence["NodeReport"]) -> None:
+    """Print where each node of a model runs, and what cannot."""
+    columns = (Column("node", most=NAME_WIDTH), Column("operator"), Column("runs on"),
+               Column("MACs", right=True), Column("weights", right=True),
+               Column("note", most=NOTE_WIDTH))
+    rows = [
+        [node.node, node.operator, node.runs_on if node.supported else "✗ nowhere",
+         grouped(node.macs) if node.macs else "–",
+         f"{grouped(node.bytes)} B" if node.bytes else "–",
+         node.note if node.supported else "not supported, see below"]
+        for node in nodes
+    ]
+    if not terminal.quiet:
+        terminal.table(columns, rows)
+        terminal.blank()
+    refused = [node for node in nodes if not node.supported]
+    for node in refused:
+        terminal.summary("refused", f"node '{node.node}' ({node.operator}): {node.note}")
+    macs = sum(node.macs for node in nodes)
+    terminal.summary("inspect", f"{len(refused)} of {len(nodes)} nodes cannot run" if refused else (
+        f"{len(nodes)} of {len(nodes)} nodes can run; {macs / 1e6:.2f} M MAC on the array"))

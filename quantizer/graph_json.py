@@ -1,0 +1,85 @@
+"""The structure of a graph as plain values, arrays aside."""
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .graph import Add, Conv, Graph, Node, Pool, Softmax, Window
+
+
+__all__ = (
+    "ARRAYS",
+    "graph_from_json",
+    "graph_to_json",
+)
+
+
+ARRAYS = ("weight", "bias")  # fields of a convolution that are kept elsewhere
+
+_KINDS: dict[str, type[Node]] = {kind.__name__: kind for kind in (Conv, Pool, Add, Softmax)}
+
+
+def _node_to_json(node: Node) -> dict[str, Any]:
+    entry: dict[str, Any] = {"operator": type(node).__name__}
+    for field in fields(node):
+        value = getattr(node, field.name)
+        if field.name in ARRAYS:
+            continue
+        if field.name in ("lo", "hi"):
+            value = float(value) if np.isfinite(value) else None
+        elif isinstance(value, Window):
+            value = {part.name: list(getattr(value, part.name)) for part in fields(value)}
+        entry[field.name] = list(value) if isinstance(value, tuple) else value
+    return entry
+
+
+def _tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _node_from_json(entry: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Node:
+    values: dict[str, Any] = {
+        key: _tuple(value) for key, value in entry.items() if key != "operator"}
+    values["lo"] = -np.inf if values["lo"] is None else values["lo"]
+    values["hi"] = np.inf if values["hi"] is None else values["hi"]
+    if "window" in values:
+        values["window"] = Window(**{
+            key: _tuple(value) for key, value in values["window"].items()})
+    if entry["operator"] == "Conv":
+        values |= {key: arrays[f"{entry['name']}/{key}"] for key in ARRAYS}
+    return _KINDS[entry["operator"]](**values)
+
+
+def graph_to_json(graph: Graph) -> dict[str, Any]:
+    """Return all of a graph but its weights, biases and file."""
+    return {
+        "name": graph.name, "input": graph.input, "output": graph.output,
+        "nodes": [_node_to_json(node) for node in graph.nodes],
+        "shapes": {name: list(shape) for name, shape in graph.shapes.items()},
+        "input_dims": list(graph.input_dims), "output_dims": list(graph.output_dims),
+        "metadata": graph.metadata,
+    }
+
+
+def graph_from_json(
+    entry: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], *, source: str
+) -> Graph:
+    """Return the graph that :func:`graph_to_json` wrote.
+
+    Parameters
+    ----------
+    entry : mapping
+        What it wrote.
+    arrays : mapping from ``<node>/<field>`` to array
+        Weights and biases.
+    source : str
+        File of the float network, empty where there is none.
+    """
+    return Graph(
+        entry["name"], entry["input"], entry["output"],
+        [_node_from_json(node, arrays) for node in entry["nodes"]],
+        {name: _tuple(shape) for name, shape in entry["shapes"].items()},
+        _tuple(entry["input_dims"]), _tuple(entry["output_dims"]), dict(entry["metadata"]), source)

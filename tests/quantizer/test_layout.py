@@ -1,0 +1,127 @@
+"""Memory layouts: known bytes, and exact inverses."""
+
+import re
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from quantizer.layout import (
+    pack_map,
+    pack_params,
+    pack_weight_tile,
+    pack_weights,
+    unpack_map,
+    unpack_params,
+    unpack_weight_tile,
+    unpack_weights,
+    weight_tiles,
+)
+
+
+seeds = st.integers(0, 10_000)
+lanes = st.sampled_from([1, 2, 4, 8])
+sizes = st.sampled_from([1, 2])
+
+
+def codes_of(rng, shape, code_size, signed=True):
+    bits = 8 * code_size
+    lo = -(1 << (bits - 1)) if signed else 0
+    return rng.integers(lo, lo + (1 << bits), shape)
+
+
+@given(seeds, lanes, lanes, sizes, st.integers(1, 3))
+def test_tile_inverse(seed, in_lanes, out_lanes, code_size, count):
+    codes = codes_of(np.random.default_rng(seed), (count, out_lanes, in_lanes), code_size)
+    data = pack_weight_tile(codes, code_size=code_size)
+    assert len(data) == codes.size * code_size
+    back = unpack_weight_tile(data, out_lanes, in_lanes, code_size=code_size)
+    np.testing.assert_array_equal(back, codes)
+
+
+def test_tile_bytes():
+    codes = np.arange(-4, 4).reshape(4, 2)
+    data = pack_weight_tile(codes)
+    for out_lane in range(4):
+        for in_lane in range(2):
+            assert data[in_lane + out_lane * 2] == codes[out_lane, in_lane] % 256
+
+
+@given(seeds, lanes, st.integers(1, 3))
+def test_params_inverse(seed, out_lanes, rows):
+    rng = np.random.default_rng(seed)
+    bias = rng.integers(-(1 << 47), 1 << 47, (rows, out_lanes))
+    shift = rng.integers(0, 64, (rows, out_lanes))
+    data = pack_params(bias, shift)
+    assert len(data) == 8 * rows * out_lanes
+    back = unpack_params(data, out_lanes)
+    np.testing.assert_array_equal(back[0], bias)
+    np.testing.assert_array_equal(back[1], shift)
+
+
+@given(seeds, st.integers(1, 9), st.integers(1, 4), st.integers(1, 4), lanes, st.booleans(), sizes)
+def test_map_inverse(seed, channels, height, width, lane_count, signed, code_size):
+    shape = (channels, height, width)
+    codes = codes_of(np.random.default_rng(seed), shape, code_size, signed)
+    data = pack_map(codes, lane_count, code_size=code_size)
+    back = unpack_map(data, shape, lane_count, signed, code_size=code_size)
+    np.testing.assert_array_equal(back, codes)
+
+
+def test_map_bytes():
+    codes = np.arange(3 * 2 * 2).reshape(3, 2, 2) + 1
+    data = pack_map(codes, 2)
+    expected = np.zeros(2 * 2 * 2 * 2)
+    for c, y, x in np.ndindex(3, 2, 2):
+        expected[((y * 2 + x) * 2 + c // 2) * 2 + c % 2] = codes[c, y, x]
+    assert list(data) == expected.tolist()
+
+
+@given(seeds, st.integers(1, 9), st.integers(1, 9), st.integers(1, 3), st.integers(1, 3), lanes,
+       lanes, st.integers(1, 3), sizes)
+def test_weights_inverse(seed, k, c, r, s, in_lanes, out_lanes, groups, code_size):
+    shape = (k * groups, c, r, s)
+    codes = codes_of(np.random.default_rng(seed), shape, code_size)
+    data = pack_weights(codes, in_lanes, out_lanes, groups=groups, code_size=code_size)
+    back = unpack_weights(data, shape, in_lanes, out_lanes, groups=groups, code_size=code_size)
+    np.testing.assert_array_equal(back, codes)
+
+
+def test_tile_order():
+    codes = np.random.default_rng(0).integers(-128, 128, (5, 3, 2, 2))
+    tiles = weight_tiles(codes, 2, 4)
+    assert tiles.shape == (2, 2, 2, 2, 4, 2)
+    for k, c, r, s in np.ndindex(codes.shape):
+        assert tiles[k // 4, c // 2, r, s, k % 4, c % 2] == codes[k, c, r, s]
+    assert tiles.sum() == codes.sum()
+
+
+def test_grouped_tiles_are_dense_with_zeros():
+    codes = np.random.default_rng(0).integers(1, 9, (6, 2, 1, 1))
+    tiles = weight_tiles(codes, 1, 1, groups=3)
+    for k, c in np.ndindex(6, 6):
+        expected = codes[k, c % 2, 0, 0] if c // 2 == k // 2 else 0
+        assert tiles[k, c, 0, 0, 0, 0] == expected
+
+
+@pytest.mark.parametrize(("call", "message"), [
+    (lambda: pack_weight_tile([[128]]), "Weight codes must be in -128..127, not 128..128"),
+    (lambda: pack_params([1 << 47], [0]),
+     f"Biases must be in {-(1 << 47)}..{(1 << 47) - 1}, not {1 << 47}..{1 << 47}"),
+    (lambda: pack_params([0], [64]), "Shifts must be in 0..63, not 64..64"),
+    (lambda: pack_map(np.full((1, 1, 1), 256), 4),
+     "Codes of a map must be in 0..255, not 256..256"),
+    (lambda: pack_map(np.array([[[-1, 128]]]), 4),
+     "Codes of a map must be in -128..127, not -1..128"),
+    (lambda: pack_map(np.zeros((1, 1, 1)), 4, code_size=3),
+     "code_size must be 1 or 2 bytes, not 3"),
+    (lambda: unpack_map(b"123", (1, 1, 1), 4, True), "Packed map must be 4 bytes, not 3"),
+    (lambda: unpack_params(b"123", 1), "Parameter rows must be a multiple of 8 bytes, not 3"),
+    (lambda: unpack_weight_tile(b"123", 2, 2),
+     "Weight tiles must be a multiple of 4 bytes, not 3"),
+    (lambda: unpack_weights(b"123", (1, 1, 1, 1), 2, 2), "Packed weights must be 4 bytes, not 3"),
+])
+def test_refuses(call, message):
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        call()

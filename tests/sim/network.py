@@ -1,0 +1,46 @@
+"""A small network with every kind of layer, its integers drawn at random."""
+
+import numpy as np
+
+from arch.config import AcceleratorConfig
+from arch.formats import Format
+from compiler import compile_model
+from quantizer.graph import Add, Conv, Graph, Pool, Window
+from quantizer.model import QuantizedModel, QuantizedWeights
+
+
+__all__ = ("small_model", "small_program")
+
+
+def small_model(seed=7):
+    """Return conv, conv, add, max pool, average pool, full-size conv over a 3 x 9 x 8 input."""
+    rng = np.random.default_rng(seed)
+    shapes = {
+        "x": (3, 9, 8), "a": (6, 9, 8), "b": (6, 9, 8), "s": (6, 9, 8), "m": (6, 4, 4),
+        "p": (6, 2, 2), "y": (10, 1, 1),
+    }
+    same, half = Window((3, 3), pads=(1, 1, 1, 1)), Window((2, 2), (2, 2))
+    nodes = [
+        Conv("conv1", ("x",), "a", lo=0.0, window=same, weight=np.zeros((6, 3, 3, 3))),
+        Conv("conv2", ("a",), "b", window=same, weight=np.zeros((6, 6, 3, 3))),
+        Add("add", ("a", "b"), "s", lo=0.0),
+        Pool("max", ("s",), "m", kind="max", window=half),
+        Pool("average", ("m",), "p", kind="average", window=Window((3, 3), (2, 2), (0, 0, 1, 1))),
+        Conv("classify", ("p",), "y", window=Window((2, 2)), weight=np.zeros((10, 6, 2, 2))),
+    ]
+    graph = Graph("small", "x", "y", nodes, shapes, (3, 9, 8), (10,))
+    formats = {name: Format(8, 4) for name in shapes}
+    formats["a"] = formats["s"] = formats["m"] = Format(8, 5, signed=False)
+    weights = {
+        node.name: QuantizedWeights(
+            codes=rng.integers(-60, 61, node.weight.shape), bits=8,
+            frac=np.full(node.weight.shape[0], 8), bias=rng.integers(-900, 901, len(node.weight)))
+        for node in nodes if isinstance(node, Conv)}
+    return QuantizedModel(graph, formats, weights)
+
+
+def small_program(config: AcceleratorConfig, seed=7):
+    """Return the model, its program, and input codes of two images."""
+    model = small_model(seed)
+    codes = np.random.default_rng(seed + 1).integers(-128, 128, (2, 3, 9, 8))
+    return model, compile_model(model, config), codes
