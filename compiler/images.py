@@ -69,8 +69,9 @@ def _manifest(program: Program, entries: Mapping[str, Any]) -> dict[str, Any]:
         "output": {"tensor": program.output_name, **program.output_layout.to_json()},
         "layers": [dataclasses.asdict(layer) for layer in program.layers],
         "tensors": {
-            name: {"shape": list(shape), "format": fmt.to_json(), **program.places.get(name, {})}
+            name: {"shape": list(shape), "format": fmt.to_json()}
             for name, (shape, fmt) in program.tensors.items()},
+        "places": program.places,
         "dram": dataclasses.asdict(program.dram),
         "compulsory_bytes": program.compulsory,
         "prediction": program.prediction.to_json(),
@@ -191,10 +192,7 @@ def _program(manifest: Mapping[str, Any], files: Mapping[str, bytes]) -> Program
         input_size=manifest["sizes"]["input"], scratch_size=manifest["sizes"]["scratch"],
         writes=[WriteRecord(*fields) for fields in manifest["writes"]],
         tensors={name: _tensor(fields) for name, fields in manifest["tensors"].items()},
-        places={
-            name: {key: fields[key] for key in ("feature_row", "region", "address")
-                   if key in fields}
-            for name, fields in manifest["tensors"].items()},
+        places=manifest["places"],
         dram=DramTiming(**manifest["dram"]), compulsory=manifest["compulsory_bytes"],
         prediction=Prediction.from_json(manifest["prediction"]),
         model_hash=manifest["model_hash"])

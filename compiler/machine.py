@@ -127,22 +127,31 @@ class _Port:
 
 
 class _Dram:
-    """One beat at a time, in the order of requests."""
+    """Reads in order, writes in order, at most a beat a cycle each; bandwidth is shared."""
 
-    def __init__(self, latency: int, beat_cycles: float) -> None:
+    def __init__(self, latency: int, width: int, rate: float) -> None:
         self._latency = latency
-        self._beat_cycles = beat_cycles
-        self._free = 0.0
+        self._work_cycles = width / rate
+        self.beat_cycles = max(1.0, width / rate)
+        self._free = {False: 0.0, True: 0.0}
+        self._work = 0.0
 
-    def serve(self, ready: float, beats: int) -> tuple[float, float]:
+    def _serve(self, now: float, ready: float, beats: int, write: bool) -> tuple[float, float]:
         """Return start and end of a burst that can start at ``ready``."""
-        start = max(self._free, ready)
-        self._free = start + beats * self._beat_cycles
-        return start, self._free
+        cycles = beats * self.beat_cycles
+        self._work = max(self._work, now) + beats * self._work_cycles
+        end = max(self._free[write], ready) + cycles
+        self._free[write] = max(end, self._work)
+        return self._free[write] - cycles, self._free[write]
 
     def read(self, now: float, beats: int) -> tuple[float, float]:
         """Return the cycles of the first beat and after the last beat of a read."""
-        return self.serve(now + self._latency, beats)
+        return self._serve(now, now + self._latency, beats, False)
+
+    def write(self, now: float, beats: int) -> tuple[float, float]:
+        """Return the cycles of the first beat and of the response of a write."""
+        start, end = self._serve(now, now + SAVE_START, beats, True)
+        return start, end + self._latency
 
 
 class Machine:
@@ -163,10 +172,9 @@ class Machine:
     ) -> None:
         self._instructions = instructions
         self._config = config
-        rate = min(dram.bytes_per_cycle or config.dram_width, config.dram_width)
-        self._beat_cycles = config.dram_width / rate
-        self._latency = dram.latency
-        self._dram = _Dram(dram.latency, self._beat_cycles)
+        self._dram = _Dram(
+            dram.latency, config.dram_width, dram.bytes_per_cycle or config.dram_width)
+        self._beat_cycles = self._dram.beat_cycles
         self._now = 0.0
         self._engine = [item.engine for item in instructions]
         self._waits = [_engines_in(item.values["wait"]) for item in instructions]
@@ -226,7 +234,7 @@ class Machine:
         beats = min(self._fetch_left, self._burst_beats - issued % self._burst_beats)
         if not beats or issued - self._fetch_consumed + beats > self._fetch_depth:
             return False
-        if issued and issued >= self._burst_beats and self._header_done is None:
+        if issued >= max(self._burst_beats, self._word_beats) and self._header_done is None:
             return False
         if self._now < self._fetch_next:
             return False
@@ -364,8 +372,7 @@ class Machine:
             start, end = self._dram.read(self._now, port.following)
             latency = LOAD_LATENCY
         else:
-            start, end = self._dram.serve(self._now + SAVE_START, port.following)
-            end += self._latency
+            start, end = self._dram.write(self._now, port.following)
             latency = SAVE_LATENCY
         port.bursts.append((start, end, port.following))
         self._wake(end)

@@ -26,6 +26,8 @@ __all__ = (
 UNROLLS = ("none", "columns", "taps")
 """What the host unrolls into the lanes of the first layer: nothing, kernel columns, all taps."""
 
+_MAX_POSITION = 2047
+
 
 def network_output(graph: Graph) -> str:
     """Return the tensor that the accelerator writes: the output, or what Softmax reads."""
@@ -82,10 +84,25 @@ def _conv_task(
         codes=weights.codes, bias=weights.bias, shift=shift)
 
 
+def _check_positions(node: Conv | Pool, shape: tuple[int, int, int]) -> None:
+    """Refuse windows that reach farther than the hardware counts."""
+    top, left, bottom, right = node.window.pads
+    for name, size, before, after in (
+        ("lines", shape[1], top, bottom), ("columns", shape[2], left, right),
+    ):
+        if size + after > _MAX_POSITION + 1 or before > _MAX_POSITION + 1:
+            raise CompileError(
+                f"Layer '{node.name}': {name} of its input must be in "
+                f"{-_MAX_POSITION - 1}..{_MAX_POSITION}, padding included, not "
+                f"{-before}..{size + after - 1}")
+
+
 def _task(
     model: QuantizedModel, index: int, node: Node, stored: Callable[[str], StoredMap]
 ) -> Task:
     common = (index, node, tuple(stored(name) for name in node.inputs), stored(node.output))
+    if isinstance(node, Conv | Pool):
+        _check_positions(node, common[2][0].shape)
     match node:
         case Conv():
             return _conv_task(model, node, common)

@@ -1,6 +1,7 @@
 """A compiled network."""
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,7 +86,7 @@ class Program:
         """Bytes of region 2."""
         return self.output_layout.size
 
-    @property
+    @cached_property
     def program_image(self) -> bytes:
         """Header, instructions and END."""
         body = [instruction.encode() for instruction in self.instructions]
@@ -101,7 +102,8 @@ class Program:
     @property
     def roofline(self) -> list[float]:
         """For each layer, the larger of array cycles and compulsory DRAM cycles."""
-        rate = self.dram.bytes_per_cycle or self.config.dram_width
+        rate = min(
+            self.dram.bytes_per_cycle or self.config.dram_width, self.config.dram_width)
         return [
             max(layer.macs / self.config.multipliers, size / rate)
             for layer, size in zip(self.layers, self.compulsory, strict=True)]

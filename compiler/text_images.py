@@ -35,7 +35,7 @@ def readmemh(data: bytes, word_size: int) -> bytes:
     """
     words = np.frombuffer(data, np.uint8).reshape(-1, word_size)[:, ::-1]
     lines = np.full((len(words), 2 * word_size + 1), ord("\n"), np.uint8)
-    lines[:, :-1] = _DIGITS[words].reshape(len(words), -1)
+    lines[:, :-1] = _DIGITS[words].reshape(len(words), 2 * word_size)
     return lines.tobytes()
 
 
@@ -50,7 +50,7 @@ def _records(address: NDArray[np.int64], data: NDArray[np.uint8]) -> bytes:
     body[:, -1] = -body.sum(axis=1, dtype=np.int64) & 0xFF
     lines = np.full((count, 2 * length + 12), ord("\n"), np.uint8)
     lines[:, 0] = ord(":")
-    lines[:, 1:-1] = _UPPER[body].reshape(count, -1)
+    lines[:, 1:-1] = _UPPER[body].reshape(count, 2 * length + 10)
     return lines.tobytes()
 
 

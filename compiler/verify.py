@@ -151,7 +151,7 @@ class _Addresses:
 
 def _check(condition: bool, instruction: Instruction, what: str) -> None:
     if not condition:
-        raise VerifyError(f"{instruction.opcode.name} of layer {instruction.layer} {what}: "
+        raise VerifyError(f"{instruction.opcode.name} of layer {instruction.values['layer']} {what}: "
                           f"{instruction.values}")
 
 
@@ -282,7 +282,7 @@ def verify(
     clocks = happens_before(instructions)
     fence = 0
     for index, (instruction, clock) in enumerate(zip(instructions, clocks, strict=True)):
-        _check(instruction.layer < config.layer_depth, instruction, "has no counters")
+        _check(instruction.values["layer"] < config.layer_depth, instruction, "has no counters")
         me = instruction.engine
         reads, writes = addresses.of(instruction)
         if instruction.values["fence"]:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import shlex
 import sys
 from collections.abc import Callable, Mapping
@@ -25,7 +26,9 @@ DIFFERENT, USAGE, INTERRUPTED = 1, 2, 130
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; errors that a person can mend become one line and exit code 2."""
     try:
-        code = cli.main(arguments, prog_name="dynafix", standalone_mode=False)
+        words = sys.argv[1:] if arguments is None else arguments
+        code = cli.main(words, prog_name="dynafix", standalone_mode=False,
+                        obj=shlex.join(["dynafix", *words]))
     except click.UsageError as error:
         command = error.ctx.command_path if error.ctx else "dynafix"
         text = error.format_message()
@@ -172,8 +175,18 @@ def _print_json(value: Any) -> None:
     click.echo(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False))
 
 
-def _command() -> str:
-    return shlex.join(["dynafix", *sys.argv[1:]])
+def _finite(value: Any) -> Any:
+    """Return a value in which numbers that JSON does not know are ``None``."""
+    if isinstance(value, dict):
+        return {key: _finite(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _typed() -> str:
+    """Return the command as the person typed it."""
+    return click.get_current_context().obj
 
 
 def _split(values: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
@@ -203,7 +216,7 @@ def run(model: str, data: str, config: str, images: int, output: str, dram_laten
     with terminal:
         found = api.run(
             model, data, output, config=config, images=images, options=options,
-            preprocess=preprocess, dram=dram, clock_mhz=clock, command=_command(), steps=steps)
+            preprocess=preprocess, dram=dram, clock_mhz=clock, command=_typed(), steps=steps)
         if as_json:
             _print_json(found)
         else:
@@ -223,7 +236,7 @@ def quantize(model: str, data: str, output: str, quiet: bool, as_json: bool,
     terminal, steps = _terminal(quiet, as_json)
     with terminal:
         found = api.quantize(model, data, output, options=options, preprocess=preprocess,
-                             command=_command(), steps=steps)
+                             command=_typed(), steps=steps)
         if as_json:
             _print_json({
                 **found.evaluation, "provenance": found.provenance,
@@ -308,9 +321,9 @@ def report(folder: str, clock: float, quiet: bool, as_json: bool) -> None:
     from . import api
     from .summary import show_results
 
-    terminal, steps = _terminal(quiet, as_json)
+    terminal, _ = _terminal(quiet, as_json)
     with terminal:
-        found = api.report(folder, clock_mhz=clock, steps=steps)
+        found = api.report(folder, clock_mhz=clock)
         if as_json:
             _print_json(found)
         else:
@@ -348,6 +361,6 @@ def explain(folder: str, layer: str, data: str | None, quiet: bool, as_json: boo
     with terminal:
         found = api.explain(folder, layer, data=data, steps=steps)
         if as_json:
-            _print_json(dataclasses.asdict(found))
+            _print_json(_finite(found.to_json()))
         else:
             show_explanation(terminal, found)

@@ -12,6 +12,7 @@ from .errors import UsageError
 
 
 __all__ = (
+    "discard_results",
     "existing_folder",
     "output_folder",
     "read_json",
@@ -60,6 +61,12 @@ def existing_folder(path: str | Path) -> Path:
         raise UsageError(f"{folder}: no such folder. Make it with: dynafix quantize MODEL.onnx "
                          f"--data DATA --output {folder}")
     return folder
+
+
+def discard_results(folder: Path) -> None:
+    """Remove the results of a run whose steps are done anew, so that none are out of date."""
+    for name in ("results.json", "report.html"):
+        (folder / name).unlink(missing_ok=True)
 
 
 def write_bytes(path: Path, content: bytes) -> Path:

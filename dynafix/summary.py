@@ -1,15 +1,18 @@
 """What a command prints at its end, made from its results."""
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .terminal import Column, Terminal
+from .text import grouped
 
 
 if TYPE_CHECKING:
     from compiler.program import Program
+    from quantizer.explain import Candidate, Explanation
     from quantizer.inspect import NodeReport
 
     from .api.quantized import Quantized
@@ -17,8 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = (
     "accuracy_text",
-    "grouped",
     "show_compiled",
+    "show_explanation",
     "show_inspection",
     "show_quantized",
     "show_results",
@@ -34,11 +37,6 @@ LAYER_COLUMNS = (
     Column("util.", right=True), Column("bound by"), Column("DRAM bytes", right=True),
     Column("numpy = ort = RTL"),
 )
-
-
-def grouped(number: float) -> str:
-    """Return a number rounded to an integer, its digits in groups of three."""
-    return f"{round(number):,}".replace(",", " ")
 
 
 def _percent(fraction: float) -> str:
@@ -234,3 +232,32 @@ def show_inspection(terminal: Terminal, nodes: Sequence["NodeReport"]) -> None:
     macs = sum(node.macs for node in nodes)
     terminal.summary("inspect", f"{len(refused)} of {len(nodes)} nodes cannot run" if refused else (
         f"{len(nodes)} of {len(nodes)} nodes can run; {macs / 1e6:.2f} M MAC on the array"))
+
+
+def show_explanation(terminal: Terminal, found: "Explanation") -> None:
+    """Print why a layer has its formats."""
+    fmt, (low, high) = found.format, found.fracs
+    what = "weights" if found.operator == "Weights" else f"output ({found.operator})"
+    frac = f"frac {low}" if low == high else f"frac {low} … {high}"
+    terminal.summary(
+        "explain", f"{found.layer} {what}, {'s' if fmt.signed else 'u'}{fmt.bits}, {frac} "
+                   f"({fmt.min * fmt.step:g} … {fmt.max * fmt.step:g}, step {fmt.step:g})")
+    terminal.summary("seen", f"{found.range[0]:.4g} … {found.range[1]:.4g}")
+    columns = (Column(""), Column("frac", right=True), Column("clipped", right=True),
+               Column("SNR dB", right=True), Column("network SNR dB", right=True), Column(""))
+    if low != high:
+        columns = (columns[0], Column("moved by", right=True), *columns[2:])
+    terminal.table(columns, [_candidate_row(each) for each in found.candidates])
+    terminal.summary("chosen by", found.chosen_by)
+    if found.weights is not None:
+        terminal.blank()
+        show_explanation(terminal, found.weights)
+
+
+def _candidate_row(candidate: "Candidate") -> list[str]:
+    mark = "▸" if candidate.chosen else ""
+    if candidate.obstacle:
+        return [mark, str(candidate.frac), "–", "–", "–", candidate.obstacle]
+    return [mark, str(candidate.frac), _percent(candidate.clipped),
+            *(_db(value if math.isfinite(value) else None)
+              for value in (candidate.snr_db, candidate.network_snr_db)), ""]

@@ -94,7 +94,7 @@ class Terminal(Steps):
     def line(self, step: str, text: str) -> None:
         """Print the outcome of a step; long text folds under itself."""
         if not self.quiet:
-            self._stop()
+            self._stop(keep=step != self._step)
             self.summary(step, text)
 
     def summary(self, step: str, text: str) -> None:
@@ -116,7 +116,9 @@ class Terminal(Steps):
             return
         if self._bar is None or self._step != step:
             self._start(step)
-        self._bar.update(self._bar.task_ids[0], completed=done, total=max(total, 1), text=text)
+        # One unit has no progress to show: its bar pulses until it is done.
+        known = max(total, 1) if total != 1 or done else None
+        self._bar.update(self._bar.task_ids[0], completed=done, total=known, text=text)
         if done >= total:
             self._stop()
 
@@ -185,7 +187,10 @@ class Terminal(Steps):
         self._step = step
         self._bar.start()
 
-    def _stop(self) -> None:
+    def _stop(self, *, keep: bool = True) -> None:
+        """End the bar; one that is not kept is wiped out."""
         if self._bar is not None:
+            self._bar.live.transient = not keep
             self._bar.stop()
             self._bar = None
+        self._step = ""

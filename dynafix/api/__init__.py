@@ -5,7 +5,7 @@ all of them in a row.
 """
 
 from .compilation import compile, verilog
-from .inspection import inspect
+from .inspection import explain, inspect
 from .quantization import quantize
 from .reporting import report
 from .running import run

@@ -7,9 +7,10 @@ from arch.config import AcceleratorConfig
 from compiler.program import Program
 
 from ..errors import UsageError
-from ..files import existing_folder, output_folder, write_text
+from ..files import discard_results, existing_folder, output_folder, write_text
 from ..options import Dram, load_config
 from ..steps import Steps
+from ..text import grouped
 from .quantized import Quantized, open_quantized
 
 
@@ -50,9 +51,7 @@ def compile(
     ValueError
         If the config cannot run the network, or the folder cannot be used.
     """
-    from compiler.compile import compile_model
-    from compiler.ir import DramTiming
-    from compiler.storage import save
+    from compiler import DramTiming, compile_model, save
 
     config, dram, steps = load_config(config), dram or Dram(), steps or Steps()
     quantized = folder if isinstance(folder, Quantized) else open_quantized(folder)
@@ -60,6 +59,7 @@ def compile(
     steps.progress("compile", 0, 1, "network")
     timing = DramTiming(latency=dram.latency, bytes_per_cycle=dram.bandwidth(config))
     program = compile_model(quantized.model, config, dram=timing)
+    discard_results(quantized.folder)
     save(program, quantized.folder / "program")
     steps.line("compile", _describe(program))
     return program
@@ -67,16 +67,16 @@ def compile(
 
 def _describe(program: Program) -> str:
     maps = "all maps stay on chip" if not program.scratch_size else (
-        f"maps spill to {program.scratch_size:,} bytes of DRAM")
-    return (f"{len(program.program_image):,} instruction bytes, {len(program.weight_image):,} "
-            f"weight bytes; {maps}; no accumulator can overflow (worst {program.worst_acc_bits} "
-            f"of {program.config.acc_bits} bits)")
+        f"maps spill to {grouped(program.scratch_size)} bytes of DRAM")
+    return (f"{grouped(len(program.program_image))} instruction bytes, "
+            f"{grouped(len(program.weight_image))} weight bytes; {maps}; no accumulator can "
+            f"overflow (worst {program.worst_acc_bits} of {program.config.acc_bits} bits)")
 
 
 def open_program(quantized: Quantized) -> Program:
     """Open what ``compile`` made; ``UsageError`` if it is missing or of another network."""
+    from compiler import load
     from compiler.compile import model_hash
-    from compiler.storage import load
 
     folder = quantized.folder
     if not (folder / "program").is_dir():
@@ -124,13 +124,13 @@ def verilog(
     begin = time.monotonic()
     text = accelerator_verilog(chosen)
     write_text(path, text)
-    lines = text.count("\n")
-    steps.line("verilog", f"{chosen.name}, {lines:,} lines, {time.monotonic() - begin:.1f} s")
+    seconds, lines = time.monotonic() - begin, len(text.splitlines())
+    steps.line("verilog", f"{chosen.name}, {grouped(lines)} lines, {seconds:.1f} s")
     return path
 
 
 def _config_of(folder: str | Path) -> AcceleratorConfig:
-    from compiler.storage import load
+    from compiler import load
 
     program = existing_folder(folder) / "program"
     if not program.is_dir():

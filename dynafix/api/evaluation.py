@@ -143,14 +143,14 @@ def _losses(reference: Reference, model: QuantizedModel, static: QuantizedModel 
     size = sum(int(np.prod(graph.shapes[name])) for name in names)
     step = max(1, CHUNK_VALUES // size)
     for start in range(0, count, step):
-        steps.progress("compare", start, count, "images", "every layer against float")
+        steps.progress("losses", start, count, "images", "every layer against float")
         x = inputs(range(start, min(start + step, count)))
         exact = reference.tensors(x)
         for index, each in enumerate(models):
             codes = execute(each, quantize_input(each, x))
             for name in names:
                 losses[name][index].add(exact[name], each.formats[name].dequantize(codes[name]))
-    steps.progress("compare", count, count, "images", "every layer against float")
+    steps.progress("losses", count, count, "images", "every layer against float")
     return {
         name: {"snr_db": found[0].snr_db,
                "static_snr_db": None if static is None else found[1].snr_db,

@@ -19,6 +19,7 @@ from ..files import output_folder, sha256
 from ..options import Options
 from ..preprocess import Preprocess, resolve
 from ..steps import Steps
+from ..text import grouped
 from ..versions import versions
 from .evaluation import evaluate
 from .quantized import Quantized, save_quantized
@@ -103,10 +104,10 @@ def _now() -> str:
 def _describe(path: Path, graph: Graph, rule: Preprocess) -> str:
     macs = sum(graph.macs(node) for node in graph)
     convs = [node for node in graph if isinstance(node, Conv)]
-    parameters = sum(node.weight.size + node.bias.size for node in convs)
+    parameters = sum(node.weight.size + node.bias.size * bool(node.bias.any()) for node in convs)
     operators = len({source for node in graph for source in node.sources}) or len(graph.nodes)
     dims = "×".join(map(str, graph.input_dims))
-    return (f"{path.name}: {operators} operators, {macs / 1e6:.2f} M MAC, {parameters:,} "
+    return (f"{path.name}: {operators} operators, {macs / 1e6:.2f} M MAC, {grouped(parameters)} "
             f"parameters; input {dims}, {rule}")
 
 

@@ -12,7 +12,7 @@ from quantizer.model import QuantizedModel
 
 from ..data import Dataset, Images, load_data
 from ..errors import UsageError
-from ..files import existing_folder, read_json, write_json
+from ..files import discard_results, existing_folder, read_json, write_json
 from ..preprocess import Preprocess
 
 
@@ -125,6 +125,7 @@ def save_quantized(quantized: Quantized) -> None:
     from compiler.compile import model_hash
     from quantizer.storage import save
 
+    discard_results(quantized.folder)
     save(quantized.model, quantized.folder / "quantized")
     write_json(quantized.folder / "quantized" / EVALUATION, {
         "schema": SCHEMA, "model_hash": model_hash(quantized.model), **quantized.evaluation})

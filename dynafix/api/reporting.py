@@ -8,7 +8,6 @@ from compiler.program import Program
 from .. import results
 from ..errors import UsageError
 from ..files import output_folder, read_json, sha256, write_json
-from ..steps import Steps
 from .compilation import open_program
 from .quantized import Quantized, open_quantized
 from .simulation import SCHEMA
@@ -32,7 +31,7 @@ def check_clock(clock_mhz: float) -> None:
 
 def report(
     folder: str | Path | Quantized, *, program: Program | None = None,
-    clock_mhz: float = CLOCK_MHZ, steps: Steps | None = None,
+    clock_mhz: float = CLOCK_MHZ,
 ) -> dict[str, Any]:
     """Write ``results.json`` and ``report.html`` of a simulated network.
 
@@ -44,8 +43,6 @@ def report(
         Its program, where it is at hand.
     clock_mhz : float
         Clock at which latency is shown, in MHz.
-    steps : Steps, optional
-        Is told the progress.
 
     Returns
     -------
@@ -59,7 +56,6 @@ def report(
     """
     from ..report import write_report
 
-    steps = steps or Steps()
     check_clock(clock_mhz)
     quantized = folder if isinstance(folder, Quantized) else open_quantized(folder)
     program = program or open_program(quantized)
@@ -73,8 +69,6 @@ def report(
                          f"Simulate again: {again}")
     found = results.assemble(quantized.model, program, quantized.evaluation, simulation,
                              clock_mhz=clock_mhz)
-    steps.progress("report", 0, 1, "page")
     write_json(quantized.folder / "results.json", found)
     write_report(found, quantized.folder / "report.html")
-    steps.progress("report", 1, 1, "page")
     return found

@@ -71,4 +71,4 @@ def run(
     program = compile(quantized, config=config, dram=dram, steps=steps)
     verilog(output, config=config, steps=steps)
     simulate(quantized, program=program, images=images, dram=dram, steps=steps)
-    return report(quantized, program=program, clock_mhz=clock_mhz, steps=steps)
+    return report(quantized, program=program, clock_mhz=clock_mhz)

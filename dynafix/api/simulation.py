@@ -13,9 +13,10 @@ from compiler.program import Program
 from quantizer.execute import execute, quantize_input
 
 from ..errors import UsageError, VerificationError
-from ..files import output_folder, sha256, write_json
+from ..files import discard_results, output_folder, sha256, write_json
 from ..options import Dram
 from ..steps import Steps
+from ..text import grouped
 from .compilation import open_program
 from .pictures import picture
 from .quantized import Quantized, open_quantized
@@ -32,6 +33,8 @@ __all__ = (
 
 SCHEMA = 1
 MOST_PICTURES = 24
+BATCH_VALUES = 1 << 25
+ENGINES_TEXT = "numpy = onnxruntime = RTL"
 ENGINES = ("load", "calc", "save")
 
 
@@ -106,6 +109,7 @@ def simulate(
     _compare(quantized, program, indices, inputs, codes, result.images, steps)
     record = _record(quantized, program, dram, indices, inputs, result, macs)
     if image is None:
+        discard_results(quantized.folder)
         write_json(quantized.folder / "simulation" / "simulation.json", record)
     return record
 
@@ -167,7 +171,7 @@ class _Progress:
         cycles = round(float(np.mean([run.cycles for run in result.images])))
         speed = macs / max(result.seconds, 1e-9)
         self._steps.progress("simulate", count, count, "images",
-                             f"{cycles:,} cycles each   {speed / 1e6:,.0f} M MAC/s")
+                             f"{grouped(cycles)} cycles each   {speed / 1e6:.0f} M MAC/s")
 
 
 def _compare(quantized: Quantized, program: Program, indices: Sequence[int],
@@ -178,19 +182,22 @@ def _compare(quantized: Quantized, program: Program, indices: Sequence[int],
     from sim.compare import compare, compare_tensors
 
     model, folder = quantized.model, quantized.folder
+    size = sum(int(np.prod(shape)) for shape in model.graph.shapes.values())
+    batch = max(1, BATCH_VALUES // size)
     for done, (index, run) in enumerate(zip(indices, runs, strict=True)):
-        steps.progress("compare", done, len(indices), "images", "numpy = onnxruntime = RTL")
+        steps.progress("compare", done, len(indices), "images", ENGINES_TEXT)
+        if done % batch == 0:
+            found = ort_tensors(model, inputs[done:done + batch])
         expected = {name: value[0] for name, value in
                     execute(model, codes[done:done + 1]).items()}
-        found = ort_tensors(model, inputs[done:done + 1])
-        for difference in compare_tensors(
-                model, expected, {name: found[name][0] for name in expected}):
+        second = {name: found[name][done % batch] for name in expected}
+        for difference in compare_tensors(model, expected, second):
             raise VerificationError(_text(difference, index, "onnxruntime"))
         for difference in compare(program, model, codes[done], run, expected=expected):
             raise VerificationError(
                 f"{_text(difference, index, 'RTL')}. Waveform: dynafix simulate {folder} "
                 f"--image {index} --layer {shlex.quote(difference.layer)} --waves")
-    steps.progress("compare", len(indices), len(indices), "images", "numpy = onnxruntime = RTL")
+    steps.progress("compare", len(indices), len(indices), "images", ENGINES_TEXT)
 
 
 def _text(difference: Any, image: int, engine: str) -> str:

@@ -67,26 +67,32 @@ class Sum:
 
 @dataclass(frozen=True)
 class _Part:
-    """A convolution that float32 computes exactly: some input channels, some digits."""
+    """A convolution over some input channels that float32 computes exactly."""
 
     channels: slice
     codes: NDArray[np.int64]
 
 
-def _data_digits(bounds: tuple[int, int], count: int) -> list[tuple[int, int]]:
-    """Return the bounds of one or two digits of data codes, the lower one first."""
-    if count == 1:
-        return [bounds]
-    return [(0, (1 << _DIGIT) - 1), (bounds[0] >> _DIGIT, bounds[1] >> _DIGIT)]
-
-
-def _weight_digits(codes: NDArray[np.int64], count: int) -> list[tuple[int, NDArray[np.int64]]]:
-    """Return signed digits of weight codes with the power of two of each."""
-    if count == 1:
-        return [(0, codes)]
+def _split_weights(total: Sum) -> list[tuple[int, NDArray[np.int64]]]:
+    """Return the digits of the weight codes, 8 bits each and signed, with their powers of two."""
+    if total.bits <= _DIGIT:
+        return [(0, total.codes)]
     half = 1 << (_DIGIT - 1)
-    lower = ((codes + half) & ((1 << _DIGIT) - 1)) - half
-    return [(0, lower), (_DIGIT, (codes - lower) >> _DIGIT)]
+    lower = ((total.codes + half) & ((1 << _DIGIT) - 1)) - half
+    return [(0, lower), (_DIGIT, (total.codes - lower) >> _DIGIT)]
+
+
+def _split_data(builder: Builder, total: Sum) -> list[tuple[str, tuple[int, int]]]:
+    """Return the digits of the map, 8 bits each, as real numbers, and their codes' bounds."""
+    lo, hi = total.bounds
+    if max(-lo, hi) >> _DIGIT == 0:
+        return [(total.x, total.bounds)]
+    unit = 2.0 ** (_DIGIT - total.x_frac)
+    shifted = builder.node("Mul", total.x, builder.constant(1 / unit, np.float32))
+    upper = builder.node(
+        "Mul", builder.node("Floor", shifted), builder.constant(unit, np.float32))
+    lower = builder.node("Sub", total.x, upper)
+    return [(lower, (0, (1 << _DIGIT) - 1)), (upper, (lo >> _DIGIT, hi >> _DIGIT))]
 
 
 def _runs(codes: NDArray[np.int64], bounds: tuple[int, int]) -> list[slice] | None:
@@ -106,58 +112,26 @@ def _runs(codes: NDArray[np.int64], bounds: tuple[int, int]) -> list[slice] | No
     return [slice(a, b) for a, b in itertools.pairwise([*cuts, len(codes)])]
 
 
-def _parts(codes: NDArray[np.int64], bounds: tuple[int, int], groups: int) -> list[_Part] | None:
+def _parts(
+    codes: NDArray[np.int64], bounds: tuple[int, int], groups: int
+) -> Iterator[_Part]:
     """Cut a convolution over its input channels, or where one is too much, over its taps."""
     lower, upper = product_bounds(codes, *bounds)
     whole = slice(0, codes.shape[1])
     if is_exact_single(int(lower.min()), int(upper.max())):
-        return [_Part(whole, codes)]
+        yield _Part(whole, codes)
+        return
     runs = _runs(codes.swapaxes(0, 1), bounds) if groups == 1 else None
     if runs is not None:
-        return [_Part(run, codes[:, run]) for run in runs]
+        yield from (_Part(run, codes[:, run]) for run in runs)
+        return
     flat = codes.reshape(len(codes), -1)
     runs = _runs(flat.T, bounds)
-    if runs is None:
-        return None
-    parts = []
+    assert runs is not None, "one product of 8-bit digits has 16 bits"
     for run in runs:
         masked = np.zeros_like(flat)
         masked[:, run] = flat[:, run]
-        parts.append(_Part(whole, masked.reshape(codes.shape)))
-    return parts
-
-
-def _plan(total: Sum) -> tuple[list[tuple[int, int]], list[list[tuple[int, list[_Part]]]]]:
-    """Return the cheapest exact way: data digits, and for each its weight digits' parts."""
-    plans = []
-    for data_count, weight_count in itertools.product((1, 2), (1, 2)):
-        if weight_count == 2 and total.bits <= _DIGIT:
-            continue
-        digits = _data_digits(total.bounds, data_count)
-        parts = [
-            [(weight, _parts(codes, digit, total.groups))
-             for weight, codes in _weight_digits(total.codes, weight_count)]
-            for digit in digits]
-        found = [
-            [(weight, part) for weight, part in row if part is not None] for row in parts]
-        if all(len(row) == weight_count for row in found):
-            size = sum(part.codes.size for row in found for _, group in row for part in group)
-            plans.append((size, data_count, digits, found))
-    _, _, digits, found = min(plans, key=lambda plan: plan[:2])
-    return digits, found
-
-
-def _split_data(builder: Builder, total: Sum, digits: list[tuple[int, int]]) -> Iterator[str]:
-    """Yield the map, or its lower and its upper digit, each as real numbers."""
-    if len(digits) == 1:
-        yield total.x
-        return
-    unit = 2.0 ** (_DIGIT - total.x_frac)
-    shifted = builder.node("Mul", total.x, builder.constant(1 / unit, np.float32))
-    upper = builder.node(
-        "Mul", builder.node("Floor", shifted), builder.constant(unit, np.float32))
-    yield builder.node("Sub", total.x, upper)
-    yield upper
+        yield _Part(whole, masked.reshape(codes.shape))
 
 
 def _convolve(
@@ -207,25 +181,23 @@ def weighted_sum(
             int((lower + np.minimum(offset, 0)).min()), int((upper + np.maximum(offset, 0)).max())):
         name = ""
         if bias is not None:
-            codes = builder.constant(bias, np.int32, f"{total.name}.bias")
-            name = builder.dequantize(codes, frac)
+            name = builder.dequantize(
+                builder.constant(bias, np.int32, f"{total.name}.bias"), frac)
         whole = _Part(slice(0, total.codes.shape[1]), total.codes)
         return _convolve(
             builder, total, total.x, whole, total.frac, f"{total.name}.weights", name), False
-    terms = []
-    digits, plan = _plan(total)
-    for index, (x, row) in enumerate(
-            zip(_split_data(builder, total, digits), plan, strict=True)):
-        for weight, parts in row:
-            for number, part in enumerate(parts):
-                name = f"{total.name}.weights.{index}.{weight}.{number}"
+    terms: list[str] = []
+    for x, bounds in _split_data(builder, total):
+        for power, codes in _split_weights(total):
+            for part in _parts(codes, bounds, total.groups):
                 terms.append(builder.to_double(_convolve(
-                    builder, total, x, part, total.frac - weight, name)))
+                    builder, total, x, part, total.frac - power,
+                    f"{total.name}.weights.{len(terms)}")))
     if bias is not None:
-        codes = builder.constant(bias.reshape(1, -1, 1, 1), np.int64, f"{total.name}.bias")
+        name = builder.constant(bias.reshape(1, -1, 1, 1), np.int64, f"{total.name}.bias")
         scales = builder.constant(
             np.ldexp(1.0, -frac).reshape(1, -1, 1, 1), np.float64, f"{total.name}.bias.scale")
-        terms.append(builder.node("Mul", builder.to_double(codes), scales))
+        terms.append(builder.node("Mul", builder.to_double(name), scales))
     result = terms[0]
     for term in terms[1:]:
         result = builder.node("Add", result, term)

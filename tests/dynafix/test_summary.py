@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from dynafix.summary import accuracy_text, grouped, show_inspection, show_results, show_simulated
+from dynafix.summary import accuracy_text, show_inspection, show_results, show_simulated
 from dynafix.terminal import Terminal
+from dynafix.text import grouped
 from quantizer.inspect import NodeReport
 
 from .results_fixture import large, lenet
@@ -41,12 +42,12 @@ def test_run():
         "",
         " engines    numpy = onnxruntime = RTL on every layer of 10 images",
         " predicted  9 of 10 right: 0 1 2 5 (is 3) 4 5 6 7 8 9",
-        " accuracy   float 98.80 %   8/8 dynamic 98.60 %   (500 images, ± 0.95)   8/8 static "
-        "91.20 %",
-        f" speed      {grouped(cycles)} cycles = {cycles / 150_000:.3f} ms at 150 MHz; roofline "
+        (" accuracy   float 98.80 %   8/8 dynamic 98.60 %   (500 images, ± 0.95)   8/8 static "
+        "91.20 %"),
+        (f" speed      {grouped(cycles)} cycles = {cycles / 150_000:.3f} ms at 150 MHz; roofline "
         f"{grouped(results['roofline_cycles'])} "
         f"(× {cycles / results['roofline_cycles']:.2f}); model predicted "
-        f"{grouped(results['predicted_cycles'])}",
+        f"{grouped(results['predicted_cycles'])}"),
         " report     out/report.html",
     ]
 

@@ -96,3 +96,14 @@ def test_counter_tells_unit_and_note():
     terminal = io.StringIO()
     Terminal(terminal).counter("formats", "layers", "greedy")(7, 7)
     assert terminal.getvalue() == " formats    7/7 layers   greedy\n"
+
+
+def test_line_replaces_the_bar_of_its_step():
+    def verilate(terminal):
+        terminal.progress("verilate", 0, 1, "build")
+        terminal.line("verilate", "ecp5_85f, 41 s")
+    printed = _printed(verilate, terminal=True, width=80)
+    before, after = printed.rsplit("\x1b[2K", 1)
+    assert "0/1 build" in before
+    assert "0/1 build" not in after
+    assert after.endswith("ecp5_85f, 41 s\n")

@@ -9,7 +9,9 @@ from arch.formats import Format
 from quantizer.errors import ModelError
 from quantizer.execute import execute, quantize_input
 from quantizer.explain import explain
+from quantizer.onnx_import import load_graph
 from quantizer.ranges import snr_db
+from quantizer.search import quantize
 from quantizer.search.weights import integer_weights
 from tests.quantizer.networks import SlowReference, inputs_for, quantized, small_graph
 
@@ -145,6 +147,14 @@ def test_batches_and_progress(graph, monkeypatch):
 def test_to_json(graph):
     found = explained(quantized(graph), "conv1").to_json()
     assert json.loads(json.dumps(found))["weights"]["name"] == "conv1.weights"
+
+
+def test_shipped_network(lenet, mnist):
+    graph = load_graph(lenet)
+    images = np.load(mnist)["calib_x"][:16, None].astype(np.float32) / 255
+    found = explain(quantize(graph, images), graph.nodes[0].name, images)
+    assert found.candidates[1].network_snr_db > 20
+    assert found.weights.candidates[1].snr_db > 30
 
 
 @pytest.mark.parametrize(("layer", "message"), [

@@ -9,15 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx.reference import ReferenceEvaluator
 
-from arch.formats import Rounding
+from arch.formats import Format, Rounding
 from quantizer.execute import execute, quantize_input, run
 from quantizer.export import codes_name, export_qdq, ort_tensors
-from quantizer.graph import Pool, Window
+from quantizer.graph import Add, Pool, Window
+from quantizer.model import QuantizedModel, QuantizedWeights
 from quantizer.onnx_import import load_graph
 from quantizer.ranges import snr_db
 from quantizer.reference import FloatReference
 from quantizer.search import quantize
 from tests.quantizer.networks import (
+    conv,
     inputs_for,
     make_graph,
     quantized,
@@ -97,6 +99,19 @@ def test_sums_above_24_bits(x_bits, shape, largest):
     convs = [n for n in export_qdq(model).graph.node if n.op_type == "Conv"]
     assert len(convs) > 1
     assert_engines_equal(model, floats(model, data))
+
+
+def test_add_above_24_bits():
+    nodes = [
+        conv(np.random.default_rng(0), "c", "x", 1, 1),
+        Add("add", ("x", "c_out"), "y")]
+    weights = QuantizedWeights(np.array([[[[1]]]]), 8, np.array([12]), np.array([0]))
+    model = QuantizedModel(make_graph((1, 1, 2), nodes), {
+        "x": Format(16, 0), "c_out": Format(16, 12), "y": Format(16, 0)}, {"c": weights})
+    # 32767 + 2048 / 4096 is a tie that 24 bits cannot tell from 32767 + 2049 / 4096.
+    assert_engines_equal(model, np.array([[[[32767, 2049]]], [[[-32767, 2048]]]]))
+    model.formats["c_out"] = Format(16, 12, signed=False)
+    assert_engines_equal(model, np.array([[[[32766, -32765]]]]))
 
 
 def test_average_of_a_large_map():

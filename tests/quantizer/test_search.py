@@ -273,6 +273,24 @@ def test_refuses_overrides_that_cannot_be_aligned(overrides, message):
     assert str(error.value).startswith(message)
 
 
+def test_refuses_static_that_cannot_be_aligned():
+    with pytest.raises(ModelError) as error:
+        quantized(small_graph(), precision="static", overrides={"conv1.weights": Format(8, 40)})
+    assert str(error.value) == (
+        "No static fractional length of the data can be aligned: node 'conv1': right shift must "
+        "be in 0..31 bits, not 40; choose other fractional lengths for x, conv1_out or "
+        "conv1.weights")
+
+
+def test_refuses_bias_that_no_accumulator_holds():
+    node = conv(np.random.default_rng(0), "c", "x", 1, 1)
+    node.bias[0] = 1e20
+    with pytest.raises(ModelError) as error:
+        integer_weights(node, 8, np.array([0]), 0)
+    assert str(error.value) == (
+        "node 'c': bias 1e+20 is too large for a fractional length of 0 bits")
+
+
 def test_refuses_accumulators_that_are_too_narrow():
     node = conv(np.random.default_rng(0), "c", "x", 50, 2)
     graph = make_graph((50, 2, 2), [node])

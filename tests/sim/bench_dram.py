@@ -84,11 +84,13 @@ class Master:
                 if taken:
                     getattr(self, side).append(self.cycle)
                 self._offer(queue, valid, taken)
-            beat = tuple(int(getattr(dut, name).value) for name in ("rid", "rdata", "rresp", "rlast"))
+            beat = tuple(
+                int(getattr(dut, name).value) for name in ("rid", "rdata", "rresp", "rlast"))
+            valid = bool(dut.rvalid.value)
             if held is not None:
-                assert dut.rvalid.value and beat == held, "read beat withdrawn"
-            held = beat if dut.rvalid.value and not dut.rready.value else None
-            if dut.rvalid.value and dut.rready.value:
+                assert (valid, beat) == (True, held), "read beat withdrawn"
+            held = beat if valid and not dut.rready.value else None
+            if valid and dut.rready.value:
                 self.r.append((self.cycle, *beat))
             if dut.bvalid.value and dut.bready.value:
                 self.b.append((self.cycle, int(dut.bid.value), int(dut.bresp.value)))

@@ -11,26 +11,60 @@ WIRE = {"wire.sv": "module wire_through #(parameter int W = 4) "
                    "(input logic [W-1:0] i, output logic [W-1:0] o); assign o = i; endmodule\n"}
 
 
-@pytest.mark.verilator
-def test_cached_by_content(tmp_path):
+@pytest.fixture
+def compiled(monkeypatch):
+    """Instead of compiling, note what would be."""
+    calls = []
+
+    def compile_nothing(work, sources, top, parameters, public, waves):
+        calls.append((top, parameters, public, waves))
+        (work / "build").mkdir()
+        for name in (top, "build.log"):
+            (work / "build" / name).write_text("")
+
+    monkeypatch.setattr("sim.build._compile", compile_nothing)
+    return calls
+
+
+def test_cached_by_content(tmp_path, compiled):
     cache = tmp_path / "a folder with spaces"
-    first = build(WIRE, "wire_through", public=True, cache=cache)
-    again = build(WIRE, "wire_through", public=True, cache=cache)
-    assert (first.cached, again.cached) == (False, True)
+    first = build(WIRE, "wire_through", cache=cache)
+    again = build(WIRE, "wire_through", cache=cache)
+    assert (first.cached, again.cached, len(compiled)) == (False, True, 1)
     assert first.folder == again.folder
-    assert (first.folder / "wire_through").exists()
-    assert (first.folder / "build.log").exists()
-    wider = build(WIRE, "wire_through", parameters={"W": 8}, public=True, cache=cache)
-    assert not wider.cached
-    assert wider.folder != first.folder
+    assert {path.name for path in first.folder.iterdir()} == {"wire_through", "build.log"}
+    others = [
+        build({"wire.sv": WIRE["wire.sv"] + "// changed\n"}, "wire_through", cache=cache),
+        build(WIRE, "wire_through", parameters={"W": 8}, cache=cache),
+        build(WIRE, "wire_through", public=True, cache=cache),
+        build(WIRE, "wire_through", waves=True, cache=cache),
+    ]
+    assert not any(other.cached for other in others)
+    assert len({first.folder, *(other.folder for other in others)}) == 5
     # Nothing is left of the work.
-    assert {path.name for path in cache.iterdir()} == {first.folder.name, wider.folder.name}
+    assert {path.name for path in cache.iterdir()} == {
+        path.folder.name for path in (first, *others)}
+
+
+def test_cached_by_tools(tmp_path, compiled, monkeypatch):
+    first = build(WIRE, "wire_through", cache=tmp_path)
+    monkeypatch.setattr("sim.build.tool_versions", lambda: {"compiler": "another"})
+    assert build(WIRE, "wire_through", cache=tmp_path).folder != first.folder
+
+
+def test_failed_build_leaves_nothing(tmp_path, monkeypatch):
+    def fail(*arguments):
+        raise SimulationError("no")
+
+    monkeypatch.setattr("sim.build._compile", fail)
+    with pytest.raises(SimulationError, match="^no$"):
+        build(WIRE, "wire_through", cache=tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_bad_source(tmp_path):
     with pytest.raises(SimulationError, match=r"^Verilator cannot build 'm': %Error: .*m\.sv:1:"):
         build({"m.sv": "module m; assign = 1; endmodule\n"}, "m", cache=tmp_path)
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_cache_that_cannot_be_written(tmp_path):

@@ -81,10 +81,12 @@ def test_dram_timing():
 
 
 @pytest.mark.parametrize(("change", "message"), [
-    ({"header": bytes(64)}, "Image 0: the accelerator stopped with error MAGIC from the "
-     "instruction fetch after 1 instructions: no program at the program address"),
-    ({"rows": 0}, "Image 0: the accelerator did not finish in 5000 cycles; "
-     "LOAD has worked on an instruction of layer 0, conv1 since cycle "),
+    ({"header": bytes(64)}, (
+        "Image 0: the accelerator stopped with error MAGIC from the instruction fetch after "
+        "1 instructions: no program at the program address")),
+    ({"rows": 0}, (
+        "Image 0: the accelerator did not finish in 5000 cycles; LOAD has worked on an instruction "
+        "of layer 0, conv1 since cycle ")),
 ])
 def test_failures(change, message):
     program = StandInProgram(preset("tiny"), **change)

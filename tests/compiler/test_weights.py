@@ -1,0 +1,112 @@
+"""Weights: cut into units, their bytes, and the ring."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from arch.config import preset
+from compiler import compile_model
+from compiler.plan import plan_layers
+from compiler.weights import Ring, WeightImage, cut_weights, group_units
+from quantizer.layout import pack_weights, unpack_params
+
+from .configs import CONFIGS, NANO
+from .networks import NetworkBuilder
+
+
+def conv_task(config, *, channels=10, kernels=20, kernel=(3, 2), groups=1):
+    b = NetworkBuilder(np.random.default_rng(6), (channels, 12, 12))
+    b.conv("input", kernels, kernel, groups=groups, relu=None, per_channel=True)
+    (task,) = plan_layers(b.model(), config)
+    return task
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.name)
+@pytest.mark.parametrize("kernel", [(1, 1), (3, 2), (5, 9)])
+def test_units_cover_every_pass_in_order(config, kernel):
+    task = conv_task(config, kernel=kernel)
+    units = cut_weights(task, config)
+    passes = []
+    for unit in units:
+        assert unit.rows == sum(piece.passes for piece in unit.pieces) <= config.weight_depth // 2
+        row = 0
+        for piece in unit.pieces:
+            assert piece.offset == row
+            row += piece.passes
+            passes += [
+                (piece.block, word, r, s) for word in range(*piece.words)
+                for r in range(*piece.lines) for s in range(*piece.columns)]
+    words = -(-10 // config.in_lanes)
+    assert passes == [
+        (block, word, r, s) for block in range(task.output.blocks) for word in range(words)
+        for r in range(kernel[0]) for s in range(kernel[1])]
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.name)
+def test_image_is_what_the_layout_says(config):
+    task = conv_task(config)
+    image = WeightImage(config)
+    assert image.add_params(task) == 0
+    for unit in cut_weights(task, config):
+        image.add_unit(task, unit)
+    data = image.to_bytes()
+    assert len(data) == image.size
+    start = task.output.blocks * config.param_row_size
+    bias, shift = unpack_params(data[:start], config.out_lanes)
+    np.testing.assert_array_equal(bias.ravel()[:20], task.bias)
+    np.testing.assert_array_equal(shift.ravel()[:20], task.shift)
+    assert not bias.ravel()[20:].any()
+    assert data[start:] == pack_weights(task.codes, config.in_lanes, config.out_lanes)
+
+
+def test_grouped_image_leaves_out_the_other_groups():
+    config = preset("small")
+    task = conv_task(config, channels=32, kernels=32, groups=32)
+    units = cut_weights(task, config)
+    assert sum(unit.rows for unit in units) == 4 * 2 * 6  # blocks, words of each, taps
+
+
+def test_sections_hold_whole_blocks():
+    config = replace(NANO, weight_depth=32)
+    task = conv_task(config, channels=8, kernels=20, kernel=(3, 3))
+    units = cut_weights(task, config)
+    for limit in (0, 16, 100):
+        sections = group_units(units, limit)
+        assert [unit for section in sections for unit in section] == units
+        for section in sections:
+            assert section[0].pieces[0].first
+            assert section[-1].pieces[-1].last
+    one_block = [unit for unit in units if unit.blocks.start == 0]
+    assert len(one_block) > 1
+    assert group_units(units, 0)[0] == one_block
+
+
+def test_ring_forgets_what_it_overwrites():
+    ring = Ring(10)
+    assert ring.allocate("a", 4) == 0
+    assert ring.allocate("b", 4) == 4
+    assert ring.find("a") == 0
+    assert ring.allocate("c", 4) == 0
+    assert ring.find("a") is None
+    assert ring.find("b") == 4
+    assert ring.allocate("d", 3) == 4
+    assert ring.find("b") is None
+
+
+def test_ring_keeps_reserved_rows_together():
+    ring = Ring(10)
+    ring.allocate("a", 4)
+    ring.reserve(9)
+    assert [ring.allocate(name, 3) for name in "bcd"] == [0, 3, 6]
+    assert all(ring.find(name) is not None for name in "bcd")
+
+
+def test_biases_of_48_bits_are_packed():
+    b = NetworkBuilder(np.random.default_rng(6), (1, 1, 1))
+    b.conv("input", 1, (1, 1), relu=None)
+    model = b.model()
+    model.weights["conv0"].bias[:] = -(1 << 30)
+    program = compile_model(model, preset("tiny"))
+    bias, _ = unpack_params(program.weight_image[:32], 4)
+    assert bias.tolist() == [[-(1 << 30), 0, 0, 0]]
