@@ -151,8 +151,9 @@ class _Addresses:
 
 def _check(condition: bool, instruction: Instruction, what: str) -> None:
     if not condition:
-        raise VerifyError(f"{instruction.opcode.name} of layer {instruction.values['layer']} {what}: "
-                          f"{instruction.values}")
+        values = instruction.values
+        raise VerifyError(
+            f"{instruction.opcode.name} of layer {values['layer']} {what}: {values}")
 
 
 def _check_vector(instruction: Instruction, config: AcceleratorConfig, steps: int) -> None:

@@ -116,7 +116,7 @@ FORMAT_OPTIONS = _options(
                  help="Width of data and weights of the first and last layer, where it differs."),
     click.option("--precision", default="dynamic", show_default=True, metavar="dynamic|static",
                  help="One fractional length a tensor, or one for all."),
-    click.option("--norm", default="l1", show_default=True, metavar="l1|l2",
+    click.option("--norm", default="l2", show_default=True, metavar="l1|l2",
                  help="How distance to float is measured."),
     click.option("--per-channel", is_flag=True,
                  help="One fractional length for each output channel's weights."),
@@ -321,9 +321,9 @@ def report(folder: str, clock: float, quiet: bool, as_json: bool) -> None:
     from . import api
     from .summary import show_results
 
-    terminal, _ = _terminal(quiet, as_json)
+    terminal, steps = _terminal(quiet, as_json)
     with terminal:
-        found = api.report(folder, clock_mhz=clock)
+        found = api.report(folder, clock_mhz=clock, steps=steps)
         if as_json:
             _print_json(found)
         else:

@@ -50,7 +50,7 @@ class Options:
     weight_bits: int = 8
     first_last_bits: int | None = None
     precision: str = "dynamic"
-    norm: str = "l1"
+    norm: str = "l2"
     per_channel: bool = False
     formats: str | Path | None = None
     calibration: int = 100

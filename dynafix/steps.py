@@ -1,6 +1,7 @@
 """Where the steps of a run tell what they do."""
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Iterator
 
 
 __all__ = ("Steps",)
@@ -27,6 +28,7 @@ class Steps:
             What else there is to say.
         """
 
-    def counter(self, step: str, unit: str, note: str = "") -> Callable[[int, int], None]:
-        """Return a function of ``done`` and ``total`` that tells the progress of one step."""
-        return lambda done, total: self.progress(step, done, total, unit, note)
+    @contextlib.contextmanager
+    def busy(self, step: str, text: str) -> Iterator[None]:
+        """Tell, during the context, that a step without parts to count is going on."""
+        yield

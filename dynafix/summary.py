@@ -150,6 +150,7 @@ def _speed(results: Mapping[str, Any]) -> str:
 def show_quantized(terminal: Terminal, quantized: "Quantized") -> None:
     """Print the format of every tensor and the accuracy of a quantized network."""
     model, losses = quantized.model, quantized.evaluation["tensors"]
+    static = quantized.evaluation["static_accuracy"] is not None
     if not terminal.quiet:
         columns = (Column("layer", most=NAME_WIDTH), Column("weights"), Column("data"),
                    Column("SNR dB", right=True), Column("static", right=True))
@@ -161,7 +162,7 @@ def show_quantized(terminal: Terminal, quantized: "Quantized") -> None:
                 node.name, "–" if weights is None else f"s{weights.bits} .{_fracs(weights.frac)}",
                 str(model.formats[node.output]), *_loss_cells(losses[node.output])])
         terminal.blank()
-        terminal.table(columns, rows)
+        terminal.table(columns if static else columns[:-1], rows)
         terminal.blank()
     terminal.summary("accuracy",
                      accuracy_text(quantized.evaluation, quantized.provenance["options"]))

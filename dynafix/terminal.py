@@ -1,7 +1,8 @@
 """The terminal: bars, lines, tables that never wrap."""
 
+import contextlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TextIO
 
@@ -94,7 +95,7 @@ class Terminal(Steps):
     def line(self, step: str, text: str) -> None:
         """Print the outcome of a step; long text folds under itself."""
         if not self.quiet:
-            self._stop(keep=step != self._step)
+            self._stop()
             self.summary(step, text)
 
     def summary(self, step: str, text: str) -> None:
@@ -116,11 +117,22 @@ class Terminal(Steps):
             return
         if self._bar is None or self._step != step:
             self._start(step)
-        # One unit has no progress to show: its bar pulses until it is done.
-        known = max(total, 1) if total != 1 or done else None
-        self._bar.update(self._bar.task_ids[0], completed=done, total=known, text=text)
+        self._bar.update(self._bar.task_ids[0], completed=done, total=max(total, 1), text=text)
         if done >= total:
             self._stop()
+
+    @contextlib.contextmanager
+    def busy(self, step: str, text: str) -> Iterator[None]:
+        """Draw a pulsing bar during the context; without a terminal, print nothing."""
+        if self.quiet or not self.is_terminal:
+            yield
+            return
+        self._start(step)
+        self._bar.update(self._bar.task_ids[0], total=None, text=text)
+        try:
+            yield
+        finally:
+            self._stop(keep=False)
 
     def blank(self) -> None:
         """Print an empty line."""

@@ -39,7 +39,7 @@ DARK = "--blink-settings=preferredColorScheme=0"
 LIGHT = "--blink-settings=preferredColorScheme=1"
 TALLEST = 14_000
 TIMEOUT = 120
-BREAK_HEIGHT = 30
+BREAK_HEIGHT = 44
 """Empty rows around the end of a column."""
 
 

@@ -54,13 +54,13 @@ def compile(
     from compiler import DramTiming, compile_model, save
 
     config, dram, steps = load_config(config), dram or Dram(), steps or Steps()
-    quantized = folder if isinstance(folder, Quantized) else open_quantized(folder)
+    quantized = open_quantized(folder, steps=steps)
     output_folder(quantized.folder)
-    steps.progress("compile", 0, 1, "network")
     timing = DramTiming(latency=dram.latency, bytes_per_cycle=dram.bandwidth(config))
-    program = compile_model(quantized.model, config, dram=timing)
-    discard_results(quantized.folder)
-    save(program, quantized.folder / "program")
+    with steps.busy("compile", config.name):
+        program = compile_model(quantized.model, config, dram=timing)
+        discard_results(quantized.folder)
+        save(program, quantized.folder / "program")
     steps.line("compile", _describe(program))
     return program
 
@@ -120,10 +120,10 @@ def verilog(
     steps = steps or Steps()
     chosen = _config_of(folder) if config is None else load_config(config)
     path = output_folder(output or folder) / "verilog" / "accelerator.v"
-    steps.progress("verilog", 0, 1, "file")
     begin = time.monotonic()
-    text = accelerator_verilog(chosen)
-    write_text(path, text)
+    with steps.busy("verilog", chosen.name):
+        text = accelerator_verilog(chosen)
+        write_text(path, text)
     seconds, lines = time.monotonic() - begin, len(text.splitlines())
     steps.line("verilog", f"{chosen.name}, {grouped(lines)} lines, {seconds:.1f} s")
     return path

@@ -71,7 +71,7 @@ def explain(
     from quantizer.explain import explain as search
 
     steps = steps or Steps()
-    quantized = folder if isinstance(folder, Quantized) else open_quantized(folder, data=data)
+    quantized = open_quantized(folder, data=data, steps=steps)
     images = quantized.data.calibration
     inputs = quantized.inputs(images, range(len(images)))
     return search(

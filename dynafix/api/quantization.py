@@ -73,7 +73,8 @@ def quantize(
     if not path.is_file():
         raise UsageError(f"{path}: no such file")
     overrides = None if options.formats is None else load_overrides(options.formats)
-    graph = load_graph(path)
+    with steps.busy("import", path.name):
+        graph = load_graph(path)
     images = load_data(data, calibration=options.calibration)
     rule = resolve(graph.metadata.get("preprocess"), preprocess or {}, images, graph.input_dims)
     folder = output_folder(output)
@@ -93,7 +94,8 @@ def quantize(
         FloatReference(graph), quantized, static, part,
         lambda indices: rule.apply(part.read(indices), graph.input_dims, part.name), steps)
     found = Quantized(folder, quantized, rule, evaluation, images)
-    save_quantized(found)
+    with steps.busy("save", str(folder / "quantized")):
+        save_quantized(found)
     return found
 
 
@@ -147,7 +149,7 @@ def _static(graph: Graph, calibration: NDArray[np.float32], options: Options, ru
     """Return the static baseline of a dynamic network, ``None`` where there is none."""
     if options.precision == "static":
         return None
-    static = replace(options, precision="static", formats=None)
+    static = replace(options, precision="static", per_channel=False, formats=None)
     try:
         return _search(graph, calibration, static, None, rule, steps, "static")
     except ModelError as error:

@@ -14,6 +14,7 @@ from ..data import Dataset, Images, load_data
 from ..errors import UsageError
 from ..files import discard_results, existing_folder, read_json, write_json
 from ..preprocess import Preprocess
+from ..steps import Steps
 
 
 __all__ = (
@@ -71,15 +72,18 @@ class Quantized:
         return self.rule.apply(images.read(indices), self.model.graph.input_dims, images.name)
 
 
-def open_quantized(folder: str | Path, *, data: str | Path | None = None) -> Quantized:
+def open_quantized(folder: str | Path | Quantized, *, data: str | Path | None = None,
+                   steps: Steps | None = None) -> Quantized:
     """Open what ``quantize`` made.
 
     Parameters
     ----------
-    folder : path
-        The output folder.
+    folder : path or Quantized
+        The output folder; a network that is open already is returned.
     data : path or None
         The images, where they are no longer where ``quantize`` found them.
+    steps : Steps, optional
+        Is told the progress.
 
     Returns
     -------
@@ -94,11 +98,14 @@ def open_quantized(folder: str | Path, *, data: str | Path | None = None) -> Qua
     from compiler.compile import model_hash
     from quantizer.storage import load
 
+    if isinstance(folder, Quantized):
+        return folder
     folder = existing_folder(folder)
     again = f"dynafix quantize MODEL.onnx --data DATA --output {folder}"
     if not (folder / "quantized").is_dir():
         raise UsageError(f"{folder}: holds no quantized network. Make it with: {again}")
-    model = load(folder / "quantized")
+    with (steps or Steps()).busy("open", str(folder)):
+        model = load(folder / "quantized")
     evaluation = read_json(folder / "quantized" / EVALUATION, schema=SCHEMA, made_by=again)
     if evaluation["model_hash"] != model_hash(model):
         raise UsageError(f"{folder}: {EVALUATION} is of another quantized network. "

@@ -8,6 +8,7 @@ from compiler.program import Program
 from .. import results
 from ..errors import UsageError
 from ..files import output_folder, read_json, sha256, write_json
+from ..steps import Steps
 from .compilation import open_program
 from .quantized import Quantized, open_quantized
 from .simulation import SCHEMA
@@ -31,7 +32,7 @@ def check_clock(clock_mhz: float) -> None:
 
 def report(
     folder: str | Path | Quantized, *, program: Program | None = None,
-    clock_mhz: float = CLOCK_MHZ,
+    clock_mhz: float = CLOCK_MHZ, steps: Steps | None = None,
 ) -> dict[str, Any]:
     """Write ``results.json`` and ``report.html`` of a simulated network.
 
@@ -43,6 +44,8 @@ def report(
         Its program, where it is at hand.
     clock_mhz : float
         Clock at which latency is shown, in MHz.
+    steps : Steps, optional
+        Is told the progress.
 
     Returns
     -------
@@ -57,7 +60,8 @@ def report(
     from ..report import write_report
 
     check_clock(clock_mhz)
-    quantized = folder if isinstance(folder, Quantized) else open_quantized(folder)
+    steps = steps or Steps()
+    quantized = open_quantized(folder, steps=steps)
     program = program or open_program(quantized)
     output_folder(quantized.folder)
     again = f"dynafix simulate {quantized.folder}"
@@ -69,6 +73,7 @@ def report(
                          f"Simulate again: {again}")
     found = results.assemble(quantized.model, program, quantized.evaluation, simulation,
                              clock_mhz=clock_mhz)
-    write_json(quantized.folder / "results.json", found)
-    write_report(found, quantized.folder / "report.html")
+    with steps.busy("report", "results.json, report.html"):
+        write_json(quantized.folder / "results.json", found)
+        write_report(found, quantized.folder / "report.html")
     return found

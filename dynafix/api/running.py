@@ -6,6 +6,7 @@ from typing import Any
 
 from arch.config import AcceleratorConfig
 
+from ..errors import UsageError
 from ..options import Dram, Options, load_config
 from ..steps import Steps
 from .compilation import DEFAULT_CONFIG, compile, verilog
@@ -63,7 +64,8 @@ def run(
     VerificationError
         If numpy, onnxruntime and the Verilog differ.
     """
-    config = load_config(config)
+    config, options = load_config(config), options or Options()
+    _check_widths(config, options)
     check_images(images)
     check_clock(clock_mhz)
     quantized = quantize(model, data, output, options=options, preprocess=preprocess,
@@ -71,4 +73,17 @@ def run(
     program = compile(quantized, config=config, dram=dram, steps=steps)
     verilog(output, config=config, steps=steps)
     simulate(quantized, program=program, images=images, dram=dram, steps=steps)
-    return report(quantized, program=program, clock_mhz=clock_mhz)
+    return report(quantized, program=program, clock_mhz=clock_mhz, steps=steps)
+
+
+def _check_widths(config: AcceleratorConfig, options: Options) -> None:
+    """Refuse codes that the accelerator cannot hold, before any work."""
+    widest = options.first_last_bits or 0
+    for name, bits, most in (
+            ("data", options.data_bits, config.data_bits),
+            ("weight", options.weight_bits, config.weight_bits),
+            ("first-last", widest, min(config.data_bits, config.weight_bits))):
+        if bits > most:
+            raise UsageError(f"--{name}-bits must be at most {most}, the width of config "
+                             f"'{config.name}', not {bits}. To see the accuracy without "
+                             f"hardware: dynafix quantize")

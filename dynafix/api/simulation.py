@@ -88,7 +88,7 @@ def simulate(
     from sim.simulate import simulate as run
 
     steps = steps or Steps()
-    quantized = folder if isinstance(folder, Quantized) else open_quantized(folder, data=data)
+    quantized = open_quantized(folder, data=data, steps=steps)
     program = program or open_program(quantized)
     indices = _indices(quantized, images, image)
     number = _layer(program, layer)
@@ -137,6 +137,8 @@ def _layer(program: Program, name: str | None) -> int | None:
 def _wave_path(quantized: Quantized, image: int | None, layer: str | None,
                waves: bool) -> Path | None:
     if not waves:
+        if layer is not None:
+            raise UsageError("--layer needs --waves: it says what the waveform shows")
         return None
     if image is None:
         raise UsageError("--waves needs --image: waveforms are written of one image")
@@ -147,9 +149,9 @@ def _wave_path(quantized: Quantized, image: int | None, layer: str | None,
 def _verilate(program: Program, steps: Steps) -> None:
     from sim.build import build_accelerator
 
-    steps.progress("verilate", 0, 1, "build")
     begin = time.monotonic()
-    build = build_accelerator(program.config)
+    with steps.busy("verilate", program.config.name):
+        build = build_accelerator(program.config)
     seconds = time.monotonic() - begin
     steps.line("verilate", f"{program.config.name}, "
                            f"{'cached' if build.cached else f'{seconds:.0f} s'}")

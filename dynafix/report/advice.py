@@ -1,6 +1,7 @@
 """Short answers to the report's questions, computed from its numbers."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from .charts import multipliers
@@ -96,8 +97,10 @@ def losses(layers: Sequence[Layer]) -> str:
         sentences.append(f"The largest step down is at {name}: {decibels(drop, 'dB')}.")
     clipped = [layer.short for layer in layers if (layer.headroom or 0) < -0.005]
     if clipped:
-        sentences.append(f"The largest values of {_names(clipped)} are clipped on purpose: finer "
-                         f"steps for the others were worth more.")
+        where = _names(clipped) if len(clipped) <= NAMED_LAYERS else (
+            f"{len(clipped)} of {len(layers)} layers")
+        sentences.append(f"In {where} the largest values are clipped: that gives all others finer "
+                         f"steps.")
     return " ".join(sentences)
 
 
@@ -123,13 +126,16 @@ def spending(results: Mapping[str, Any], layers: Sequence[Layer]) -> str:
 
 def helps(results: Mapping[str, Any], layers: Sequence[Layer]) -> str:
     """Answer *What would help?*."""
-    total, roofline = (real(results.get(key)) for key in ("cycles_per_image", "roofline_cycles"))
-    if not total or not roofline:
+    measured, floors = real(results.get("cycles_per_image")), _Floors.of(results, layers)
+    if not measured or floors is None:
         return "Without measured cycles there is nothing to compare."
-    gain = f"A better schedule alone can gain at most {ratio(total, roofline)}"
-    sentences = [f"{gain}: the roofline is {count(roofline)} cycles."]
-    worst = max(layers, key=lambda layer: layer.excess, default=None)
-    if worst is not None and worst.excess >= 1:
+    bound = floors.cycles()
+    by = ("the DRAM needs for its bytes" if floors.dram > floors.array
+          else "the multipliers need for all products")
+    gain = f"{plural(bound, 'cycle')}, {ratio(measured, bound)} as fast as now"
+    sentences = [f"A better schedule alone can reach {gain}: that long {by}."]
+    worst = max(layers, key=lambda layer: layer.excess)
+    if worst.excess >= 1:
         sentences.append(f"The layer furthest above its own roofline is {worst.short}, by "
                          f"{plural(worst.excess, 'cycle')}.")
     return " ".join(sentences)
@@ -138,34 +144,56 @@ def helps(results: Mapping[str, Any], layers: Sequence[Layer]) -> str:
 def what_if(results: Mapping[str, Any], layers: Sequence[Layer]) -> list[dict[str, str]]:
     """Bound the cycles of other hardware and formats.
 
-    The bound is the sum over layers of the larger of MACs ÷ multipliers and DRAM bytes ÷ bytes
-    per cycle, with the bytes that this program moves.
+    The bound is the larger of all MACs ÷ multipliers and all DRAM bytes ÷ bytes per cycle. Other
+    than a sum over layers it holds whatever is fetched ahead.
 
     Returns
     -------
     list of dict
         Rows with ``change``, ``cycles``, ``time`` and ``gain``; empty if a number is missing.
     """
-    lanes = multipliers(results)
-    bandwidth = real((results.get("dram") or {}).get("bytes_per_cycle"))
-    clock, measured = real(results.get("clock_mhz")), real(results.get("cycles_per_image"))
-    if not lanes or not bandwidth or not measured or not layers:
+    measured, floors = real(results.get("cycles_per_image")), _Floors.of(results, layers)
+    if not measured or floors is None:
         return []
-
-    def bound(array: float = 1, dram: float = 1, weights: float = 1) -> float:
-        return sum(
-            max((layer.macs or 0) / (array * lanes),
-                ((layer.dram_bytes or 0) - (1 - weights) * layer.streams["weights"])
-                / (dram * bandwidth))
-            for layer in layers)
-
-    rows = [("as measured", measured), ("perfect overlap", bound()),
-            ("with twice the multipliers", bound(array=2)),
-            ("with twice the DRAM bandwidth", bound(dram=2)),
-            ("with weights of half the bits", bound(weights=0.5)),
-            ("with twice of both", bound(array=2, dram=2))]
+    rows = [
+        ("as measured", measured), ("perfect overlap", floors.cycles()),
+        ("with twice the multipliers", floors.cycles(array=2)),
+        ("with twice the DRAM bandwidth", floors.cycles(dram=2)),
+        ("with weights of half the bits", floors.cycles(weights=0.5)),
+        ("with twice of both", floors.cycles(array=2, dram=2)),
+    ]
+    clock = real(results.get("clock_mhz"))
     return [{"change": change, "cycles": count(cycles), "time": milliseconds(cycles, clock),
              "gain": ratio(measured, cycles)} for change, cycles in rows]
+
+
+@dataclass(frozen=True)
+class _Floors:
+    """Least cycles of an image, in the array alone and in the DRAM alone.
+
+    Parameters
+    ----------
+    array, dram, weights : float
+        Cycles of all MACs, of all DRAM bytes, and of those that are weights.
+    """
+
+    array: float
+    dram: float
+    weights: float
+
+    @classmethod
+    def of(cls, results: Mapping[str, Any], layers: Sequence[Layer]) -> "_Floors | None":
+        lanes, bandwidth = multipliers(results), real(
+            (results.get("dram") or {}).get("bytes_per_cycle"))
+        macs = sum(layer.macs or 0 for layer in layers)
+        if not lanes or not bandwidth or not macs:
+            return None
+        return cls(macs / lanes, sum(layer.dram_bytes or 0 for layer in layers) / bandwidth,
+                   sum(layer.streams["weights"] for layer in layers) / bandwidth)
+
+    def cycles(self, *, array: float = 1, dram: float = 1, weights: float = 1) -> float:
+        """Return the bound for a larger array, a faster DRAM or smaller weights."""
+        return max(self.array / array, (self.dram - (1 - weights) * self.weights) / dram)
 
 
 def _names(names: Sequence[str]) -> str:

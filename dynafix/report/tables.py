@@ -123,8 +123,9 @@ def cycles(layers: Sequence[Layer], *, measured: float | None, predicted: float 
              Cell(percent(utilization)), Cell(""),
              _equal(all(layer.equal for layer in layers) if layers else None)]
     columns = [LAYER, OPERATOR, Column("in → out", numeric=False), Column("cycles"),
-               Column("predicted"), Column("roofline"), Column("above"), Column("utilization"),
-               Column("bound by", numeric=False), Column("equal", numeric=False)]
+               Column("predicted"), Column("roofline"), Column("of roofline"),
+               Column("utilization"), Column("bound by", numeric=False),
+               Column("equal", numeric=False)]
     return Table("Cycles of each layer: measured, predicted, and at the roofline", columns, rows,
                  total)
 

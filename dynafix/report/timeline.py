@@ -32,13 +32,14 @@ class Timeline:
     gap : int
         Spans of one layer that are at most this many cycles apart are drawn as one; 0 for all.
     busy : dict from engine to float
-        Share of the cycles in which the engine had work, before anything was merged.
+        Share of the cycles in which the engine had work, before anything was merged. An engine
+        may start an instruction before it is done with the last one.
     """
 
     def __init__(self, spans: dict[str, list[Span]], *, most: int = MOST_SPANS):
         self.cycles = max((span[1] for engine in spans.values() for span in engine), default=0)
         self.busy = {
-            engine: sum(end - start for start, end, _ in entries) / max(self.cycles, 1)
+            engine: _covered(entries) / max(self.cycles, 1)
             for engine, entries in spans.items()
         }
         self.gap = 0
@@ -79,6 +80,15 @@ def timeline(events: Iterable[Mapping[str, Any]] | None) -> Timeline:
     for entries in spans.values():
         entries.sort()
     return Timeline(spans)
+
+
+def _covered(spans: list[Span]) -> int:
+    """Return the number of cycles inside of at least one span."""
+    covered = reached = 0
+    for start, end, _ in spans:
+        covered += max(end - max(start, reached), 0)
+        reached = max(reached, end)
+    return covered
 
 
 def _merge(spans: list[Span], gap: int) -> list[Span]:

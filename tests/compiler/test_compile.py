@@ -1,5 +1,7 @@
 """Compiled programs compute what the quantized model says, whatever has to be cut."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,7 +11,6 @@ from arch.config import preset
 from arch.formats import Rounding
 from arch.isa import Opcode, Region
 from compiler import CompileError, DramTiming, compile_model
-from dataclasses import replace
 
 from .check import assert_runs
 from .configs import CONFIGS, NANO, SQUARE
@@ -30,8 +31,9 @@ def test_random_networks(seed, number, optimize):
     try:
         assert_runs(model, config, seed=seed, optimize=optimize)
     except CompileError as error:
-        assert config.name in ("nano", "square")  # the only ones too small for some of these
-        assert "feature memory" in str(error)
+        # Only these are too small for some of the networks.
+        if config.name not in ("nano", "square") or "feature memory" not in str(error):
+            raise
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.name)

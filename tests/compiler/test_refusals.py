@@ -164,7 +164,8 @@ def test_input_codes_are_checked():
     b.conv("input", 2)
     layout = compile_model(b.model(), preset("tiny")).input_layout
     codes = np.zeros((2, 3, 3), np.int64)
-    with pytest.raises(ValueError, match=r"^Input codes must have shape \(2, 3, 3\), not \(3, 3\)$"):
+    shapes = r"^Input codes must have shape \(2, 3, 3\), not \(3, 3\)$"
+    with pytest.raises(ValueError, match=shapes):
         layout.pack(codes[0])
     with pytest.raises(ValueError, match=r"^Input codes must be in 0..255, not -1..-1$"):
         layout.pack(codes - 1)

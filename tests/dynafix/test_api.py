@@ -6,6 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from dynafix import api
 from dynafix.errors import UsageError, VerificationError
@@ -243,6 +244,7 @@ def test_other_images(moved, tmp_path):
     ({"image": 20}, "--image must be in 0..19, not 20"),
     ({"image": 0, "layer": "conv9"},
      "--layer must be one of conv1, conv2, add, pool, fc, not 'conv9'"),
+    ({"layer": "pool"}, "--layer needs --waves: it says what the waveform shows"),
     ({"waves": True}, "--waves needs --image: waveforms are written of one image"),
 ])
 def test_bad_arguments_of_simulate(quantized, options, message):
@@ -258,6 +260,38 @@ def test_bad_arguments_of_simulate(quantized, options, message):
 def test_bad_arguments_of_run_come_before_any_work(options, message, tmp_path):
     assert _refused(api.run, "no.onnx", "no.npz", tmp_path / "out", **options) == message
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("options", "message"), [
+    (Options(data_bits=16), "--data-bits must be at most 8"),
+    (Options(weight_bits=9), "--weight-bits must be at most 8"),
+    (Options(first_last_bits=12), "--first-last-bits must be at most 8"),
+])
+def test_widths_that_the_config_has_not(options, message, tmp_path):
+    assert _refused(api.run, "no.onnx", "no.npz", tmp_path / "out", options=options) == (
+        f"{message}, the width of config 'ecp5_85f', not "
+        f"{max(options.data_bits, options.weight_bits, options.first_last_bits or 0)}. To see the "
+        f"accuracy without hardware: dynafix quantize")
+
+
+def test_folder_of_pictures(network, tmp_path, stand_in):
+    rng = np.random.default_rng(0)
+    for label in ("cat", "dog", "owl"):
+        (tmp_path / "pictures" / label).mkdir(parents=True)
+        for index in range(4):
+            pixels = rng.integers(0, 256, (10, 12, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "pictures" / label / f"{index}.png")
+    found = api.run(network, tmp_path / "pictures", tmp_path / "out", config="tiny", images=2,
+                    preprocess={"crop": 8})
+    assert (found["images_evaluated"], found["class_names"]) == (6, ["cat", "dog", "owl"])
+    assert found["preprocess"]["source"] == "options over the model's metadata"
+    assert found["predictions"][0]["png"].startswith("data:image/png;base64,")
+
+
+def test_per_channel_is_beside_plain_static(network, images, tmp_path):
+    found = api.quantize(network, images, tmp_path, options=Options(per_channel=True))
+    assert len(set(found.model.weights["conv1"].frac.tolist())) > 1
+    assert found.evaluation["static_accuracy"] is not None
 
 
 def test_images_of_another_shape(network, tmp_path):

@@ -11,6 +11,7 @@ import numpy as np
 import onnx
 import pytest
 
+from arch.config import PRESETS
 from dynafix import api
 from dynafix.cli import main
 
@@ -297,6 +298,12 @@ def test_help_and_version_of_the_module():
                     "explain"):
         assert f"\n  {command} " in found.stdout
     assert _fresh("-m", "dynafix", "--version").stdout.startswith("dynafix ")
+
+
+def test_help_names_every_preset(dynafix):
+    code, out, _ = dynafix("run", "--help")
+    assert code == 0
+    assert all(name in out for name in PRESETS)
 
 
 def test_command_line_loads_nothing_heavy():

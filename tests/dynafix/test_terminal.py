@@ -88,22 +88,25 @@ def test_quiet():
 def test_silent_steps(capsys):
     steps = Steps()
     steps.line("import", "x")
-    steps.counter("simulate", "images")(1, 2)
+    steps.progress("simulate", 1, 2, "images")
+    with steps.busy("verilate", "x"):
+        pass
     assert capsys.readouterr().out == ""
 
 
-def test_counter_tells_unit_and_note():
-    terminal = io.StringIO()
-    Terminal(terminal).counter("formats", "layers", "greedy")(7, 7)
-    assert terminal.getvalue() == " formats    7/7 layers   greedy\n"
+def _verilate(terminal):
+    with terminal.busy("verilate", "ecp5_85f"):
+        pass
+    terminal.line("verilate", "ecp5_85f, 41 s")
 
 
-def test_line_replaces_the_bar_of_its_step():
-    def verilate(terminal):
-        terminal.progress("verilate", 0, 1, "build")
-        terminal.line("verilate", "ecp5_85f, 41 s")
-    printed = _printed(verilate, terminal=True, width=80)
-    before, after = printed.rsplit("\x1b[2K", 1)
-    assert "0/1 build" in before
-    assert "0/1 build" not in after
+def test_busy_bar_is_wiped():
+    before, after = _printed(_verilate, terminal=True, width=80).rsplit("\x1b[2K", 1)
+    assert "━" in before
+    assert "━" not in after
     assert after.endswith("ecp5_85f, 41 s\n")
+
+
+def test_busy_in_a_pipe_is_silent():
+    assert _printed(_verilate) == " verilate   ecp5_85f, 41 s\n"
+    assert _printed(_verilate, quiet=True, terminal=True) == ""

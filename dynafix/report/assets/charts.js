@@ -137,7 +137,7 @@ function drawRoofline(element, data) {
     x: (value) => Math.log10((value ?? edge) / left) * scale,
     y: (value) => Math.log10(value / bottom) * (element.clientHeight - 68) / Math.log10(top / bottom),
   };
-  const labeled = placeLabels(named, data.network, data.multipliers, pixel, width);
+  const labeled = placeLabels(named, data, slope, pixel, width);
   const points = {
     type: "scatter", mode: "markers+text", textfont: { color: color("ink"), size: 12 },
     x: data.points.map((point) => point.x ?? edge), y: data.points.map((point) => point.y),
@@ -198,8 +198,9 @@ const LABEL_PLACES = {
 
 const around = (x, y, width, height) => [x - width, x + width, y - height, y + height];
 
-function placeLabels(points, network, roof, pixel, width) {
+function placeLabels(points, { network, multipliers: roof, bandwidth }, slope, pixel, width) {
   const taken = [[width - 115, width, pixel.y(roof), pixel.y(roof) + 20]];
+  taken.push([pixel.x(slope) - 122, pixel.x(slope), pixel.y(slope * bandwidth), pixel.y(slope * bandwidth) + 18]);
   if (network) taken.push(around(pixel.x(network.x), pixel.y(network.y), 9, 9));
   const placed = new Map();
   for (const point of [...points].sort((one, other) => other.cycles - one.cycles)) {

@@ -13,7 +13,9 @@ class Timeline {
     this.lanes = data.engines.map((engine) => {
       let now = 0;
       const start = engine.start.map((step) => (now += step));
-      return { ...engine, start, end: start.map((at, place) => at + engine.length[place]) };
+      const end = start.map((at, place) => at + engine.length[place]);
+      let reached = 0;
+      return { ...engine, start, end, reached: end.map((at) => (reached = Math.max(reached, at))) };
     });
     this.order = new Map(data.layers.map(([, , layer], place) => [layer, place]));
     this.range = [0, data.cycles];
@@ -28,7 +30,7 @@ class Timeline {
     let [least, most] = [0, lane.end.length];
     while (least < most) {
       const middle = (least + most) >> 1;
-      if (lane.end[middle] < from) least = middle + 1; else most = middle;
+      if (lane.reached[middle] < from) least = middle + 1; else most = middle;
     }
     const cyclesPerPixel = (this.range[1] - this.range[0]) / Math.max(this.element.clientWidth - 90, 100);
     const bars = [];
@@ -37,7 +39,7 @@ class Timeline {
       const [start, end, layer] = [lane.start[place], lane.end[place], lane.layer[place]];
       const near = last && start - last.end < MERGE_PIXELS * cyclesPerPixel;
       if (near && (layer === last.layer || end - last.start < 2 * MERGE_PIXELS * cyclesPerPixel)) {
-        last.active += end - start;
+        last.active += Math.max(end - Math.max(start, last.end), 0);
         last.end = Math.max(last.end, end);
         last.amount += 1;
         last.layers.add(layer);

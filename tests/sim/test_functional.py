@@ -1,0 +1,288 @@
+"""The functional simulator does what the instruction set says, one instruction at a time."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+
+from arch.config import AcceleratorConfig
+from arch.formats import divide_round, requantize
+from arch.isa import Memory, Opcode, Region, VectorOp, encode, encode_header
+from sim.errors import SimulationError
+from sim.functional import FunctionalMachine, run_functional
+
+
+CONFIG = AcceleratorConfig(
+    "test", in_lanes=2, out_lanes=4, feature_depth=128, feature_banks=1, weight_depth=16,
+    param_depth=4, acc_depth=16, dram_width=4)
+
+
+def machine(seed=0):
+    """Return a machine with random memories."""
+    rng = np.random.default_rng(seed)
+    made = FunctionalMachine(CONFIG, {
+        region: bytearray(rng.integers(0, 256, 1024, np.uint8).tobytes()) for region in Region})
+    for memory in (made.feature, made.weight):
+        memory[:] = rng.integers(0, 256, memory.shape, np.uint8)
+    params = rng.integers(-2000, 2000, (CONFIG.param_depth, CONFIG.out_lanes)) & ((1 << 48) - 1)
+    params |= rng.integers(0, 9, params.shape) << 48
+    made.param[:] = params.astype("<i8").view(np.uint8).reshape(made.param.shape)
+    return made
+
+
+def calc(opcode, **fields):
+    """Return all fields of a CALC instruction."""
+    values = {f"count_{level}": 1 for level in range(5)}
+    values |= {f"{axis}_{level}": 0 for axis in ("word", "y", "x") for level in range(5)}
+    values |= {
+        "word": 0, "y": 0, "x": 0, "height": 1, "width": 1, "row": 0, "row_step": 1, "gap": 0,
+        "signed": 1, "lo": -128, "hi": 127}
+    values |= (
+        {"weight_row": 0, "param_row": 0, "init": 1, "finish": 1} if opcode == Opcode.CONV else
+        {"op": 0, "signed_b": 1, "shift_a": 0, "shift_b": 0, "shift": 0, "divide": 0,
+         "count_pad": 0, "count_height": 4095, "count_width": 4095})
+    assert set(fields) <= set(values)
+    return values | fields
+
+
+def walk(values):
+    """Yield (word, y, x) of every step, one delta at a time."""
+    position = np.array([values["word"], values["y"], values["x"]])
+    counts = [values[f"count_{level}"] for level in range(5)]
+    index = [0] * 5
+    while True:
+        yield tuple(int(value) for value in position)
+        for level in range(5):
+            index[level] += 1
+            if index[level] < counts[level]:
+                position = position + [values[f"{axis}_{level}"] for axis in ("word", "y", "x")]
+                break
+            index[level] = 0
+        else:
+            return
+
+
+def random_loops(rng, words):
+    values = {"word": words // 2, "y": int(rng.integers(-1, 2)), "x": int(rng.integers(-1, 2)),
+              "height": 3, "width": 4}
+    for level in range(5):
+        values[f"count_{level}"] = int(rng.integers(1, 4))
+        values[f"word_{level}"] = int(rng.integers(-3, 4))
+        values[f"y_{level}"] = int(rng.integers(-1, 2))
+        values[f"x_{level}"] = int(rng.integers(-1, 2))
+    return values
+
+
+def as_codes(row, signed):
+    return row.view(np.int8 if signed else np.uint8).astype(np.int64)
+
+
+def conv_model(made, values):
+    """Return accumulators and results of a CONV, step by step."""
+    steps = values["count_0"] * values["count_1"]
+    words = made.feature.reshape(-1, CONFIG.in_lanes)
+    params = made.param[values["param_row"]].view("<i8").astype(np.int64)
+    bias, shift = (params << 16) >> 16, params >> 48
+    acc = made.acc.copy()
+    for number, (word, y, x) in enumerate(walk(values)):
+        step, row = number % steps, values["weight_row"] + number // steps
+        tile = as_codes(made.weight[row], True).reshape(CONFIG.out_lanes, CONFIG.in_lanes)
+        if number < steps and values["init"]:
+            acc[step] = bias
+        if 0 <= y < values["height"] and 0 <= x < values["width"]:
+            acc[step] += tile @ as_codes(words[word % len(words)], values["signed"])
+    return acc, requantize(acc[:steps], shift, values["lo"], values["hi"])
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_conv_equals_its_steps(seed):
+    rng = np.random.default_rng(seed)
+    made = machine(seed)
+    values = calc(
+        Opcode.CONV, **random_loops(rng, 256), signed=int(rng.integers(2)), lo=-100, hi=90,
+        param_row=2, row=5, row_step=3)
+    for level in (2, 3, 4):  # at most 8 passes
+        values[f"count_{level}"] = min(2, values[f"count_{level}"])
+    acc, codes = conv_model(made, values)
+    made.run(Opcode.CONV, values)
+    np.testing.assert_array_equal(made.acc, acc)
+    np.testing.assert_array_equal(made.written[0].view(np.int8), codes)
+    np.testing.assert_array_equal(made.feature[5:5 + 3 * len(codes):3].view(np.int8), codes)
+
+
+def test_conv_in_two_parts():
+    made, whole = machine(3), machine(3)
+    common = {"count_0": 6, "word_0": 1, "height": 9, "width": 9, "row": 60}
+    whole.run(Opcode.CONV, calc(Opcode.CONV, **common, count_2=4, word_2=2))
+    made.run(Opcode.CONV, calc(Opcode.CONV, **common, count_2=1, finish=0))
+    assert not made.written
+    made.run(Opcode.CONV, calc(
+        Opcode.CONV, **common, word=7, count_2=3, word_2=2, weight_row=1, init=0))
+    np.testing.assert_array_equal(made.written[0], whole.written[0])
+
+
+def test_accumulator_overflow_is_seen():
+    made = machine()
+    made.param[0] = np.full(4, (1 << 31) - 1, "<i8").view(np.uint8)
+    made.weight[:] = 1
+    made.feature[:] = 1
+    with pytest.raises(SimulationError, match="An accumulator overflows 32 bits"):
+        made.run(Opcode.CONV, calc(Opcode.CONV))
+
+
+def vector_model(made, values):
+    """Return the results of a VECTOR, step by step."""
+    steps = values["count_0"] * values["count_1"]
+    groups, results = [], []
+    for number, position in enumerate(walk(values)):
+        if number % steps == 0:
+            groups.append([])
+        groups[-1].append(position)
+    for group in groups:
+        found, counted = [], 0
+        for number, (word, y, x) in enumerate(group):
+            odd = number % 2
+            signed = values["signed_b" if odd else "signed"]
+            inside = 0 <= y < values["height"] and 0 <= x < values["width"]
+            row = made.feature[word // CONFIG.words_per_row % len(made.feature)]
+            if inside:
+                found.append(as_codes(row, signed) << values["shift_b" if odd else "shift_a"])
+            counted += (inside or values["count_pad"]) and (
+                y < values["count_height"] and x < values["count_width"])
+        zero = np.zeros(CONFIG.out_lanes, np.int64)
+        acc = np.max(found, axis=0) if values["op"] == VectorOp.MAX else sum(found, zero)
+        if values["divide"]:
+            rounded = divide_round(acc, counted, values["shift"])
+            results.append(np.clip(rounded, values["lo"], values["hi"]))
+        else:
+            results.append(requantize(acc, values["shift"], values["lo"], values["hi"]))
+    return np.array(results)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_sum_equals_its_steps(seed):
+    rng = np.random.default_rng(seed)
+    made = machine(seed)
+    loops = random_loops(rng, 256)
+    for level in range(5):
+        loops[f"word_{level}"] *= CONFIG.words_per_row
+    values = calc(
+        Opcode.VECTOR, **loops, op=VectorOp.SUM, signed=int(rng.integers(2)),
+        signed_b=int(rng.integers(2)), shift_a=2, shift_b=1, shift=int(rng.integers(0, 4)),
+        lo=-90, hi=100, row=7)
+    expected = vector_model(made, values)
+    made.run(Opcode.VECTOR, values)
+    np.testing.assert_array_equal(made.written[0].view(np.int8), expected)
+
+
+@pytest.mark.parametrize("count_pad", [0, 1])
+@pytest.mark.parametrize("seed", range(4))
+def test_average_divides_by_what_is_counted(seed, count_pad):
+    rng = np.random.default_rng(seed)
+    made = machine(seed)
+    # Windows of 3 x 3 from (-1, -1) on, two to the right and two down, on a map of 4 x 4.
+    values = calc(
+        Opcode.VECTOR, word=40, y=-1, x=-1, height=4, width=4, count_0=3, word_0=2, x_0=1,
+        count_1=3, word_1=8, y_1=1, x_1=-2, count_2=2, word_2=-10, y_2=-2, count_3=2, word_3=-4,
+        x_3=-4, op=VectorOp.SUM, divide=1, count_pad=count_pad, count_height=4,
+        count_width=5, signed=int(rng.integers(2)), signed_b=1, shift_a=seed, shift_b=seed,
+        shift=int(rng.integers(0, 3)), lo=-90, hi=100, row=7)
+    expected = vector_model(made, values)
+    made.run(Opcode.VECTOR, values)
+    np.testing.assert_array_equal(made.written[0].view(np.int8), expected)
+
+
+@pytest.mark.parametrize("signed", [0, 1])
+def test_maximum_ignores_padding(signed):
+    made = machine(5)
+    values = calc(
+        Opcode.VECTOR, word=20, x=-1, y=-1, height=3, width=5, count_0=3, word_0=2, x_0=1,
+        count_1=2, word_1=6, x_1=-2, y_1=1, count_2=3, word_2=-8, y_2=-1, signed=signed,
+        signed_b=signed, lo=-128, hi=255, row=40)
+    expected = vector_model(made, values)
+    made.run(Opcode.VECTOR, values)
+    np.testing.assert_array_equal(made.written[0], expected.astype(np.uint8))
+
+
+def transfer(**fields):
+    return {
+        "memory": Memory.FEATURE, "region": Region.INPUT, "address": 0, "row": 0, "row_count": 1,
+        "line_count": 1, "line_stride": 0, "row_stride": 0} | fields
+
+
+def test_load_and_save_in_lines():
+    made = machine()
+    data = np.frombuffer(bytes(made.regions[Region.INPUT]), np.uint8)
+    made.run(Opcode.LOAD, transfer(
+        address=40, row=3, row_count=2, line_count=3, line_stride=100, row_stride=5))
+    for line in range(3):
+        start = 40 + 100 * line
+        np.testing.assert_array_equal(
+            made.feature[3 + 5 * line:5 + 5 * line].ravel(), data[start:start + 8])
+    made.run(Opcode.SAVE, transfer(
+        region=Region.SCRATCH, address=8, row=3, row_count=7, line_count=2, line_stride=60,
+        row_stride=7))
+    scratch = np.frombuffer(bytes(made.regions[Region.SCRATCH]), np.uint8)
+    np.testing.assert_array_equal(scratch[8:36], made.feature[3:10].ravel())
+    np.testing.assert_array_equal(scratch[68:96], made.feature[10:17].ravel())
+
+
+@pytest.mark.parametrize("memory", list(Memory))
+def test_load_of_each_memory(memory):
+    made = machine()
+    made.run(Opcode.LOAD, transfer(memory=memory, address=64, row=1, row_count=2))
+    rows = {
+        Memory.FEATURE: made.feature, Memory.WEIGHT: made.weight, Memory.PARAM: made.param}[memory]
+    assert rows[1:3].tobytes() == bytes(made.regions[Region.INPUT][64:64 + rows[1:3].size])
+
+
+@pytest.mark.parametrize(("opcode", "values", "message"), [
+    (Opcode.LOAD, transfer(row=127, row_count=2), "LOAD goes past the end of a memory"),
+    (Opcode.SAVE, transfer(address=1024), "SAVE goes past the end of a memory"),
+    (Opcode.LOAD, transfer(address=2), "LOAD is not aligned to the bus"),
+    (Opcode.CONV, calc(Opcode.CONV, row=128), "Result row 128 is past the end"),
+    (Opcode.CONV, calc(Opcode.CONV, count_0=17), "CONV needs more accumulators or weights"),
+    (Opcode.CONV, calc(Opcode.CONV, count_2=17), "CONV needs more accumulators or weights"),
+    (Opcode.VECTOR, calc(Opcode.VECTOR, word=1), "VECTOR must read whole rows"),
+])
+def test_what_the_hardware_cannot_do(opcode, values, message):
+    with pytest.raises(SimulationError, match=message):
+        machine().run(opcode, values)
+
+
+@dataclass
+class Bytes:
+    """A program that no compiler made."""
+
+    config: AcceleratorConfig
+    program_image: bytes
+    weight_image: bytes = b""
+    output_size: int = 8
+    scratch_size: int = 0
+
+
+def program(*instructions, config=CONFIG):
+    body = b"".join(encode(opcode, values) for opcode, values in instructions)
+    return Bytes(CONFIG, encode_header(
+        config_hash=config.hash, instruction_count=len(instructions)) + body)
+
+
+def test_run_returns_output_and_rows():
+    code = program(
+        (Opcode.LOAD, transfer(row_count=2)),
+        (Opcode.VECTOR, calc(Opcode.VECTOR, count_2=2, word_2=2, row=10, lo=0)),
+        (Opcode.SAVE, transfer(region=Region.OUTPUT, row=10, row_count=2)), (Opcode.END, {}))
+    output, rows = run_functional(code, bytes([1, 255, 3, 4, 5, 6, 7, 128]))
+    assert output == bytes([1, 0, 3, 4, 5, 6, 7, 0])
+    assert rows.tolist() == [[1, 0, 3, 4], [5, 6, 7, 0]]
+
+
+def test_program_for_another_config():
+    code = program((Opcode.END, {}), config=replace(CONFIG, param_depth=8))
+    with pytest.raises(SimulationError, match="The program was made for another config"):
+        run_functional(code, b"")
+
+
+def test_program_without_end():
+    with pytest.raises(SimulationError, match="The program has no END"):
+        run_functional(program((Opcode.LOAD, transfer())), bytes(4))
