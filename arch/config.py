@@ -50,6 +50,9 @@ class AcceleratorConfig:
         Rows of weight memory; a row is one weight tile of ``in_lanes * out_lanes`` codes.
     param_depth : int
         Rows of parameter memory; a row is bias and shift of ``out_lanes`` output channels.
+    depthwise_taps : int
+        Codes of a lane that a depthwise convolution multiplies per cycle, at most ``in_lanes``;
+        0 leaves the window of codes out, and depthwise convolutions run as dense ones.
     acc_depth : int
         Rows of accumulator memory, one pixel position each; a power of two.
     layer_depth : int
@@ -73,6 +76,7 @@ class AcceleratorConfig:
     data_bits: int = 8
     weight_bits: int = 8
     acc_bits: int = 32
+    depthwise_taps: int = 4
     feature_depth: int = 8192
     feature_banks: int = 4
     weight_depth: int = 1024
@@ -105,6 +109,10 @@ class AcceleratorConfig:
         if self.out_lanes < self.in_lanes:
             raise ValueError(
                 f"out_lanes must be at least in_lanes ({self.in_lanes}), not {self.out_lanes}")
+        if not 0 <= self.depthwise_taps <= min(self.in_lanes, 16):
+            raise ValueError(
+                f"depthwise_taps must be in 0..{min(self.in_lanes, 16)}, "
+                f"not {self.depthwise_taps!r}")
         if self.feature_words > 1 << 19:
             raise ValueError(
                 f"feature memory must have at most {1 << 19} words, not {self.feature_words}")
@@ -174,7 +182,7 @@ PRESETS = {
     config.name: config
     for config in (
         AcceleratorConfig(
-            "tiny", in_lanes=2, out_lanes=4, feature_depth=4096, feature_banks=2,
+            "tiny", in_lanes=2, out_lanes=4, depthwise_taps=2, feature_depth=4096, feature_banks=2,
             weight_depth=1024, param_depth=64, acc_depth=128, dram_width=4,
         ),
         AcceleratorConfig(

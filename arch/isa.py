@@ -19,6 +19,7 @@ __all__ = (
     "Opcode",
     "Region",
     "VectorOp",
+    "conv_results",
     "decode",
     "decode_header",
     "encode",
@@ -165,6 +166,9 @@ _CONV_FIELDS = (
     Field("param_row", 12, "row of parameter memory: biases and shifts"),
     Field("init", 1, "first pass starts from the biases, not from the accumulators"),
     Field("finish", 1, "last pass writes results, not accumulators"),
+    Field("depthwise", 1, "output lanes take the last codes of their own lane along loop 0"),
+    Field("warm", 4, "depthwise: steps of a run of loop 0 before its first result"),
+    Field("skip", 3, "depthwise: steps between two results of a run of loop 0"),
 )
 
 _VECTOR_FIELDS = (
@@ -191,6 +195,14 @@ _FIELDS = {
 def fields_of(opcode: Opcode) -> tuple[Field, ...]:
     """Return the fields of an instruction, least significant first."""
     return _FIELDS[opcode]
+
+
+def conv_results(values: Mapping[str, int]) -> int:
+    """Return the results of one group of a CONV: all its steps, unless depthwise."""
+    line = values["count_0"]
+    if values.get("depthwise"):
+        line = max(0, (line - values["warm"] - 1) // (values["skip"] + 1) + 1)
+    return line * values["count_1"]
 
 
 def _pack(fields: Iterable[Field], values: Mapping[str, int], what: str) -> int:

@@ -16,6 +16,31 @@ from .weights import Piece, Unit
 __all__ = ("lower_conv",)
 
 
+def _window_loops(
+    task: ConvTask, rect: Rect, piece: Piece, source: Buffer, words_per_row: int
+) -> tuple[Position, list[Loop], dict[str, int]]:
+    """Return start and loops of a depthwise piece, lines inside kernel lines, and its fields.
+
+    A line starts with an empty window, so that padding on its left costs nothing.
+    """
+    window, stored = task.window, task.inputs[0]
+    (sy, sx), (dy, dx) = window.strides, window.dilations
+    top, left = window.pads[:2]
+    y = rect.y0 * sy - top + piece.lines[0] * dy
+    x = rect.x0 * sx - left + piece.columns[0] * dx
+    warm = (piece.columns[1] - piece.columns[0] - 1) * dx
+    skipped = min(warm, max(0, -x))
+    x, warm = x + skipped, warm - skipped
+    column, line = source.blocks * words_per_row, source.pitch * words_per_row
+    start = Position(
+        source.row(y, x) * words_per_row + piece.words[0], y, x, stored.height, stored.width)
+    return start, [
+        Loop(warm + (rect.columns - 1) * sx + 1, column, x=1),
+        Loop(rect.lines, sy * line, y=sy),
+        Loop(piece.lines[1] - piece.lines[0], dy * line, y=dy),
+    ], {"depthwise": 1, "warm": warm, "skip": sx - 1}
+
+
 def _loops(
     task: ConvTask, rect: Rect, piece: Piece, source: Buffer, words_per_row: int
 ) -> tuple[Position, list[Loop]]:
@@ -42,7 +67,11 @@ def _emit(
     source: Buffer, target: Buffer,
 ) -> None:
     config = emitter.config
-    start, loops = _loops(task, rect, piece, source, config.words_per_row)
+    extra: dict[str, int] = {}
+    if piece.depthwise:
+        start, loops, extra = _window_loops(task, rect, piece, source, config.words_per_row)
+    else:
+        start, loops = _loops(task, rect, piece, source, config.words_per_row)
     many = rect.size > 1
     row = target.row(rect.y0, rect.x0, piece.block)
     param_row = emitter.params(task, piece.block)
@@ -51,7 +80,7 @@ def _emit(
         "row": row, "row_step": target.blocks if many else 0,
         "gap": max(0, MIN_GROUP - rect.size), "signed": int(task.inputs[0].format.signed),
         "lo": task.lo, "hi": task.hi, "weight_row": weight_row, "param_row": param_row,
-        "init": int(piece.first), "finish": int(piece.last),
+        "init": int(piece.first), "finish": int(piece.last), **extra,
     }
     reads = (
         source.span(task.input_rect(rect)),

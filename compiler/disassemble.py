@@ -59,6 +59,8 @@ def _calc(opcode: Opcode, values: Mapping[str, int]) -> str:
         start = "bias" if values["init"] else "acc"
         stop = (
             f"feature[{values['row']}] step {values['row_step']}" if values["finish"] else "acc")
+        if values.get("depthwise"):
+            kind += f", depthwise from step {values['warm']} skipping {values['skip']}"
         return (
             f"{stop} <- {start} + {groups} passes x {steps}: weight[{values['weight_row']}.."
             f"{values['weight_row'] + groups - 1}] param[{values['param_row']}] {kind}")

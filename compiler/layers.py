@@ -165,6 +165,11 @@ class ConvTask(Task):
     bias: NDArray[np.int64]
     shift: NDArray[np.int64]
 
+    @property
+    def depthwise(self) -> bool:
+        """Whether every output channel has one input channel, its own."""
+        return self.groups == len(self.codes) == self.inputs[0].channels
+
     def input_rect(self, rect: Rect) -> Rect:
         """Return the positions of the input that a rectangle of the output needs."""
         return window_rect(self.window, self.inputs[0], rect)

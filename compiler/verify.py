@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arch.config import AcceleratorConfig
-from arch.isa import LEVELS, Engine, Memory, Opcode, Region, VectorOp
+from arch.isa import LEVELS, Engine, Memory, Opcode, Region, VectorOp, conv_results
 from arch.timing import DIVIDE_GROUP, MIN_GROUP, QUEUE_DEPTH, TOKEN_COUNT
 
 from .ir import Instruction, Space
@@ -108,9 +108,9 @@ class _Addresses:
             return self._of_transfer(instruction)
         values, config = instruction.values, self._config
         groups = values["count_2"] * values["count_3"] * values["count_4"]
-        steps = values["count_0"] * values["count_1"]
         reads = [Access(Space.FEATURE, self._rows_read(values))]
         if instruction.opcode == Opcode.CONV:
+            steps = conv_results(values)
             _check(steps <= config.acc_depth, instruction, "needs more accumulators")
             _check(steps + values["gap"] >= MIN_GROUP, instruction, "has too short a pass")
             tiles = values["weight_row"] + np.arange(groups)
@@ -119,7 +119,7 @@ class _Addresses:
                 Access(Space.PARAM, np.array([values["param_row"]]))]
             results = steps if values["finish"] else 0
         else:
-            _check_vector(instruction, config, steps)
+            _check_vector(instruction, config, values["count_0"] * values["count_1"])
             results = groups
         rows = np.unique(values["row"] + np.arange(results) * values["row_step"])
         _check(len(rows) == results, instruction, "writes a row twice")
@@ -239,7 +239,7 @@ def _check_accumulators(instructions: Sequence[Instruction]) -> None:
     for instruction in instructions:
         if instruction.opcode == Opcode.CONV:
             values = instruction.values
-            steps = values["count_0"] * values["count_1"]
+            steps = conv_results(values)
             _check(
                 values["init"] == (kept == 0), instruction, "loses or misses partial sums")
             _check(bool(values["init"]) or kept == steps, instruction, "takes up other positions")

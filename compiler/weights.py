@@ -1,7 +1,7 @@
 """Weight tiles: how they are cut into loads, their image in DRAM, and the rings on chip."""
 
 from collections.abc import Hashable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +42,8 @@ class Piece:
         Whether the piece has the first and the last pass of its block.
     offset : int
         First weight row, counted from the start of its unit.
+    depthwise : bool
+        Whether the columns are taken from the window of the last codes, all in one pass.
     """
 
     block: int
@@ -51,13 +53,16 @@ class Piece:
     first: bool
     last: bool
     offset: int
+    depthwise: bool = False
 
     @property
     def passes(self) -> int:
         """Passes, one weight row each."""
+        lines = self.lines[1] - self.lines[0]
+        if self.depthwise:
+            return lines
         return (
-            (self.words[1] - self.words[0]) * (self.lines[1] - self.lines[0])
-            * (self.columns[1] - self.columns[0]))
+            (self.words[1] - self.words[0]) * lines * (self.columns[1] - self.columns[0]))
 
 
 @dataclass(frozen=True)
@@ -123,6 +128,18 @@ def _cut_block(
                     yield (word, word + 1), (line, line + 1), columns
 
 
+def _cut_depthwise(
+    task: ConvTask, block: int, config: AcceleratorConfig, limit: int
+) -> Iterator[tuple[tuple[int, int], tuple[int, int], tuple[int, int]]]:
+    """Cut the taps of one block into columns that fit the window; a pass is one kernel line."""
+    r, s = task.window.kernel
+    words = (block * config.words_per_row, (block + 1) * config.words_per_row)
+    most = (config.depthwise_taps - 1) // task.window.dilations[1] + 1
+    for columns in _ranges(0, s, most):
+        for lines in _ranges(0, r, limit):
+            yield words, lines, columns
+
+
 def cut_weights(task: ConvTask, config: AcceleratorConfig) -> list[Unit]:
     """Cut the weights of a convolution into units of at most half the weight memory.
 
@@ -141,6 +158,8 @@ def cut_weights(task: ConvTask, config: AcceleratorConfig) -> list[Unit]:
     pending: list[Piece] = []
     rows = 0
 
+    depthwise = task.depthwise and config.depthwise_taps > 0
+
     def close() -> None:
         nonlocal rows
         if pending:
@@ -149,15 +168,25 @@ def cut_weights(task: ConvTask, config: AcceleratorConfig) -> list[Unit]:
             rows = 0
 
     for block in range(task.output.blocks):
-        parts = list(_cut_block(block_words(task, block, config), task.window.kernel, limit))
-        for number, part in enumerate(parts):
-            piece = Piece(block, *part, number == 0, number == len(parts) - 1, 0)
-            if len(parts) > 1 or rows + piece.passes > limit:
+        if depthwise:
+            parts = list(_cut_depthwise(task, block, config, limit))
+        else:
+            words = block_words(task, block, config)
+            parts = list(_cut_block(words, task.window.kernel, limit))
+        pieces = [
+            Piece(block, *part, number == 0, number == len(parts) - 1, 0, depthwise)
+            for number, part in enumerate(parts)
+        ]
+        together = sum(piece.passes for piece in pieces) <= limit
+        for piece in pieces:
+            if not together or rows + piece.passes > limit:
                 close()
-            pending.append(Piece(block, *part, piece.first, piece.last, rows))
+            pending.append(replace(piece, offset=rows))
             rows += piece.passes
-            if len(parts) > 1 or rows >= enough:
+            if not together:
                 close()
+        if rows >= enough:
+            close()
     close()
     return units
 
@@ -221,9 +250,22 @@ class WeightImage:
         padding = (0, task.output.blocks * self._config.out_lanes - len(task.bias))
         return pack_params(np.pad(task.bias, padding), np.pad(task.shift, padding))
 
+    def _window_tiles(self, task: ConvTask, piece: Piece) -> NDArray[np.int8]:
+        """Return the tiles of a depthwise piece, (r, out_lanes, in_lanes), newest code first."""
+        config = self._config
+        first = piece.block * config.out_lanes
+        codes = task.codes[first:first + config.out_lanes, 0, slice(*piece.lines)]
+        codes = codes[:, :, slice(*piece.columns)][:, :, ::-1]
+        step = task.window.dilations[1]
+        tiles = np.zeros((codes.shape[1], config.out_lanes, config.in_lanes), np.int8)
+        tiles[:, :len(codes), :(codes.shape[2] - 1) * step + 1:step] = codes.transpose(1, 0, 2)
+        return tiles
+
     def _tiles(self, task: ConvTask, piece: Piece) -> NDArray[np.int8]:
         """Return the tiles of a piece, (words, r, s, out_lanes, in_lanes)."""
         config = self._config
+        if piece.depthwise:
+            return self._window_tiles(task, piece)
         kernels, per_group = task.codes.shape[:2]
         kernels_per_group = kernels // task.groups
         lines, columns = slice(*piece.lines), slice(*piece.columns)

@@ -13,7 +13,9 @@ __all__ = ("MacArray",)
 class MacArray(wiring.Component):
     """Weight-stationary array: ``out_lanes`` dot products of ``in_lanes`` terms per cycle.
 
-    Computes ``o[k] = sum(x[c] * w[k][c] for c in range(in_lanes))`` with the weights loaded last.
+    Computes ``o[k] = sum(x[c] * w[k][c] for c in range(in_lanes))`` with the weights loaded last;
+    with ``depthwise`` set, the first ``taps`` terms are ``window[c][k] * w[k][c]`` and the others
+    are to have zero weights.
     Latency is :attr:`latency` cycles; throughput is one word per cycle; new weights cost no cycle.
 
     Parameters
@@ -22,6 +24,8 @@ class MacArray(wiring.Component):
         Lanes.
     x_width, w_width : int
         Bits of a signed data and of a signed weight code.
+    taps : int
+        Codes of each output lane in the window, at most ``in_lanes``.
 
     Members
     -------
@@ -29,6 +33,10 @@ class MacArray(wiring.Component):
         Data word.
     x_valid : In(1)
         ``x`` counts; without it the registers may hold.
+    window : In(ArrayLayout(ArrayLayout(signed(x_width), out_lanes), taps))
+        Codes of each output lane, in the place of ``x`` when ``depthwise``.
+    depthwise : In(1)
+        Take ``window`` in this cycle.
     w : In(in_lanes * out_lanes * w_width)
         Weight tile: lane ``c`` of output ``k`` at code ``k * in_lanes + c``.
     load : In(1)
@@ -37,15 +45,18 @@ class MacArray(wiring.Component):
         Sums.
     """
 
-    def __init__(self, *, in_lanes, out_lanes, x_width, w_width):
+    def __init__(self, *, in_lanes, out_lanes, x_width, w_width, taps=0):
         self.in_lanes = in_lanes
         self.out_lanes = out_lanes
         self.x_width = x_width
         self.w_width = w_width
+        self.taps = taps
         self.o_width = x_width + w_width + (in_lanes - 1).bit_length()
         super().__init__({
             "x": In(data.ArrayLayout(signed(x_width), in_lanes)),
             "x_valid": In(1),
+            "window": In(data.ArrayLayout(data.ArrayLayout(signed(x_width), out_lanes), taps)),
+            "depthwise": In(1),
             "w": In(in_lanes * out_lanes * w_width),
             "load": In(1),
             "o": Out(data.ArrayLayout(signed(self.o_width), out_lanes)),
@@ -69,9 +80,13 @@ class MacArray(wiring.Component):
                 self.w.word_select(k * self.in_lanes + c, self.w_width).as_signed()
                 for c in range(self.in_lanes)
             ]
+            codes = [
+                Mux(self.depthwise, self.window[c][k], self.x[c]) if c < self.taps else self.x[c]
+                for c in range(self.in_lanes)
+            ]
             products = [
                 multiply(m, x, w, load_b=self.load, enable=enable)
-                for x, w in zip(self.x, weights)
+                for x, w in zip(codes, weights)
             ]
             m.d.comb += self.o[k].eq(_sum_tree(m, products, enable))
         return m

@@ -66,7 +66,8 @@ class CalcEngine(wiring.Component):
             depth=config.param_depth)
         self._array = MacArray(
             in_lanes=config.in_lanes, out_lanes=config.out_lanes,
-            x_width=config.data_bits + 1, w_width=config.weight_bits)
+            x_width=config.data_bits + 1, w_width=config.weight_bits,
+            taps=config.depthwise_taps)
         self._requantizer = Requantizer(
             lanes=config.out_lanes, acc_width=config.acc_bits, code_width=config.data_bits,
             rounding=config.rounding)
@@ -182,6 +183,7 @@ class CalcEngine(wiring.Component):
         layout = data.StructLayout({
             "conv": 1, "vector": 1, "first": 1, "group_first": 1, "group_last": 1,
             "inside": 1, "counted": 1, "odd": 1, "signed": 1, "bias": 1, "finish": 1,
+            "result": 1, "depthwise": 1, "line_first": 1,
             "part": max(1, (self.config.words_per_row - 1).bit_length()),
         })
         inside = (
@@ -206,6 +208,9 @@ class CalcEngine(wiring.Component):
             flags[1].bias.eq(step.pass_first & conv.init),
             flags[1].finish.eq(step.pass_last & conv.finish),
             flags[1].part.eq(step.word[:parts]),
+            flags[1].result.eq(sequencer.valid & ~is_vector & (step.result | ~conv.depthwise)),
+            flags[1].depthwise.eq(conv.depthwise),
+            flags[1].line_first.eq(step.line_first),
         ]
         for before, after in zip(flags[1:], flags[2:]):
             m.d.sync += after.eq(before)
@@ -267,12 +272,18 @@ class CalcEngine(wiring.Component):
                 value = word.word_select(lane, config.data_bits)
                 extended = Cat(value, value[-1] & row.signed)
                 m.d.sync += array.x[lane].eq(Mux(row.inside, extended, 0))
+        m.d.comb += array.depthwise.eq(flags[word_stage].depthwise)
+        self._window(m, row)
 
         # Accumulators: read, add, write back; biases in their place in the first pass.
         index = Signal(range(config.acc_depth))
         ask = at - RowMemory.latency
+        restart = Signal()  # the group has given no result yet
+        fresh = restart | flags[ask - 1].group_first
         with m.If(flags[ask - 1].conv):
-            m.d.sync += index.eq(Mux(flags[ask - 1].group_first, 0, index + 1))
+            m.d.sync += restart.eq(fresh & ~flags[ask - 1].result)
+        with m.If(flags[ask - 1].result):
+            m.d.sync += index.eq(Mux(fresh, 0, index + 1))
         indices = [index]
         for _ in range(RowMemory.latency + 1):
             indices.append(Signal.like(index))
@@ -283,28 +294,40 @@ class CalcEngine(wiring.Component):
             param.w_data.eq(self.load_data.replicate(param.columns)),
             param.r_en.eq(flags[ask].conv & flags[ask].first),
             param.r_row.eq(conv.param_row),
-            acc.r_en.eq(flags[ask].conv & ~flags[ask].bias),
+            acc.r_en.eq(flags[ask].result & ~flags[ask].bias),
             acc.r_row.eq(index),
         ]
         sums = Signal(data.ArrayLayout(signed(config.acc_bits), config.out_lanes))
-        with m.If(flags[at].conv):
+        with m.If(flags[at].result):
             for lane in range(config.out_lanes):
                 bias = param.r_data.word_select(lane, 64)[:config.acc_bits].as_signed()
                 before = acc.r_data.word_select(lane, config.acc_bits).as_signed()
                 m.d.sync += sums[lane].eq(array.o[lane] + Mux(flags[at].bias, bias, before))
         m.d.comb += [
-            acc.w_en.eq(flags[at + 1].conv & ~flags[at + 1].finish),
+            acc.w_en.eq(flags[at + 1].result & ~flags[at + 1].finish),
             acc.w_row.eq(indices[-1]),
             acc.w_data.eq(sums.as_value()),
         ]
         return sums
+
+    def _window(self, m, row):
+        """Shift the row just read into the window, which starts empty in each line."""
+        window = self._array.window
+        for lane in range(self.config.out_lanes):
+            value = self.read_data.word_select(lane, self.config.data_bits)
+            extended = Cat(value, value[-1] & row.signed).as_signed()
+            entering = Mux(row.inside, extended, 0)
+            for tap in range(self._array.taps):
+                with m.If(row.conv & row.depthwise):
+                    m.d.sync += window[tap][lane].eq(entering)
+                entering = Mux(row.line_first, 0, window[tap][lane])
 
     def _results(self, m, conv, vector, is_vector, flags, unit, sums):
         """Requantize what either path gives and write it."""
         config, at = self.config, self.sum_stage
         m.submodules.requantizer = requantizer = self._requantizer
         param = self._param
-        sum_valid = flags[at + 1].conv & flags[at + 1].finish
+        sum_valid = flags[at + 1].result & flags[at + 1].finish
         valid = Signal()
         acc = Signal(data.ArrayLayout(signed(config.acc_bits), config.out_lanes))
         shift = Signal(data.ArrayLayout(5, config.out_lanes))

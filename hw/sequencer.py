@@ -25,6 +25,8 @@ def step_layout(word_width):
         "pass_first": 1,    # in the first group
         "pass_last": 1,     # in the last group
         "odd": 1,           # second, fourth, ... of its group
+        "line_first": 1,    # first of a run of the innermost loop
+        "result": 1,        # ends a window; always without warm and skip
     })
 
 
@@ -77,6 +79,8 @@ class Sequencer(wiring.Component):
         ended = [Signal(name=f"ended_{level}") for level in range(LEVELS)]
         gap = Signal(6)
         group_first, pass_first, first, odd = Signal(), Signal(), Signal(), Signal()
+        line_first = Signal()
+        idle_steps = Signal(4)  # steps until the next result
 
         group_last = ended[0] & ended[1]
         pass_last = ended[2] & ended[3] & ended[4]
@@ -89,6 +93,8 @@ class Sequencer(wiring.Component):
             self.step.pass_first.eq(pass_first),
             self.step.pass_last.eq(pass_last),
             self.step.odd.eq(odd),
+            self.step.line_first.eq(line_first),
+            self.step.result.eq(idle_steps == 0),
         ]
 
         with m.If(self.start):
@@ -96,6 +102,7 @@ class Sequencer(wiring.Component):
                 self.running.eq(1),
                 gap.eq(0),
                 first.eq(1), group_first.eq(1), pass_first.eq(1), odd.eq(0),
+                line_first.eq(1), idle_steps.eq(code.warm),
                 self.step.word.eq(code.word),
                 self.step.y.eq(code.y),
                 self.step.x.eq(code.x),
@@ -105,7 +112,16 @@ class Sequencer(wiring.Component):
         with m.Elif(gap != 0):
             m.d.sync += gap.eq(gap - 1)
         with m.Elif(self.running):
-            m.d.sync += [first.eq(0), group_first.eq(group_last), odd.eq(~odd & ~group_last)]
+            m.d.sync += [
+                first.eq(0), group_first.eq(group_last), odd.eq(~odd & ~group_last),
+                line_first.eq(ended[0]),
+            ]
+            with m.If(ended[0]):
+                m.d.sync += idle_steps.eq(code.warm)
+            with m.Elif(idle_steps == 0):
+                m.d.sync += idle_steps.eq(code.skip)
+            with m.Else():
+                m.d.sync += idle_steps.eq(idle_steps - 1)
             with m.If(group_last):
                 m.d.sync += [gap.eq(code.gap), pass_first.eq(0)]
             with m.If(self.last):

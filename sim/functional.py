@@ -20,6 +20,7 @@ from arch.isa import (
     Opcode,
     Region,
     VectorOp,
+    conv_results,
     decode,
     decode_header,
 )
@@ -177,9 +178,29 @@ class FunctionalMachine:
             total += codes.transpose(1, 0, 2).reshape(steps, -1) @ matrix
         return total.astype(np.int64)
 
+    def _window_products(
+        self, fields: dict[str, int], weights: NDArray[np.float64], groups: int, steps: int
+    ) -> NDArray[np.int64]:
+        """Return what :meth:`_products` returns, of a depthwise CONV."""
+        lanes, per_row = self.config.out_lanes, self.config.words_per_row
+        line = fields["count_0"]
+        total = np.zeros((steps, lanes))
+        for group in range(groups):
+            at = _steps(fields, group, group + 1)
+            rows = self.feature[at.word[0] // per_row % len(self.feature)]
+            codes = self._codes(rows, fields["signed"]).astype(np.float64)
+            codes[~at.inside[0]] = 0
+            codes = codes.reshape(-1, line, lanes)
+            for tap in range(self.config.depthwise_taps):
+                before = np.zeros_like(codes)
+                before[:, tap:] = codes[:, :line - tap] if tap < line else 0
+                taken = before[:, fields["warm"]::fields["skip"] + 1].reshape(steps, lanes)
+                total += taken * weights[group, :, tap]
+        return total.astype(np.int64)
+
     def _conv(self, fields: dict[str, int]) -> None:
         config = self.config
-        steps = fields["count_0"] * fields["count_1"]
+        steps = conv_results(fields)
         groups = fields["count_2"] * fields["count_3"] * fields["count_4"]
         if steps > config.acc_depth or fields["weight_row"] + groups > config.weight_depth:
             raise SimulationError(f"CONV needs more accumulators or weights: {fields}")
@@ -188,7 +209,8 @@ class FunctionalMachine:
         params = self.param[fields["param_row"]].view("<i8").astype(np.int64)
         if fields["init"]:
             self.acc[:steps] = (params << 16) >> 16
-        self.acc[:steps] += self._products(fields, weights, groups, steps)
+        products = self._window_products if fields["depthwise"] else self._products
+        self.acc[:steps] += products(fields, weights, groups, steps)
         limit = 1 << (config.acc_bits - 1)
         acc = self.acc[:steps]
         if acc.min() < -limit or acc.max() >= limit:

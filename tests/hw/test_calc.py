@@ -20,7 +20,7 @@ from .bench import simulate
 
 
 CONFIG = AcceleratorConfig(
-    "test", in_lanes=2, out_lanes=4, feature_depth=256, feature_banks=2, weight_depth=64,
+    "test", in_lanes=2, out_lanes=4, depthwise_taps=2, feature_depth=256, feature_banks=2, weight_depth=64,
     param_depth=4, acc_depth=32, dram_width=4)
 
 
@@ -107,7 +107,27 @@ class Model:
     def extend(codes, signed):
         return codes - 256 * (signed & (codes >> 7))
 
+    def depthwise(self, code, groups):
+        for number, group in enumerate(groups):
+            tile = self.weight[code["weight_row"] + number]
+            index = 0
+            for n, (word, y, x) in enumerate(group):
+                step = n % code["count_0"]
+                if step == 0:
+                    window = np.zeros((self.config.in_lanes, self.config.out_lanes), np.int64)
+                row = self.feature[word // self.config.words_per_row % len(self.feature)]
+                row = self.extend(row, code["signed"]) * self.inside(code, y, x)
+                window = np.concatenate([row[None], window[:-1]])
+                if step >= code["warm"] and (step - code["warm"]) % (code["skip"] + 1) == 0:
+                    sums = (tile[:, :self.config.depthwise_taps]
+                            * window[:self.config.depthwise_taps].T).sum(axis=1)
+                    self.accumulate(code, number, len(groups), index, sums)
+                    index += 1
+
     def conv(self, code, groups):
+        if code.get("depthwise"):
+            self.depthwise(code, groups)
+            return
         parts = self.config.words_per_row
         for number, group in enumerate(groups):
             tile = self.weight[code["weight_row"] + number]
@@ -115,14 +135,16 @@ class Model:
                 words = self.feature[word // parts % len(self.feature)].reshape(parts, -1)
                 codes = words[word % parts]
                 codes = self.extend(codes, code["signed"]) * self.inside(code, y, x)
-                biased = code["init"] and number == 0
-                start = self.bias[code["param_row"]] if biased else self.acc[index]
-                total = start + tile @ codes
-                if code["finish"] and number == len(groups) - 1:
-                    self.write(code["row"] + index * code["row_step"], requantize(
-                        total, self.shift[code["param_row"]], code["lo"], code["hi"]))
-                else:
-                    self.acc[index] = total
+                self.accumulate(code, number, len(groups), index, tile @ codes)
+
+    def accumulate(self, code, number, groups, index, sums):
+        biased = code["init"] and number == 0
+        total = sums + (self.bias[code["param_row"]] if biased else self.acc[index])
+        if code["finish"] and number == groups - 1:
+            self.write(code["row"] + index * code["row_step"], requantize(
+                total, self.shift[code["param_row"]], code["lo"], code["hi"]))
+        else:
+            self.acc[index] = total
 
     def vector(self, code, groups):
         parts = self.config.words_per_row
@@ -212,6 +234,16 @@ def conv(**changes):
 
 
 
+def depthwise(**changes):
+    """Return a 3 x 2 depthwise convolution of a 5 x 6 map of one row a pixel."""
+    return Opcode.CONV, {
+        **conv()[1], "layer": 4, "depthwise": 1, "warm": 1, "skip": 0, "y": -1, "x": 0,
+        "count_0": 6, "word_0": 2, "x_0": 1, "count_1": 5, "word_1": 2, "x_1": -5, "y_1": 1,
+        "count_2": 3, "word_2": 2 - 58, "x_2": -5, "y_2": -3, "count_3": 1, "count_4": 1,
+        **changes,
+    }
+
+
 def pool(**changes):
     """Return a 2 x 2 maximum of a 4 x 6 map of one row a pixel."""
     return Opcode.VECTOR, {
@@ -264,6 +296,21 @@ def test_shortest_group_with_gap():
 def test_back_to_back_without_fence():
     run(6, [conv(), conv(row=140, weight_row=20, param_row=2, fence=0, signed=0, hi=5, lo=-5),
             conv(row=180, weight_row=1, param_row=0, fence=0)])
+
+
+def test_depthwise():
+    run(10, [depthwise(), conv(row=140, fence=0), depthwise(row=200, signed=0, fence=0)])
+
+
+def test_depthwise_of_every_other_column():
+    run(11, [depthwise(skip=1), depthwise(skip=2, warm=0, row=150, count_0=7)])
+
+
+def test_depthwise_taps_split_over_instructions():
+    run(12, [
+        depthwise(finish=0),
+        depthwise(init=0, warm=0, skip=1, count_0=9, x_1=-8, x_2=-8, weight_row=9, fence=0),
+    ])
 
 
 def test_reads_what_the_instruction_before_wrote():
