@@ -51,8 +51,9 @@ class AcceleratorConfig:
     param_depth : int
         Rows of parameter memory; a row is bias and shift of ``out_lanes`` output channels.
     depthwise_taps : int
-        Codes of a lane that a depthwise convolution multiplies per cycle, at most ``in_lanes``;
-        0 leaves the window of codes out, and depthwise convolutions run as dense ones.
+        Codes of a lane that a depthwise convolution multiplies per cycle, at most 16; more than
+        ``in_lanes`` are of no use. 0 leaves the window of codes out, and depthwise convolutions
+        run as dense ones.
     acc_depth : int
         Rows of accumulator memory, one pixel position each; a power of two.
     layer_depth : int
@@ -98,8 +99,8 @@ class AcceleratorConfig:
                 raise ValueError(f"{field} must be a power of two, not {value!r}")
         for field, least, most in (
             ("in_lanes", 1, 256), ("out_lanes", 4, 256), ("data_bits", 8, 8),
-            ("weight_bits", 8, 8), ("acc_bits", 32, 32), ("feature_depth", 64, 1 << 18),
-            ("feature_banks", 1, 16), ("weight_depth", 16, 1 << 16), ("param_depth", 4, 4096),
+            ("weight_bits", 8, 8), ("acc_bits", 32, 32), ("depthwise_taps", 0, 16),
+            ("feature_depth", 64, 1 << 18), ("feature_banks", 1, 16), ("weight_depth", 16, 1 << 16), ("param_depth", 4, 4096),
             ("acc_depth", 16, 1 << 14), ("layer_depth", 2, 4096), ("dram_width", 4, 64),
             ("burst_length", 1, 256),
         ):
@@ -109,10 +110,6 @@ class AcceleratorConfig:
         if self.out_lanes < self.in_lanes:
             raise ValueError(
                 f"out_lanes must be at least in_lanes ({self.in_lanes}), not {self.out_lanes}")
-        if not 0 <= self.depthwise_taps <= min(self.in_lanes, 16):
-            raise ValueError(
-                f"depthwise_taps must be in 0..{min(self.in_lanes, 16)}, "
-                f"not {self.depthwise_taps!r}")
         if self.feature_words > 1 << 19:
             raise ValueError(
                 f"feature memory must have at most {1 << 19} words, not {self.feature_words}")
@@ -129,6 +126,11 @@ class AcceleratorConfig:
     def multipliers(self) -> int:
         """Multipliers of the array."""
         return self.in_lanes * self.out_lanes
+
+    @property
+    def window_taps(self) -> int:
+        """Codes of a lane in the window of a depthwise convolution."""
+        return min(self.depthwise_taps, self.in_lanes)
 
     @property
     def words_per_row(self) -> int:
@@ -182,7 +184,7 @@ PRESETS = {
     config.name: config
     for config in (
         AcceleratorConfig(
-            "tiny", in_lanes=2, out_lanes=4, depthwise_taps=2, feature_depth=4096, feature_banks=2,
+            "tiny", in_lanes=2, out_lanes=4, feature_depth=4096, feature_banks=2,
             weight_depth=1024, param_depth=64, acc_depth=128, dram_width=4,
         ),
         AcceleratorConfig(

@@ -7,8 +7,8 @@ from arch.config import AcceleratorConfig
 from arch.timing import CALC_LATENCY, LOAD_LATENCY, LOAD_START, MIN_GROUP, REQUEST_CYCLES
 
 from .ir import DramTiming
-from .layers import ConvTask, Rect, Task
-from .weights import Unit, cut_weights, group_units
+from .layers import ConvTask, PoolTask, Rect, Task
+from .weights import Piece, Unit, cut_weights, group_units
 
 
 __all__ = (
@@ -165,15 +165,26 @@ def place(
     return low, high
 
 
-def calc_cycles(task: Task, rect: Rect, units: Sequence[Unit] | None) -> int:
-    """Return the array cycles of a tile, for some units of weights."""
+def _pass_cycles(task: ConvTask, rect: Rect, piece: Piece) -> int:
+    """Return the cycles of one pass of a tile."""
+    steps = rect.size
+    if piece.depthwise:
+        window = task.window
+        taps = piece.columns[1] - piece.columns[0]
+        line = (taps - 1) * window.dilations[1] + (rect.columns - 1) * window.strides[1] + 1
+        steps = rect.lines * line
+    return max(steps, MIN_GROUP)
+
+
+def calc_cycles(task: Task, rect: Rect, units: Sequence[Unit]) -> int:
+    """Return the cycles of a tile in the array or vector unit, for some units of weights."""
     if isinstance(task, ConvTask):
-        passes = sum(piece.passes for unit in units or () for piece in unit.pieces)
-        return passes * max(rect.size, MIN_GROUP) + CALC_LATENCY
+        return CALC_LATENCY + sum(
+            piece.passes * _pass_cycles(task, rect, piece)
+            for unit in units for piece in unit.pieces)
     steps = len(task.inputs)
-    window = getattr(getattr(task, "pool", None), "window", None)
-    if window is not None:
-        steps = window.kernel[0] * window.kernel[1]
+    if isinstance(task, PoolTask):
+        steps = task.pool.window.kernel[0] * task.pool.window.kernel[1]
     return rect.size * task.output.blocks * steps + CALC_LATENCY
 
 

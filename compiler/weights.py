@@ -19,6 +19,7 @@ __all__ = (
     "WeightImage",
     "cut_weights",
     "group_units",
+    "runs_in_window",
 )
 
 
@@ -26,6 +27,7 @@ _LOAD_SIZE = 4096
 """Bytes that one LOAD of weights should bring at least, to make its overhead small."""
 
 _MAX_COUNT = 4095
+_MAX_WINDOW_STRIDE = 8
 
 
 @dataclass(frozen=True)
@@ -128,13 +130,20 @@ def _cut_block(
                     yield (word, word + 1), (line, line + 1), columns
 
 
+def runs_in_window(task: ConvTask, config: AcceleratorConfig) -> bool:
+    """Return whether a convolution is depthwise and the window of last codes can feed it."""
+    return (
+        task.depthwise and config.window_taps > 0
+        and task.window.strides[1] <= _MAX_WINDOW_STRIDE)
+
+
 def _cut_depthwise(
     task: ConvTask, block: int, config: AcceleratorConfig, limit: int
 ) -> Iterator[tuple[tuple[int, int], tuple[int, int], tuple[int, int]]]:
     """Cut the taps of one block into columns that fit the window; a pass is one kernel line."""
     r, s = task.window.kernel
     words = (block * config.words_per_row, (block + 1) * config.words_per_row)
-    most = (config.depthwise_taps - 1) // task.window.dilations[1] + 1
+    most = (config.window_taps - 1) // task.window.dilations[1] + 1
     for columns in _ranges(0, s, most):
         for lines in _ranges(0, r, limit):
             yield words, lines, columns
@@ -158,7 +167,7 @@ def cut_weights(task: ConvTask, config: AcceleratorConfig) -> list[Unit]:
     pending: list[Piece] = []
     rows = 0
 
-    depthwise = task.depthwise and config.depthwise_taps > 0
+    depthwise = runs_in_window(task, config)
 
     def close() -> None:
         nonlocal rows

@@ -67,7 +67,7 @@ class CalcEngine(wiring.Component):
         self._array = MacArray(
             in_lanes=config.in_lanes, out_lanes=config.out_lanes,
             x_width=config.data_bits + 1, w_width=config.weight_bits,
-            taps=config.depthwise_taps)
+            taps=config.window_taps)
         self._requantizer = Requantizer(
             lanes=config.out_lanes, acc_width=config.acc_bits, code_width=config.data_bits,
             rounding=config.rounding)

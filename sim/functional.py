@@ -191,7 +191,7 @@ class FunctionalMachine:
             codes = self._codes(rows, fields["signed"]).astype(np.float64)
             codes[~at.inside[0]] = 0
             codes = codes.reshape(-1, line, lanes)
-            for tap in range(self.config.depthwise_taps):
+            for tap in range(self.config.window_taps):
                 before = np.zeros_like(codes)
                 before[:, tap:] = codes[:, :line - tap] if tap < line else 0
                 taken = before[:, fields["warm"]::fields["skip"] + 1].reshape(steps, lanes)

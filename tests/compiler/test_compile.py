@@ -44,24 +44,55 @@ def test_strides_pads_and_dilations(config):
     assert_runs(b.model(x), config)
 
 
+def conv_passes(program, layer):
+    """Return the passes of a layer for one tile, and its tiles."""
+    passes = sum(
+        item.values["count_2"] * item.values["count_3"] * item.values["count_4"]
+        for item in program.instructions if item.opcode == Opcode.CONV and item.layer == layer)
+    records = [record for record in program.writes if record.layer == layer]
+    tiles = len(records) // len({record.block for record in records})
+    assert passes % tiles == 0
+    return passes // tiles
+
+
 @pytest.mark.parametrize("groups", [2, 3, 6])
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.name)
 def test_groups_read_only_their_words(config, groups):
     b = build((6, 7, 6))
     x = b.conv("input", 12, (1, 1))
-    x = b.conv(x, 12, (3, 3), groups=12, pads=(1, 1, 1, 1))
-    model = b.model(b.conv(x, 6, (3, 3), groups=groups))
-    program = assert_runs(model, config)
-    passes = sum(
-        item.values["count_2"] * item.values["count_3"] * item.values["count_4"]
-        * (item.values["row"] >= 0) for item in program.instructions
-        if item.opcode == Opcode.CONV and item.layer == 1)
-    blocks = -(-12 // config.out_lanes)
-    needed = sum(
-        -(-min(12, (block + 1) * config.out_lanes) // config.in_lanes)
-        - block * config.out_lanes // config.in_lanes for block in range(blocks))
-    tiles = len([r for r in program.writes if r.layer == 1]) // blocks
-    assert passes == 9 * needed * tiles
+    x = b.conv(x, 24, (3, 3), groups=12, pads=(1, 1, 1, 1))
+    program = assert_runs(b.model(b.conv(x, 6, (3, 3), groups=groups)), config)
+    words = 0
+    for first in range(0, 24, config.out_lanes):  # two kernels for each channel
+        last = min(24, first + config.out_lanes)
+        words += -(-last // 2 // config.in_lanes) - first // 2 // config.in_lanes
+    assert conv_passes(program, 1) == 9 * words
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.name)
+@pytest.mark.parametrize(("kernel", "strides", "dilations"), [
+    ((3, 3), (1, 1), (1, 1)),
+    ((3, 3), (2, 2), (1, 1)),
+    ((1, 7), (1, 3), (1, 1)),
+    ((2, 3), (1, 1), (2, 2)),
+    ((2, 2), (1, 1), (1, 5)),
+])
+def test_depthwise(config, kernel, strides, dilations):
+    b = build((21, 9, 13))
+    x = b.conv("input", 21, kernel, groups=21, strides=strides, dilations=dilations,
+               pads=(1, 2, 0, 1), per_channel=True)
+    program = assert_runs(b.model(x), config)
+    if config.window_taps:
+        window = (config.window_taps - 1) // dilations[1] + 1
+        blocks = -(-21 // config.out_lanes)
+        assert conv_passes(program, 0) == blocks * kernel[0] * -(-kernel[1] // window)
+
+
+def test_depthwise_with_long_strides_runs_dense():
+    b = build((9, 20, 40))
+    x = b.conv("input", 9, (2, 3), groups=9, strides=(1, 9))
+    program = assert_runs(b.model(x), preset("small"))
+    assert not any(item.values.get("depthwise") for item in program.instructions)
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.name)

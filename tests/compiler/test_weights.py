@@ -62,9 +62,23 @@ def test_image_is_what_the_layout_says(config):
 
 def test_grouped_image_leaves_out_the_other_groups():
     config = preset("small")
-    task = conv_task(config, channels=32, kernels=32, groups=32)
+    task = conv_task(config, channels=32, kernels=64, groups=32)
     units = cut_weights(task, config)
-    assert sum(unit.rows for unit in units) == 4 * 2 * 6  # blocks, words of each, taps
+    assert sum(unit.rows for unit in units) == 8 * 1 * 6  # blocks, words of each, taps
+
+
+def test_depthwise_tiles_hold_the_newest_code_first():
+    config = preset("small")  # a window of 4 codes
+    task = conv_task(config, channels=10, kernels=10, kernel=(2, 3), groups=10)
+    image = WeightImage(config)
+    (unit,) = cut_weights(task, config)
+    image.add_unit(task, unit)
+    tiles = np.frombuffer(image.to_bytes(), np.int8).reshape(2, 2, 8, 4)
+    for k in range(10):
+        expected = task.codes[k, 0, :, ::-1]
+        np.testing.assert_array_equal(tiles[k // 8, :, k % 8, :3], expected)
+    assert not tiles[:, :, :, 3].any()
+    assert not tiles[1, :, 2:].any()
 
 
 def test_sections_hold_whole_blocks():

@@ -20,7 +20,7 @@ from .bench import simulate
 
 
 CONFIG = AcceleratorConfig(
-    "test", in_lanes=2, out_lanes=4, depthwise_taps=2, feature_depth=256, feature_banks=2, weight_depth=64,
+    "test", in_lanes=2, out_lanes=4, feature_depth=256, feature_banks=2, weight_depth=64,
     param_depth=4, acc_depth=32, dram_width=4)
 
 
@@ -119,8 +119,8 @@ class Model:
                 row = self.extend(row, code["signed"]) * self.inside(code, y, x)
                 window = np.concatenate([row[None], window[:-1]])
                 if step >= code["warm"] and (step - code["warm"]) % (code["skip"] + 1) == 0:
-                    sums = (tile[:, :self.config.depthwise_taps]
-                            * window[:self.config.depthwise_taps].T).sum(axis=1)
+                    sums = (tile[:, :self.config.window_taps]
+                            * window[:self.config.window_taps].T).sum(axis=1)
                     self.accumulate(code, number, len(groups), index, sums)
                     index += 1
 
@@ -328,4 +328,6 @@ def test_average_with_padding():
         "op": 1, "divide": 1, "gap": DIVIDE_GROUP - 9,
     }
     padded = {"count_pad": 1, "count_height": 5, "count_width": 7, "row": 150}
-    run(9, [pool(**three, fence=0), pool(**three, **padded), add(fence=0), pool(**three, shift_a=2, shift_b=2, shift=1, signed=0, signed_b=0)])
+    shifted = {"shift_a": 2, "shift_b": 2, "shift": 1, "signed": 0, "signed_b": 0}
+    run(9, [pool(**three, fence=0), pool(**three, **padded), add(fence=0),
+            pool(**three, **shifted)])

@@ -13,8 +13,8 @@ from sim.functional import FunctionalMachine, run_functional
 
 
 CONFIG = AcceleratorConfig(
-    "test", in_lanes=2, out_lanes=4, feature_depth=128, feature_banks=1, weight_depth=16,
-    param_depth=4, acc_depth=16, dram_width=4)
+    "test", in_lanes=2, out_lanes=4, feature_depth=128, feature_banks=1,
+    weight_depth=16, param_depth=4, acc_depth=16, dram_width=4)
 
 
 def machine(seed=0):
@@ -38,7 +38,8 @@ def calc(opcode, **fields):
         "word": 0, "y": 0, "x": 0, "height": 1, "width": 1, "row": 0, "row_step": 1, "gap": 0,
         "signed": 1, "lo": -128, "hi": 127}
     values |= (
-        {"weight_row": 0, "param_row": 0, "init": 1, "finish": 1} if opcode == Opcode.CONV else
+        {"weight_row": 0, "param_row": 0, "init": 1, "finish": 1, "depthwise": 0, "warm": 0,
+         "skip": 0} if opcode == Opcode.CONV else
         {"op": 0, "signed_b": 1, "shift_a": 0, "shift_b": 0, "shift": 0, "divide": 0,
          "count_pad": 0, "count_height": 4095, "count_width": 4095})
     assert set(fields) <= set(values)
@@ -108,6 +109,47 @@ def test_conv_equals_its_steps(seed):
     np.testing.assert_array_equal(made.acc, acc)
     np.testing.assert_array_equal(made.written[0].view(np.int8), codes)
     np.testing.assert_array_equal(made.feature[5:5 + 3 * len(codes):3].view(np.int8), codes)
+
+
+def depthwise_model(made, values):
+    """Return the results of a depthwise CONV: a window slides along each run of loop 0."""
+    line = values["count_0"]
+    rows = made.feature
+    params = made.param[values["param_row"]].view("<i8").astype(np.int64)
+    acc = {}
+    for number, (word, y, x) in enumerate(walk(values)):
+        column, group = number % line, number // (line * values["count_1"])
+        if column == 0:
+            window = [np.zeros(CONFIG.out_lanes, np.int64)] * CONFIG.window_taps
+        inside = 0 <= y < values["height"] and 0 <= x < values["width"]
+        row = rows[word // CONFIG.words_per_row % len(rows)]
+        window = [as_codes(row, values["signed"]) * inside, *window[:-1]]
+        if number % (line * values["count_1"]) == 0:
+            results = 0
+        after = column - values["warm"]
+        if after >= 0 and after % (values["skip"] + 1) == 0:
+            tile = as_codes(made.weight[values["weight_row"] + group], True).reshape(
+                CONFIG.out_lanes, CONFIG.in_lanes)
+            acc.setdefault(results, (params << 16) >> 16)
+            acc[results] = acc[results] + sum(
+                tile[:, tap] * codes for tap, codes in enumerate(window))
+            results += 1
+    return requantize(
+        np.array([acc[n] for n in sorted(acc)]), params >> 48, values["lo"], values["hi"])
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_depthwise_conv_equals_its_steps(seed):
+    rng = np.random.default_rng(seed)
+    made = machine(seed)
+    values = calc(
+        Opcode.CONV, word=20, y=-1, x=-1, height=4, width=6, count_0=7, word_0=2, x_0=1,
+        count_1=2, word_1=0, x_1=-6, y_1=1, count_2=3, word_2=-12, x_2=-6, y_2=0,
+        signed=int(rng.integers(2)), lo=-100, hi=90, param_row=1, row=60, depthwise=1,
+        warm=seed % 3, skip=seed % 2)
+    expected = depthwise_model(made, values)
+    made.run(Opcode.CONV, values)
+    np.testing.assert_array_equal(made.written[0].view(np.int8), expected)
 
 
 def test_conv_in_two_parts():
