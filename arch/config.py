@@ -100,9 +100,9 @@ class AcceleratorConfig:
         for field, least, most in (
             ("in_lanes", 1, 256), ("out_lanes", 4, 256), ("data_bits", 8, 8),
             ("weight_bits", 8, 8), ("acc_bits", 32, 32), ("depthwise_taps", 0, 16),
-            ("feature_depth", 64, 1 << 18), ("feature_banks", 1, 16), ("weight_depth", 16, 1 << 16), ("param_depth", 4, 4096),
-            ("acc_depth", 16, 1 << 14), ("layer_depth", 2, 4096), ("dram_width", 4, 64),
-            ("burst_length", 1, 256),
+            ("feature_depth", 64, 1 << 18), ("feature_banks", 1, 16),
+            ("weight_depth", 16, 1 << 16), ("param_depth", 4, 4096), ("acc_depth", 16, 1 << 14),
+            ("layer_depth", 2, 4096), ("dram_width", 4, 64), ("burst_length", 1, 256),
         ):
             if not least <= getattr(self, field) <= most:
                 raise ValueError(
