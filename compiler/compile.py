@@ -195,6 +195,14 @@ def _draft(
     return _Draft(unroll, layers, tasks, memory, emitter, instructions)
 
 
+def _placed_layers(draft: _Draft) -> list[Layer]:
+    """Return the layers with the places of their weights."""
+    places = draft.emitter.weight_places
+    return [
+        replace(layer, weight_address=places[layer.index][0], stored_size=places[layer.index][1])
+        if layer.index in places else layer for layer in draft.layers]
+
+
 def _finished(
     model: QuantizedModel, config: AcceleratorConfig, dram: DramTiming, draft: _Draft
 ) -> Program:
@@ -210,7 +218,7 @@ def _finished(
         Region.OUTPUT: output_layout.size, Region.SCRATCH: draft.memory.scratch_size})
     return Program(
         name=graph.name, config=config, instructions=draft.instructions,
-        weight_image=draft.emitter.image.to_bytes(), layers=draft.layers,
+        weight_image=draft.emitter.image.to_bytes(), layers=_placed_layers(draft),
         input_layout=_input_layout(model, config, draft.unroll), output_layout=output_layout,
         input_name=graph.input, output_name=output, input_size=input_size,
         scratch_size=draft.memory.scratch_size, writes=draft.emitter.records,

@@ -37,6 +37,8 @@ class Layer:
         Bits that the largest possible accumulator needs, sign included.
     weight_size : int
         Bytes of weights and biases without padding.
+    weight_address, stored_size : int
+        Place in region 0 of its parameter rows and weight tiles, in bytes; and their size.
     """
 
     index: int
@@ -49,6 +51,8 @@ class Layer:
     macs: int
     acc_bits: int = 0
     weight_size: int = 0
+    weight_address: int = 0
+    stored_size: int = 0
 
 
 def _times(pair: tuple[int, int]) -> str:

@@ -41,6 +41,7 @@ class Emitter:
         self.instructions: list[Instruction] = []
         self.records: list[WriteRecord] = []
         self.image = WeightImage(config)
+        self.weight_places: dict[int, tuple[int, int]] = {}
         self._memory = memory
         self._input = graph_input
         self._output = output
@@ -137,6 +138,8 @@ class Emitter:
         units = [unit for section in tiling.sections for unit in section]
         for unit in units:
             self._unit_address[task.index, unit.number] = self.image.add_unit(task, unit)
+        address = self._param_address[task.index]
+        self.weight_places[task.index] = (address, self.image.size - address)
         rows = sum(unit.rows for unit in units)
         if rows <= self.config.weight_depth:
             self._weights.reserve(rows)

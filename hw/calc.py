@@ -145,7 +145,7 @@ class CalcEngine(wiring.Component):
         in_use = 1 + FeatureMemory.latency + VectorUnit.latency
         used = is_vector & (drain > self.done_stage - in_use)
         ready = (
-            ~sequencer.running & ~start & (age == 0) & ~used
+            ~sequencer.running & ~sequencer.resting & ~start & (age == 0) & ~used
             & ((~head.fence & ~mixed) | (drain == 0)))
         taken = self.instructions.valid & ready
         m.d.comb += [self.instructions.ready.eq(ready), sequencer.start.eq(start)]

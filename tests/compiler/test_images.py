@@ -58,6 +58,10 @@ def test_files(tmp_path, program):
     assert manifest["places"]["conv0_out"]["feature_row"] >= 0
     assert manifest["places"][program.output_name]["region"] == 2
     assert manifest["places"]["input"]["region"] == 1
+    weights = [(layer["weight_address"], layer["stored_size"]) for layer in manifest["layers"]]
+    assert weights[0][0] == weights[1][0] == 0
+    assert weights[1][1] == 0  # pooling
+    assert weights[2] == (weights[0][1], len(program.weight_image) - weights[0][1])
 
 
 def test_saving_again_replaces_everything(tmp_path, program):

@@ -293,6 +293,16 @@ def test_shortest_group_with_gap():
     run(5, [conv(**single | taps, gap=MIN_GROUP - 1)])
 
 
+def test_single_position_split_over_instructions():
+    single = {f"count_{level}": 1 for level in range(LEVELS)}
+    taps = {"y": 0, "x": 0, "x_2": 0, "y_2": 0, "word_2": 1, "count_2": 9, "gap": MIN_GROUP - 1}
+    parts = [
+        conv(**single | taps, init=int(n == 0), finish=int(n == 4), weight_row=9 + n, fence=0)
+        for n in range(5)
+    ]
+    run(14, parts)
+
+
 def test_back_to_back_without_fence():
     run(6, [conv(), conv(row=140, weight_row=20, param_row=2, fence=0, signed=0, hi=5, lo=-5),
             conv(row=180, weight_row=1, param_row=0, fence=0)])
