@@ -2,6 +2,7 @@
 
 __all__ = (
     "CALC_LATENCY",
+    "CALC_REST",
     "CALC_START",
     "DIVIDE_GROUP",
     "DIVIDE_LATENCY",
@@ -20,13 +21,17 @@ __all__ = (
     "SAVE_LATENCY",
     "SAVE_START",
     "TOKEN_COUNT",
+    "pass_gap",
 )
 
 
 # Rules that a program must keep.
 
 MIN_GROUP = 4
-"""Fewest cycles of one pass of a CONV, gap included: an accumulator comes back that late."""
+"""Fewest cycles of one pass of a CONV, gap included: an accumulator comes back that late.
+
+A pass of a single cycle may follow its like at once: their sums are forwarded.
+"""
 
 DIVIDE_GROUP = 20
 """Fewest cycles of one window of a VECTOR that divides, gap included."""
@@ -36,6 +41,13 @@ QUEUE_DEPTH = 8
 
 TOKEN_COUNT = 255
 """Most tokens that a counter holds."""
+
+
+
+
+def pass_gap(cycles: int) -> int:
+    """Return the idle cycles that must follow each pass of ``cycles`` steps of a CONV."""
+    return 0 if cycles == 1 else max(0, MIN_GROUP - cycles)
 
 
 # Durations, for the cycle model.
@@ -66,6 +78,9 @@ LOAD_JOBS = 4
 
 LOAD_WINDOW = 128
 """Beats on their way at which LOAD asks for nothing more."""
+
+CALC_REST = 1
+"""Cycles between the last step of a CONV or VECTOR and the next being accepted."""
 
 CALC_START = 2
 """Cycles from a CONV or VECTOR being accepted to its first step."""

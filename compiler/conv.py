@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from arch.isa import Opcode
-from arch.timing import MIN_GROUP
+from arch.timing import pass_gap
 
 from .buffers import Buffer
 from .emitter import Emitter
@@ -78,7 +78,7 @@ def _emit(
     fields = {
         **calc_fields(start, loops, config.feature_words),
         "row": row, "row_step": target.blocks if many else 0,
-        "gap": max(0, MIN_GROUP - rect.size), "signed": int(task.inputs[0].format.signed),
+        "gap": pass_gap(loops[0].count * loops[1].count), "signed": int(task.inputs[0].format.signed),
         "lo": task.lo, "hi": task.hi, "weight_row": weight_row, "param_row": param_row,
         "init": int(piece.first), "finish": int(piece.last), **extra,
     }

@@ -11,6 +11,7 @@ from arch.config import AcceleratorConfig
 from arch.isa import INSTRUCTION_SIZE, Engine, Memory, Opcode
 from arch.timing import (
     CALC_LATENCY,
+    CALC_REST,
     CALC_START,
     DIVIDE_LATENCY,
     FETCH_CYCLES,
@@ -405,7 +406,7 @@ class Machine:
         self._calc_kind = kind
         latency = DIVIDE_LATENCY if kind[1] else CALC_LATENCY
         end = self._now + CALC_START + group_cycles(instruction)
-        self._calc_next = max(end, self._now + CALC_LATENCY + 1)
+        self._calc_next = max(end + CALC_REST, self._now + CALC_LATENCY + 1)
         self._drained = end + latency
         self._finishes(index, end - instruction.values["gap"] + latency)
         self._wake(self._calc_next)

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from arch.config import AcceleratorConfig
-from arch.timing import CALC_LATENCY, LOAD_LATENCY, LOAD_START, MIN_GROUP, REQUEST_CYCLES
+from arch.timing import CALC_LATENCY, LOAD_LATENCY, LOAD_START, REQUEST_CYCLES, pass_gap
 
 from .ir import DramTiming
 from .layers import ConvTask, PoolTask, Rect, Task
@@ -173,7 +173,7 @@ def _pass_cycles(task: ConvTask, rect: Rect, piece: Piece) -> int:
         taps = piece.columns[1] - piece.columns[0]
         line = (taps - 1) * window.dilations[1] + (rect.columns - 1) * window.strides[1] + 1
         steps = rect.lines * line
-    return max(steps, MIN_GROUP)
+    return steps + pass_gap(steps)
 
 
 def calc_cycles(task: Task, rect: Rect, units: Sequence[Unit]) -> int:

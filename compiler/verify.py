@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from arch.config import AcceleratorConfig
 from arch.isa import LEVELS, Engine, Memory, Opcode, Region, VectorOp, conv_results
-from arch.timing import DIVIDE_GROUP, MIN_GROUP, QUEUE_DEPTH, TOKEN_COUNT
+from arch.timing import DIVIDE_GROUP, QUEUE_DEPTH, TOKEN_COUNT, pass_gap
 
 from .ir import Instruction, Space
 
@@ -112,7 +112,8 @@ class _Addresses:
         if instruction.opcode == Opcode.CONV:
             steps = conv_results(values)
             _check(steps <= config.acc_depth, instruction, "needs more accumulators")
-            _check(steps + values["gap"] >= MIN_GROUP, instruction, "has too short a pass")
+            cycles = values["count_0"] * values["count_1"]
+            _check(values["gap"] >= pass_gap(cycles), instruction, "has too short a pass")
             tiles = values["weight_row"] + np.arange(groups)
             reads += [
                 Access(Space.WEIGHT, tiles),

@@ -133,6 +133,7 @@ class CalcEngine(wiring.Component):
         age = Signal(range(self.done_stage + 1))       # cycles since the last start, saturating
         drain = Signal(range(self.divide_done_stage + 1))  # cycles until nothing is inside
         start = Signal()
+        ended = Signal()
         head_vector = Signal(data.StructLayout({"vector": 1, "divide": 1}))
         head = self.instructions.payload.vector
         m.d.comb += [
@@ -145,8 +146,11 @@ class CalcEngine(wiring.Component):
         in_use = 1 + FeatureMemory.latency + VectorUnit.latency
         used = is_vector & (drain > self.done_stage - in_use)
         ready = (
-            ~sequencer.running & ~sequencer.resting & ~start & (age == 0) & ~used
+            ~sequencer.running & ~ended & ~start & (age == 0) & ~used
             & ((~head.fence & ~mixed) | (drain == 0)))
+        # One cycle later than possible, so that MIN_GROUP cycles lie between the last step and the
+        # first, which may take up its sum.
+        m.d.sync += ended.eq(sequencer.last)
         taken = self.instructions.valid & ready
         m.d.comb += [self.instructions.ready.eq(ready), sequencer.start.eq(start)]
         m.d.sync += start.eq(taken)
@@ -298,10 +302,15 @@ class CalcEngine(wiring.Component):
             acc.r_row.eq(index),
         ]
         sums = Signal(data.ArrayLayout(signed(config.acc_bits), config.out_lanes))
+        # A pass of one position takes up the sum of the cycle before, not yet written.
+        forward = Signal()
+        m.d.sync += forward.eq(
+            flags[at - 1].result & flags[at].result & (indices[1] == indices[2]))
         with m.If(flags[at].result):
             for lane in range(config.out_lanes):
                 bias = param.r_data.word_select(lane, 64)[:config.acc_bits].as_signed()
-                before = acc.r_data.word_select(lane, config.acc_bits).as_signed()
+                stored = acc.r_data.word_select(lane, config.acc_bits).as_signed()
+                before = Mux(forward, sums[lane], stored)
                 m.d.sync += sums[lane].eq(array.o[lane] + Mux(flags[at].bias, bias, before))
         m.d.comb += [
             acc.w_en.eq(flags[at + 1].result & ~flags[at + 1].finish),

@@ -51,8 +51,6 @@ class Sequencer(wiring.Component):
         Instruction whose loops are walked.
     running : Out(1)
         Steps are left.
-    resting : Out(1)
-        Gap cycles are left, those after the last group included.
     valid : Out(1)
         ``step`` holds a step.
     step : Out(step_layout)
@@ -68,7 +66,6 @@ class Sequencer(wiring.Component):
             "start": In(1),
             "instruction": In(layout),
             "running": Out(1),
-            "resting": Out(1),
             "valid": Out(1),
             "step": Out(step_layout(word_width)),
             "last": Out(1),
@@ -90,7 +87,6 @@ class Sequencer(wiring.Component):
         m.d.comb += [
             self.valid.eq(self.running & (gap == 0)),
             self.last.eq(self.valid & group_last & pass_last),
-            self.resting.eq(gap != 0),
             self.step.first.eq(first),
             self.step.group_first.eq(group_first),
             self.step.group_last.eq(group_last),

@@ -71,11 +71,12 @@ def test_large_weights_are_bound_by_dram():
     assert first.cycles == pytest.approx(len(program.weight_image) / 8, rel=0.1)
 
 
-def test_short_passes_are_stretched():
-    b = NetworkBuilder(np.random.default_rng(0), (64, 1, 1))
-    program = compile_model(b.model(b.fc("input", 4)), preset("small"))
+@pytest.mark.parametrize(("width", "cycles"), [(1, 1), (2, MIN_GROUP), (3, MIN_GROUP), (5, 5)])
+def test_short_passes_are_stretched(width, cycles):
+    b = NetworkBuilder(np.random.default_rng(0), (64, 1, width))
+    program = compile_model(b.model(b.conv("input", 4, (1, 1))), preset("small"))
     (conv,) = [item for item in program.instructions if item.opcode == Opcode.CONV]
-    assert group_cycles(conv) == 16 * MIN_GROUP
+    assert group_cycles(conv) == 16 * cycles
 
 
 def test_loads_overlap_with_computation():

@@ -97,7 +97,9 @@ def test_bad_fields_are_caught(opcode, field, change, message):
 
 
 def test_short_groups_are_caught():
-    program = small_program()
+    b = NetworkBuilder(np.random.default_rng(3), (3, 6, 9))
+    b.conv(b.average_pool("input", (3, 3), strides=(3, 3)), 6, (2, 1))
+    program = compile_model(b.model(), NANO)
     damaged = copy.deepcopy(program.instructions)
     for item in damaged:
         if item.engine == Engine.CALC:

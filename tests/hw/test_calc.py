@@ -11,7 +11,7 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 from arch.config import AcceleratorConfig
 from arch.formats import divide_round, requantize
 from arch.isa import LEVELS, Engine, Opcode
-from arch.timing import DIVIDE_GROUP, MIN_GROUP
+from arch.timing import DIVIDE_GROUP, pass_gap
 from hw.calc import CalcEngine
 from hw.feature_memory import FeatureMemory
 from hw.layouts import Done, instruction_layout
@@ -290,12 +290,13 @@ def test_passes_split_over_instructions():
 def test_shortest_group_with_gap():
     single = {f"count_{level}": 1 for level in range(LEVELS)}
     taps = {"count_2": 9, "word_2": 1, "y": 0, "x": 0, "x_2": 0, "y_2": 0}
-    run(5, [conv(**single | taps, gap=MIN_GROUP - 1)])
+    run(5, [conv(**single | taps)])
+    run(5, [conv(**single | taps | {"count_0": n, "gap": pass_gap(n)}) for n in (2, 3, 4)])
 
 
 def test_single_position_split_over_instructions():
     single = {f"count_{level}": 1 for level in range(LEVELS)}
-    taps = {"y": 0, "x": 0, "x_2": 0, "y_2": 0, "word_2": 1, "count_2": 9, "gap": MIN_GROUP - 1}
+    taps = {"y": 0, "x": 0, "x_2": 0, "y_2": 0, "word_2": 1, "count_2": 9}
     parts = [
         conv(**single | taps, init=int(n == 0), finish=int(n == 4), weight_row=9 + n, fence=0)
         for n in range(5)
