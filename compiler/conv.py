@@ -78,7 +78,8 @@ def _emit(
     fields = {
         **calc_fields(start, loops, config.feature_words),
         "row": row, "row_step": target.blocks if many else 0,
-        "gap": pass_gap(loops[0].count * loops[1].count), "signed": int(task.inputs[0].format.signed),
+        "gap": pass_gap(loops[0].count * loops[1].count),
+        "signed": int(task.inputs[0].format.signed),
         "lo": task.lo, "hi": task.hi, "weight_row": weight_row, "param_row": param_row,
         "init": int(piece.first), "finish": int(piece.last), **extra,
     }

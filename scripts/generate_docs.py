@@ -70,7 +70,8 @@ def tables() -> dict[str, str]:
         "regions": _table(
             ("DRAM region", "number"), [(r.name.lower(), r.value) for r in isa.Region]),
         "rules": _table(("rule", "value"), [
-            ("fewest cycles of a pass of CONV with more than one step, gap included", timing.MIN_GROUP),
+            ("fewest cycles of a pass of CONV with more than one step, gap included",
+             timing.MIN_GROUP),
             ("fewest cycles of a group of VECTOR that divides, gap included", timing.DIVIDE_GROUP),
             ("instructions that wait in front of an engine", timing.QUEUE_DEPTH),
             ("most tokens that a counter holds", timing.TOKEN_COUNT)]),

@@ -296,7 +296,7 @@ def test_shortest_group_with_gap():
 
 def test_single_position_split_over_instructions():
     single = {f"count_{level}": 1 for level in range(LEVELS)}
-    taps = {"y": 0, "x": 0, "x_2": 0, "y_2": 0, "word_2": 1, "count_2": 9}
+    taps = {"y": 0, "x": 0, "x_2": 0, "y_2": 0, "word_2": 1, "count_2": 25}
     parts = [
         conv(**single | taps, init=int(n == 0), finish=int(n == 4), weight_row=9 + n, fence=0)
         for n in range(5)
