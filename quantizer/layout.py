@@ -11,7 +11,8 @@ The layouts are those of the accelerator; logical arrays are ``(k, c, r, s)`` an
 * A *map* is HWC with the channels in blocks of ``lanes``: code ``(c, y, x)`` is at
   ``((y * w + x) * blocks + c // lanes) * lanes + c % lanes``; lanes past the last channel are zero.
 
-A code is ``code_size`` bytes, little-endian, two's complement when signed.
+A code is ``code_size`` bytes, little-endian, two's complement when signed. *Packed codes* of fewer
+bits follow each other without gaps, the first in the lowest bits of the first byte.
 """
 
 from typing import Any
@@ -22,10 +23,12 @@ from numpy.typing import ArrayLike, NDArray
 
 __all__ = (
     "BIAS_BITS",
+    "pack_codes",
     "pack_map",
     "pack_params",
     "pack_weight_tile",
     "pack_weights",
+    "unpack_codes",
     "unpack_map",
     "unpack_params",
     "unpack_weight_tile",
@@ -93,6 +96,40 @@ def unpack_weight_tile(
             f"Weight tiles must be a multiple of {tile_size} bytes, not {len(data)}")
     codes = np.frombuffer(data, _code_type(code_size, signed=True))
     return codes.reshape(-1, out_lanes, in_lanes).astype(np.int64)
+
+
+def pack_codes(codes: ArrayLike, bits: int) -> bytes:
+    """Pack signed codes of ``bits`` bits, without gaps.
+
+    Parameters
+    ----------
+    codes : int, any shape
+        Codes, in order.
+    bits : int
+        Width of a code, 1 to 16 bits.
+
+    Returns
+    -------
+    bytes
+        ``ceil(codes * bits / 8)``; the spare bits of the last byte are zero.
+
+    Examples
+    --------
+    >>> pack_codes([1, -1, 3], 4).hex(" ")
+    'f1 03'
+    """
+    half = 1 << (bits - 1)
+    values = _checked(codes, -half, half - 1, f"Codes of {bits} bits").ravel()
+    places = (values[:, None] >> np.arange(bits) & 1).astype(np.uint8)
+    return np.packbits(places.ravel(), bitorder="little").tobytes()
+
+
+def unpack_codes(data: bytes, count: int, bits: int) -> NDArray[np.int64]:
+    """Return the ``count`` codes of packed ones; inverse of :func:`pack_codes`."""
+    raw = np.frombuffer(_sized(data, -(-count * bits // 8), "Packed codes"), np.uint8)
+    places = np.unpackbits(raw, bitorder="little")[:count * bits].reshape(count, bits)
+    values = places @ (1 << np.arange(bits, dtype=np.int64))
+    return np.asarray(values - (values >> (bits - 1) << bits))
 
 
 def pack_params(bias: ArrayLike, shift: ArrayLike) -> bytes:

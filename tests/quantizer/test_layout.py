@@ -8,10 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quantizer.layout import (
+    pack_codes,
     pack_map,
     pack_params,
     pack_weight_tile,
     pack_weights,
+    unpack_codes,
     unpack_map,
     unpack_params,
     unpack_weight_tile,
@@ -46,6 +48,29 @@ def test_tile_bytes():
     for out_lane in range(4):
         for in_lane in range(2):
             assert data[in_lane + out_lane * 2] == codes[out_lane, in_lane] % 256
+
+
+@given(seeds, st.integers(1, 16), st.integers(0, 70))
+def test_codes_inverse(seed, bits, count):
+    codes = np.random.default_rng(seed).integers(-(1 << (bits - 1)), 1 << (bits - 1), count)
+    data = pack_codes(codes, bits)
+    assert len(data) == -(-count * bits // 8)
+    np.testing.assert_array_equal(unpack_codes(data, count, bits), codes)
+
+
+@given(st.integers(1, 16), st.binary(min_size=1, max_size=40))
+def test_packed_bytes_inverse(bits, data):
+    count = len(data) * 8 // bits
+    data = data[:-(-count * bits // 8)]
+    whole = int.from_bytes(data, "little") & ((1 << count * bits) - 1)
+    back = pack_codes(unpack_codes(whole.to_bytes(len(data), "little"), count, bits), bits)
+    assert int.from_bytes(back, "little") == whole
+
+
+def test_packed_codes_are_digits_of_one_number():
+    codes = np.random.default_rng(0).integers(-16, 16, 37)
+    number = sum(int(code) % 32 << 5 * place for place, code in enumerate(codes))
+    assert pack_codes(codes, 5) == number.to_bytes(24, "little")
 
 
 @given(seeds, lanes, st.integers(1, 3))
@@ -107,6 +132,8 @@ def test_grouped_tiles_are_dense_with_zeros():
 
 @pytest.mark.parametrize(("call", "message"), [
     (lambda: pack_weight_tile([[128]]), "Weight codes must be in -128..127, not 128..128"),
+    (lambda: pack_codes([7, -9], 4), "Codes of 4 bits must be in -8..7, not -9..7"),
+    (lambda: unpack_codes(b"123", 4, 4), "Packed codes must be 2 bytes, not 3"),
     (lambda: pack_params([1 << 47], [0]),
      f"Biases must be in {-(1 << 47)}..{(1 << 47) - 1}, not {1 << 47}..{1 << 47}"),
     (lambda: pack_params([0], [64]), "Shifts must be in 0..63, not 64..64"),
