@@ -11,10 +11,16 @@ from .formats import Rounding
 
 
 __all__ = (
+    "CHUNK_BEATS",
     "PRESETS",
     "AcceleratorConfig",
     "preset",
 )
+
+
+CHUNK_BEATS = 4
+"""Beats of 8-bit codes that narrow weight codes become at a time; their places in DRAM count in
+such chunks."""
 
 
 def _is_power_of_two(value: int) -> bool:
@@ -151,6 +157,30 @@ class AcceleratorConfig:
     def weight_row_size(self) -> int:
         """Bytes in one row of weight memory."""
         return self.multipliers * self.weight_bits // 8
+
+    @property
+    def weight_columns(self) -> int:
+        """Beats of a row of weight memory that narrow weights fill per cycle."""
+        return min(CHUNK_BEATS, self.weight_row_size // self.dram_width)
+
+    def packed_size(self, rows: int, bits: int) -> int:
+        """Return the bytes in DRAM of rows of weight memory, padded to whole beats.
+
+        Codes narrower than :attr:`weight_bits` lie close together and come in whole chunks of
+        :data:`CHUNK_BEATS` beats of codes on chip.
+
+        Parameters
+        ----------
+        rows : int
+            Rows, one after the other.
+        bits : int
+            Bits of a code.
+        """
+        size = rows * self.weight_row_size
+        if bits == self.weight_bits:
+            return size
+        chunks = -(-size // (CHUNK_BEATS * self.dram_width))
+        return -(-chunks * CHUNK_BEATS * bits // self.weight_bits) * self.dram_width
 
     @property
     def param_row_size(self) -> int:

@@ -137,6 +137,10 @@ _TRANSFER_FIELDS = (
     Field("row_stride", 20, "rows from line to line on chip"),
 )
 
+_LOAD_FIELDS = (
+    Field("weight_bits", 3, "weight memory: bits of a code in DRAM, 2 to 7; 0: 8 bits"),
+)
+
 _CALC_FIELDS = (
     Field("word", 19, "first word read from feature memory", signed=False),
     Field("y", 12, "first input line", signed=True),
@@ -185,7 +189,7 @@ _VECTOR_FIELDS = (
 
 _FIELDS = {
     Opcode.END: COMMON_FIELDS,
-    Opcode.LOAD: COMMON_FIELDS + _TRANSFER_FIELDS,
+    Opcode.LOAD: COMMON_FIELDS + _TRANSFER_FIELDS + _LOAD_FIELDS,
     Opcode.SAVE: COMMON_FIELDS + _TRANSFER_FIELDS,
     Opcode.CONV: COMMON_FIELDS + _CALC_FIELDS + _CONV_FIELDS,
     Opcode.VECTOR: COMMON_FIELDS + _CALC_FIELDS + _VECTOR_FIELDS,

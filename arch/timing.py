@@ -13,6 +13,7 @@ __all__ = (
     "LOAD_START",
     "LOAD_WINDOW",
     "MIN_GROUP",
+    "NARROW_START",
     "PROGRAM_END",
     "PROGRAM_START",
     "QUEUE_DEPTH",
@@ -66,6 +67,9 @@ GATE_CYCLES = 3
 
 LOAD_START = 3
 """Cycles from an instruction's entry into LOAD or SAVE to its first request."""
+
+NARROW_START = 1
+"""Cycles more for a LOAD of narrow weights."""
 
 REQUEST_CYCLES = 2
 """Cycles from one request of an engine to its next."""

@@ -206,14 +206,18 @@ class Accelerator(wiring.Component):
             feature.load_writes.valid.eq(load.writes.valid & to_feature),
             feature.load_writes.payload.row.eq(beat.row),
             feature.load_writes.payload.column.eq(beat.column),
-            feature.load_writes.payload.data.eq(beat.data),
+            feature.load_writes.payload.data.eq(beat.data[:self.config.dram_width * 8]),
             load.writes.ready.eq(~to_feature | feature.load_writes.ready),
             calc.load_row.eq(beat.row),
             calc.load_data.eq(beat.data),
         ]
-        for memory, enable in ((Memory.WEIGHT, calc.weight_en), (Memory.PARAM, calc.param_en)):
+        wide = (1 << self.config.weight_columns) - 1
+        for memory, enable, mask in (
+            (Memory.WEIGHT, calc.weight_en, Mux(beat.wide, wide, 1)),
+            (Memory.PARAM, calc.param_en, 1),
+        ):
             with m.If(load.writes.valid & (beat.memory == memory.value)):
-                m.d.comb += enable.eq(1 << beat.column)
+                m.d.comb += enable.eq(mask << beat.column)
         m.d.comb += [
             feature.save_reads.valid.eq(save.reads.valid),
             feature.save_reads.payload.eq(save.reads.payload),

@@ -4,7 +4,8 @@ from amaranth import *
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from arch.isa import Opcode, Region
+from arch.config import CHUNK_BEATS
+from arch.isa import Memory, Opcode, Region
 
 from .axi import PAGE_SIZE
 from .layouts import BASES_LAYOUT, beats_per_row, layout_of
@@ -33,19 +34,22 @@ class BurstGenerator(wiring.Component):
     """Cut LOAD or SAVE instructions into bursts, each as long as possible.
 
     A burst never crosses a line of the instruction, a page of 4096 bytes, or
-    ``config.burst_length`` beats. An instruction takes two cycles and two more for each burst.
+    ``config.burst_length`` beats. An instruction takes two cycles, three when its weights are
+    narrow, and two more for each burst.
 
     Parameters
     ----------
     config : AcceleratorConfig
         Sizes of rows, width of a beat, longest burst.
+    opcode : Opcode
+        LOAD or SAVE.
 
     Members
     -------
     bases : In(BASES_LAYOUT)
         Byte address of each region; a multiple of the beat. Must be stable while busy.
-    instructions : In(stream(layout_of(Opcode.LOAD)))
-        Instructions; LOAD and SAVE have one layout.
+    instructions : In(stream(layout_of(opcode)))
+        Instructions.
     bursts : Out(stream(Burst))
         Bursts in order.
     busy : Out(1)
@@ -54,11 +58,12 @@ class BurstGenerator(wiring.Component):
         Layer of that instruction.
     """
 
-    def __init__(self, config):
+    def __init__(self, config, opcode):
         self._config = config
+        self._opcode = opcode
         super().__init__({
             "bases": In(BASES_LAYOUT),
-            "instructions": In(stream.Signature(layout_of(Opcode.LOAD))),
+            "instructions": In(stream.Signature(layout_of(opcode))),
             "bursts": Out(stream.Signature(Burst)),
             "busy": Out(1),
             "layer": Out(12),
@@ -73,7 +78,7 @@ class BurstGenerator(wiring.Component):
         page_bits = (PAGE_SIZE - 1).bit_length()
 
         bases = Array(self.bases[region] for region in Region)
-        instruction = Signal(layout_of(Opcode.LOAD), reset_less=True)
+        instruction = Signal(layout_of(self._opcode), reset_less=True)
         base = Signal(32, reset_less=True)
         line_beats = Signal(20 + max(shifts), reset_less=True)
         lines_left = Signal(16, reset_less=True)
@@ -121,6 +126,15 @@ class BurstGenerator(wiring.Component):
                             count = instruction.row_count << shift
                             m.d.sync += [line_beats.eq(count), beats_left.eq(count)]
                 m.next = "LENGTH"
+                if self._opcode == Opcode.LOAD:
+                    with m.If(instruction.weight_bits.any()):
+                        m.next = "NARROW"
+            if self._opcode == Opcode.LOAD:
+                with m.State("NARROW"):
+                    count = _narrow_beats(
+                        m, instruction, shifts[Memory.WEIGHT], config.weight_depth)
+                    m.d.sync += [line_beats.eq(count), beats_left.eq(count)]
+                    m.next = "LENGTH"
             with m.State("LENGTH"):
                 m.d.sync += [
                     ends_line.eq(beats_left <= limit),
@@ -154,3 +168,16 @@ class BurstGenerator(wiring.Component):
                             beats_left.eq(beats_left - length),
                         ]
         return m
+
+
+def _narrow_beats(m, instruction, shift, depth):
+    """Return the beats of one line of narrow weights, whose rows would have ``2 ** shift``."""
+    chunks = Signal(range((depth << shift) // CHUNK_BEATS + 2))
+    beats = Signal.like(chunks)
+    rows = instruction.row_count[:depth.bit_length()]
+    m.d.comb += chunks.eq(((rows << shift) + (CHUNK_BEATS - 1)) >> (CHUNK_BEATS - 1).bit_length())
+    with m.Switch(instruction.weight_bits):
+        for bits in range(2, 8):
+            with m.Case(bits):
+                m.d.comb += beats.eq((chunks * bits * CHUNK_BEATS + 7) >> 3)
+    return beats

@@ -47,7 +47,8 @@ class CalcEngine(wiring.Component):
     write, write_row, write_data : Out
         Result row.
     weight_en, param_en, load_row, load_data : In
-        Columns that LOAD writes to weight and parameter memory.
+        Columns that LOAD writes to weight and parameter memory; ``load_data`` is for
+        ``config.weight_columns`` columns of weight memory, or for the first of parameter memory.
     done : Out(Done)
         One instruction has written all its results.
     status : Out(Status)
@@ -84,7 +85,7 @@ class CalcEngine(wiring.Component):
             "weight_en": In(self._weight.columns),
             "param_en": In(self._param.columns),
             "load_row": In(20),
-            "load_data": In(beat * 8),
+            "load_data": In(config.weight_columns * beat * 8),
             "done": Out(Done),
             "status": Out(Status),
         })
@@ -260,7 +261,8 @@ class CalcEngine(wiring.Component):
         m.d.comb += [
             weight.w_en.eq(self.weight_en),
             weight.w_row.eq(self.load_row),
-            weight.w_data.eq(self.load_data.replicate(weight.columns)),
+            weight.w_data.eq(
+                self.load_data.replicate(weight.columns // self.config.weight_columns)),
             weight.r_en.eq(flags[ask].conv & flags[ask].group_first),
             weight.r_row.eq(weight_row),
             array.w.eq(weight.r_data),
@@ -295,7 +297,7 @@ class CalcEngine(wiring.Component):
         m.d.comb += [
             param.w_en.eq(self.param_en),
             param.w_row.eq(self.load_row),
-            param.w_data.eq(self.load_data.replicate(param.columns)),
+            param.w_data.eq(self.load_data[:param.column_width].replicate(param.columns)),
             param.r_en.eq(flags[ask].conv & flags[ask].first),
             param.r_row.eq(conv.param_row),
             acc.r_en.eq(flags[ask].result & ~flags[ask].bias),

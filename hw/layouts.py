@@ -124,14 +124,16 @@ def beats_per_row(config):
 def write_beat_layout(config):
     """Return the layout of one beat on its way into an on-chip memory.
 
-    ``column`` counts the beats of a row, lowest bytes first.
+    ``column`` counts the beats of a row, lowest bytes first. With ``wide``, ``data`` is for as many
+    columns as it has beats, from ``column`` on; else all its beats are the same.
     """
     column_width = max(1, (max(beats_per_row(config)) - 1).bit_length())
     return data.StructLayout({
         "memory": 2,
         "row": 20,
         "column": column_width,
-        "data": config.dram_width * 8,
+        "wide": 1,
+        "data": config.weight_columns * config.dram_width * 8,
     })
 
 

@@ -4,7 +4,8 @@ from amaranth import *
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
-from arch.isa import Opcode
+from arch.config import CHUNK_BEATS
+from arch.isa import Memory, Opcode
 
 from .bursts import BurstGenerator
 from .layouts import (
@@ -18,6 +19,7 @@ from .layouts import (
     write_beat_layout,
 )
 from .queue import StreamQueue
+from .unpacker import Unpacker
 
 
 __all__ = (
@@ -27,13 +29,15 @@ __all__ = (
 
 # What the data side must know of an instruction.
 _JOB_LAYOUT = layout_of(
-    Opcode.LOAD, "layer", "post", "memory", "row", "row_count", "line_count", "row_stride")
+    Opcode.LOAD, "layer", "post", "memory", "row", "row_count", "line_count", "row_stride",
+    "weight_bits")
 
 
 class BeatWriter(wiring.Component):
     """Give each beat read from DRAM its place on chip.
 
-    Latency is one cycle; throughput is one beat per cycle, also from one job to the next.
+    Latency is one cycle; throughput is one beat per cycle, also from one job to the next, as long
+    as narrow weights fill no more than ``config.weight_columns`` columns of a row per cycle.
 
     Parameters
     ----------
@@ -47,7 +51,7 @@ class BeatWriter(wiring.Component):
     beats : In(stream(read_beat_layout(config)))
         Beats, lines in order.
     writes : Out(stream(write_beat_layout(config)))
-        The same beats with their place.
+        The same beats, narrow weights as 8-bit codes, with their place.
     done : Out(Done)
         Strobe in the cycle after the last write of a job has been accepted.
     busy : Out(1)
@@ -69,7 +73,11 @@ class BeatWriter(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        lasts = [beats - 1 for beats in beats_per_row(self._config)]
+        config = self._config
+        lasts = [beats - 1 for beats in beats_per_row(config)]
+        columns = config.weight_columns
+        parts = CHUNK_BEATS // columns
+        m.submodules.unpacker = unpacker = Unpacker(config.dram_width * 8)
 
         active = Signal()
         job = Signal(_JOB_LAYOUT, reset_less=True)
@@ -83,6 +91,12 @@ class BeatWriter(wiring.Component):
         final_layer = Signal(12, reset_less=True)
         final_post = Signal(3, reset_less=True)
 
+        # Narrow weights come out of the unpacker in chunks, and are written in `parts` parts.
+        narrow = Signal(reset_less=True)
+        part = Signal(range(max(2, parts)))
+        wide_data = Signal(columns * config.dram_width * 8)
+        ends_chunk = Signal()
+
         free = Signal()
         move = Signal()
         ends_row = Signal()
@@ -91,8 +105,15 @@ class BeatWriter(wiring.Component):
         take = Signal()
         m.d.comb += [
             free.eq(~self.writes.valid | self.writes.ready),
-            self.beats.ready.eq(active & free),
-            move.eq(self.beats.valid & active & free),
+            unpacker.bits.eq(job.weight_bits),
+            unpacker.i.valid.eq(self.beats.valid & active & narrow),
+            unpacker.i.payload.eq(self.beats.payload.data),
+            unpacker.o.ready.eq(free & ends_chunk),
+            unpacker.clear.eq(ends_line),
+            wide_data.eq(unpacker.o.payload.as_value().word_select(part, len(wide_data))),
+            ends_chunk.eq((part == parts - 1) | ends_line),
+            self.beats.ready.eq(active & Mux(narrow, unpacker.i.ready, free)),
+            move.eq(Mux(narrow, unpacker.o.valid, self.beats.valid & active) & free),
             ends_row.eq(column == last_column),
             ends_line.eq(ends_row & (rows_left == 1)),
             ends_job.eq(ends_line & (lines_left == 1)),
@@ -115,11 +136,14 @@ class BeatWriter(wiring.Component):
                 self.writes.payload.memory.eq(job.memory),
                 self.writes.payload.row.eq(row),
                 self.writes.payload.column.eq(column),
-                self.writes.payload.data.eq(self.beats.payload.data),
+                self.writes.payload.wide.eq(narrow),
+                self.writes.payload.data.eq(
+                    Mux(narrow, wide_data, self.beats.payload.data.replicate(columns))),
                 final.eq(ends_job),
                 final_layer.eq(job.layer),
                 final_post.eq(job.post),
-                column.eq(column + 1),
+                column.eq(column + Mux(narrow, columns, 1)),
+                part.eq(Mux(narrow & ~ends_chunk, part + 1, 0)),
             ]
             with m.If(ends_row):
                 m.d.sync += [
@@ -142,11 +166,14 @@ class BeatWriter(wiring.Component):
                 line_row.eq(self.jobs.payload.row),
                 rows_left.eq(self.jobs.payload.row_count),
                 lines_left.eq(self.jobs.payload.line_count),
+                narrow.eq(self.jobs.payload.weight_bits.any()),
             ]
             with m.Switch(self.jobs.payload.memory):
                 for memory, last in enumerate(lasts):
                     with m.Case(memory) if memory < len(lasts) - 1 else m.Default():
                         m.d.sync += last_column.eq(last)
+            with m.If(self.jobs.payload.weight_bits.any()):
+                m.d.sync += last_column.eq(lasts[Memory.WEIGHT] + 1 - columns)
         return m
 
 
@@ -210,7 +237,7 @@ class LoadEngine(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.generator = generator = BurstGenerator(self._config)
+        m.submodules.generator = generator = BurstGenerator(self._config, Opcode.LOAD)
         m.submodules.jobs = jobs = StreamQueue(_JOB_LAYOUT, self.job_depth)
         m.submodules.writer = writer = BeatWriter(self._config)
         connect(m, jobs.o, writer.jobs)

@@ -268,7 +268,7 @@ class SaveEngine(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.generator = generator = BurstGenerator(self._config)
+        m.submodules.generator = generator = BurstGenerator(self._config, Opcode.SAVE)
         m.submodules.jobs = jobs = StreamQueue(_JOB_LAYOUT, self.job_depth)
         m.submodules.row_reader = row_reader = RowReader(self._config.row_size * 8)
         m.submodules.running = running = StreamQueue(RunningBurst, self.burst_depth)

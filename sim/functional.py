@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from arch.config import AcceleratorConfig
+from arch.config import CHUNK_BEATS, AcceleratorConfig
 from arch.formats import requantize, shift_round
 from arch.isa import (
     INSTRUCTION_SIZE,
@@ -99,6 +99,13 @@ def _steps(fields: dict[str, int], first: int, stop: int) -> _Steps:
     return _Steps(word, y, x, inside)
 
 
+def _unpacked(packed: NDArray[np.uint8], count: int, bits: int) -> NDArray[np.uint8]:
+    """Return narrow codes, two's complement without gaps, as bytes."""
+    places = np.unpackbits(packed, bitorder="little")[:count * bits].reshape(count, bits)
+    wide = np.concatenate([places, places[:, -1:].repeat(8 - bits, axis=1)], axis=1)
+    return np.packbits(wide, axis=1, bitorder="little").ravel()
+
+
 class FunctionalMachine:
     """The memories of an accelerator, and what each instruction does to them.
 
@@ -134,21 +141,32 @@ class FunctionalMachine:
             Memory.FEATURE: self.feature, Memory.WEIGHT: self.weight, Memory.PARAM: self.param,
         }[Memory(fields["memory"])]
         dram = np.frombuffer(self.regions[Region(fields["region"])], np.uint8)
-        size = memory.shape[1]
+        bits = fields.get("weight_bits", 0)
+        if bits and (bits < 2 or fields["memory"] != Memory.WEIGHT):
+            raise SimulationError(f"Codes of {bits} bits are for weight memory, 2 to 7: {fields}")
+        size = fields["row_count"] * memory.shape[1]
+        stored = self._packed_size(size, bits) if bits else size
         if fields["address"] % self.config.dram_width or (
                 fields["line_stride"] % self.config.dram_width):
             raise SimulationError(f"{opcode.name} is not aligned to the bus: {fields}")
         for line in range(fields["line_count"]):
             address = fields["address"] + line * fields["line_stride"]
             row = fields["row"] + line * fields["row_stride"]
-            stop = address + fields["row_count"] * size
+            stop = address + stored
             if stop > len(dram) or row + fields["row_count"] > len(memory):
                 raise SimulationError(f"{opcode.name} goes past the end of a memory: {fields}")
             rows = memory[row:row + fields["row_count"]]
             if opcode == Opcode.LOAD:
-                rows[:] = dram[address:stop].reshape(-1, size)
+                packed = dram[address:stop]
+                rows[:] = (_unpacked(packed, size, bits) if bits else packed).reshape(rows.shape)
             else:
                 dram[address:stop] = rows.ravel()
+
+    def _packed_size(self, count: int, bits: int) -> int:
+        """Return the bytes in DRAM of ``count`` weights of ``bits`` bits: chunks, then beats."""
+        beat = self.config.dram_width
+        chunk = CHUNK_BEATS * beat
+        return -(-(-(-count // chunk) * chunk * bits) // (8 * beat)) * beat
 
     def _codes(self, rows: NDArray[np.uint8], signed: int) -> NDArray[np.int64]:
         return (rows.view(np.int8) if signed else rows).astype(np.int64)

@@ -58,4 +58,4 @@ def test_write_beat(config, beats, column_width):
     assert beats_per_row(config) == beats
     layout = write_beat_layout(config)
     assert layout["column"].width == column_width
-    assert layout["data"].width == config.dram_width * 8
+    assert layout["data"].width == min(4, beats[1]) * config.dram_width * 8

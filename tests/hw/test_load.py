@@ -1,12 +1,14 @@
 import random
 from collections import deque
 
+import numpy as np
 import pytest
 
 from arch.config import AcceleratorConfig, preset
 from arch.isa import Memory, Opcode, Region, encode
 from hw.layouts import beats_per_row, layout_of
 from hw.load import LoadEngine
+from quantizer.layout import unpack_codes
 
 from .bench import simulate
 from .streams import beat_at, check_stream, drain, expected_bursts, feed, fields, watch
@@ -21,6 +23,25 @@ def load(**values):
     return layout.from_bits(word & ((1 << layout.size) - 1))
 
 
+def narrow_line(config, instruction, start, first):
+    """Return the bursts of a line of narrow weights, and its writes, some columns at a time."""
+    bits, width = instruction.weight_bits, config.dram_width
+    size = config.packed_size(instruction.row_count, bits)
+    packed = b"".join(
+        beat_at(start + place, width).to_bytes(width, "little")
+        for place in range(0, size, width))
+    count = instruction.row_count * config.multipliers
+    codes = unpack_codes(packed[:-(-count * bits // 8)], count, bits).astype(np.int8)
+    step = config.weight_columns
+    wide = codes.tobytes()
+    writes = [
+        (instruction.memory, first + place // config.weight_row_size,
+         place % config.weight_row_size // width, 1,
+         int.from_bytes(wide[place:place + step * width], "little"))
+        for place in range(0, len(wide), step * width)]
+    return expected_bursts(config, start, size // width), writes
+
+
 def expected(config, instructions):
     """Return bursts, and writes and done strobes in order."""
     bursts, events = [], []
@@ -30,15 +51,30 @@ def expected(config, instructions):
             start = BASES[instruction.region] + instruction.address + line * instruction.line_stride
             start %= 1 << 32
             first = (instruction.row + line * instruction.row_stride) % (1 << 20)
+            if instruction.weight_bits:
+                asked, writes = narrow_line(config, instruction, start, first)
+                bursts += asked
+                events += writes
+                continue
             bursts += expected_bursts(config, start, beats * instruction.row_count)
             for row in range(instruction.row_count):
                 for column in range(beats):
                     address = start + (row * beats + column) * config.dram_width
                     events.append((
-                        instruction.memory, first + row, column,
+                        instruction.memory, first + row, column, 0,
                         beat_at(address, config.dram_width)))
         events.append(("done", instruction.layer, instruction.post))
     return bursts, events
+
+
+def value_of(config, beat):
+    """Return the data of a write, checking that all beats of it are the same unless wide."""
+    width = config.dram_width * 8
+    value = beat.data & ((1 << width) - 1)
+    if beat.wide:
+        return beat.data
+    assert beat.data == sum(value << width * n for n in range(config.weight_columns))
+    return value
 
 
 def run(config, instructions, *, seed=0, shares=(1.0,) * 4, latency=0, failing=(), window=128):
@@ -73,7 +109,8 @@ def run(config, instructions, *, seed=0, shares=(1.0,) * 4, latency=0, failing=(
             if ended.valid:
                 events.append(("done", ended.layer, ended.post))
             if valid and ready:
-                events.append(fields(beat, "memory", "row", "column", "data"))
+                events.append((*fields(beat, "memory", "row", "column", "wide"),
+                               value_of(config, beat)))
             assert status.stall == (status.busy and not status.moved)
             assert status.busy or not status.moved
             if status.moved:
@@ -103,17 +140,20 @@ def run(config, instructions, *, seed=0, shares=(1.0,) * 4, latency=0, failing=(
     return clock[0], seen, len(errors)
 
 
-def some_instructions(config, seed):
+def some_instructions(config, seed, widths=(0,)):
+    """Return instructions; those for weights have codes of one of ``widths``."""
     rng = random.Random(seed)
+    memories = list(Memory)
     return [
         load(
-            layer=rng.randrange(4096), post=rng.randrange(8), memory=rng.choice(list(Memory)),
+            layer=rng.randrange(4096), post=rng.randrange(8), memory=memory,
+            weight_bits=rng.choice(widths) if memory == Memory.WEIGHT else 0,
             region=rng.choice(list(Region)), row=rng.randrange(1 << 12),
             address=rng.randrange(1 << 12) * config.dram_width,
             row_count=rng.randint(1, 12), line_count=rng.randint(1, 4),
             line_stride=rng.randrange(1 << 12) * config.dram_width, row_stride=rng.randrange(99),
         )
-        for _ in range(5)
+        for memory in rng.choices(memories, k=5)
     ]
 
 
@@ -125,6 +165,53 @@ def test_random(name, shares):
     config = preset(name)
     latency = random.Random(name).randrange(40)
     run(config, some_instructions(config, name), seed=name, shares=shares, latency=latency)
+
+
+NARROW_CONFIGS = [
+    preset("tiny"), preset("small"), preset("ecp5_85f"), preset("large"),
+    AcceleratorConfig("one beat", in_lanes=1, out_lanes=4, dram_width=4),
+    AcceleratorConfig("wide", in_lanes=8, out_lanes=64, dram_width=64, burst_length=4),
+]
+
+
+@pytest.mark.parametrize("config", NARROW_CONFIGS, ids=lambda config: config.name)
+@pytest.mark.parametrize("shares", [
+    (1, 1, 1, 1), (1, 0.7, 0.5, 0.5),
+], ids=str)
+def test_narrow_weights(config, shares):
+    """All widths, one after the other and between plain transfers, with stalls."""
+    widths = [2, 3, 4, 5, 6, 7]
+    random.Random(config.name).shuffle(widths)
+    instructions = [
+        load(
+            memory=Memory.WEIGHT, region=Region.WEIGHTS, weight_bits=bits, row=13 * bits,
+            address=1024 * bits + config.dram_width * bits, row_count=rows, line_count=lines,
+            line_stride=512, row_stride=5, layer=bits, post=bits)
+        for bits in widths for rows, lines in ((1, 1), (3, 2))
+    ]
+    instructions[3:3] = some_instructions(config, config.name, (0, *widths))
+    run(config, instructions, seed=config.name, shares=shares, latency=5)
+
+
+@pytest.mark.parametrize("bits", [2, 3, 4, 5, 6, 7])
+def test_narrow_weights_come_at_the_rate_of_the_bus(bits):
+    """Four rows of 128 codes: 64 beats at 8 bits, less in proportion."""
+    config = preset("ecp5_85f")
+    instructions = [
+        load(memory=Memory.WEIGHT, weight_bits=bits, row=4 * n, row_count=4, line_count=1,
+             address=64 * bits * n, layer=n)
+        for n in range(8)]
+    cycles, seen, _ = run(config, instructions, latency=30)
+    assert seen == dict.fromkeys(range(8), 8 * bits)
+    assert cycles < 8 * 8 * bits + 30 + 20
+
+
+def test_narrow_weights_wait_for_the_chip():
+    """Rows of two beats: 2-bit codes fill two rows with one beat, which takes two cycles."""
+    cycles, seen, _ = run(preset("tiny"), [
+        load(memory=Memory.WEIGHT, weight_bits=2, row_count=200, line_count=1)])
+    assert seen == {0: 100}
+    assert 200 <= cycles < 200 + 20
 
 
 @pytest.mark.parametrize("burst_length", [1, 2, 256])

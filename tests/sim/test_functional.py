@@ -278,7 +278,29 @@ def test_load_of_each_memory(memory):
     assert rows[1:3].tobytes() == bytes(made.regions[Region.INPUT][64:64 + rows[1:3].size])
 
 
+@pytest.mark.parametrize("bits", range(2, 8))
+def test_load_of_narrow_weights(bits):
+    """Rows of 8 codes; 4 beats of codes are 16."""
+    made = machine()
+    made.run(Opcode.LOAD, transfer(
+        memory=Memory.WEIGHT, weight_bits=bits, address=64, line_stride=40, row_stride=4, row=1,
+        row_count=3, line_count=2))
+    for line, row in ((64, 1), (104, 5)):
+        number = int.from_bytes(made.regions[Region.INPUT][line:line + 24], "little")
+        expected = [number >> bits * place & (1 << bits) - 1 for place in range(24)]
+        codes = made.weight[row:row + 3].view(np.int8).ravel()
+        np.testing.assert_array_equal(codes & (1 << bits) - 1, expected)
+        assert -(1 << bits - 1) <= codes.min() <= codes.max() < 1 << bits - 1
+    stored = -(-2 * 16 * bits // 32) * 4
+    last = transfer(
+        memory=Memory.WEIGHT, weight_bits=bits, address=1024 - stored, row_count=3)
+    made.run(Opcode.LOAD, last)
+    with pytest.raises(SimulationError, match="LOAD goes past the end of a memory"):
+        made.run(Opcode.LOAD, last | {"address": 1028 - stored})
+
+
 @pytest.mark.parametrize(("opcode", "values", "message"), [
+    (Opcode.LOAD, transfer(weight_bits=4), "Codes of 4 bits are for weight memory, 2 to 7"),
     (Opcode.LOAD, transfer(row=127, row_count=2), "LOAD goes past the end of a memory"),
     (Opcode.SAVE, transfer(address=1024), "SAVE goes past the end of a memory"),
     (Opcode.LOAD, transfer(address=2), "LOAD is not aligned to the bus"),
