@@ -38,7 +38,10 @@ def _transfer(opcode: Opcode, values: Mapping[str, int]) -> str:
     cut = (
         f" {lines} lines of {values['row_count']} rows, every {values['line_stride']} bytes"
         if lines > 1 else "")
-    return f"{chip} <- {dram}{cut}" if opcode == Opcode.LOAD else f"{dram} <- {chip}{cut}"
+    if opcode == Opcode.SAVE:
+        return f"{dram} <- {chip}{cut}"
+    narrow = f", codes of {values['weight_bits']} bits" if values.get("weight_bits") else ""
+    return f"{chip} <- {dram}{cut}{narrow}"
 
 
 def _loops(values: Mapping[str, int]) -> str:

@@ -117,18 +117,20 @@ class Emitter:
                 row_stride=buffer.blocks if many else 0)
 
     def _load_region(
-        self, layer: int, note: str, memory: Memory, address: int, row: int, rows: int
+        self, layer: int, note: str, memory: Memory, address: int, row: int, rows: int,
+        bits: int = 8,
     ) -> None:
-        """Emit the LOAD of weights or parameters."""
+        """Emit the LOAD of weights, of some bits each, or parameters."""
         size = (
-            self.config.weight_row_size if memory == Memory.WEIGHT
-            else self.config.param_row_size)
+            self.config.packed_size(rows, bits) if memory == Memory.WEIGHT
+            else rows * self.config.param_row_size)
         unit = self.config.row_size
         self._transfer(
             Opcode.LOAD, layer, note, memory, Region.WEIGHTS,
             (Span(Space.on_chip(memory), row, row + rows),
-             Span(Space.DRAM_WEIGHTS, address // unit, -(-(address + rows * size) // unit))),
-            address=address, row=row, row_count=rows, line_count=1)
+             Span(Space.DRAM_WEIGHTS, address // unit, -(-(address + size) // unit))),
+            address=address, row=row, row_count=rows, line_count=1,
+            weight_bits=bits % 8)
 
     # Weights and parameters
 
@@ -153,7 +155,7 @@ class Emitter:
             blocks = unit.blocks
             self._load_region(
                 task.index, f"weights of blocks {blocks.start}..{blocks.stop - 1}",
-                Memory.WEIGHT, self._unit_address[key], row, unit.rows)
+                Memory.WEIGHT, self._unit_address[key], row, unit.rows, task.bits)
         return row
 
     def params(self, task: ConvTask, block: int) -> int:

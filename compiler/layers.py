@@ -157,6 +157,8 @@ class ConvTask(Task):
         Weight codes, reordered when the input is unrolled.
     bias, shift : int64, (k,)
         Biases and right shifts.
+    bits : int
+        Width of a weight code.
     """
 
     window: Window
@@ -164,6 +166,7 @@ class ConvTask(Task):
     codes: NDArray[np.int64]
     bias: NDArray[np.int64]
     shift: NDArray[np.int64]
+    bits: int = 8
 
     @property
     def depthwise(self) -> bool:

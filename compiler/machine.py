@@ -20,6 +20,7 @@ from arch.timing import (
     LOAD_LATENCY,
     LOAD_START,
     LOAD_WINDOW,
+    NARROW_START,
     PROGRAM_END,
     PROGRAM_START,
     QUEUE_DEPTH,
@@ -48,22 +49,28 @@ _FINE = 20_000
 
 def transfer_size(instruction: Instruction, config: AcceleratorConfig) -> int:
     """Return the bytes that a LOAD or SAVE moves."""
+    return instruction.values["line_count"] * _line_size(instruction, config)
+
+
+def _line_size(instruction: Instruction, config: AcceleratorConfig) -> int:
     values = instruction.values
-    return values["line_count"] * values["row_count"] * _row_size(instruction, config)
+    if values["memory"] == Memory.WEIGHT:
+        return config.packed_size(values["row_count"], values.get("weight_bits") or 8)
+    sizes = {Memory.FEATURE: config.row_size, Memory.PARAM: config.param_row_size}
+    return values["row_count"] * sizes[Memory(values["memory"])]
 
 
-def _row_size(instruction: Instruction, config: AcceleratorConfig) -> int:
-    return {
-        Memory.FEATURE: config.row_size, Memory.WEIGHT: config.weight_row_size,
-        Memory.PARAM: config.param_row_size,
-    }[Memory(instruction.values["memory"])]
+def _write_cycles(instruction: Instruction, config: AcceleratorConfig) -> float:
+    """Return the cycles that a beat of a LOAD takes on chip."""
+    bits = instruction.values.get("weight_bits") or 8
+    return max(1.0, 8 / (bits * config.weight_columns))
 
 
 def _bursts(instruction: Instruction, config: AcceleratorConfig) -> Iterator[int]:
     """Yield the beats of each burst: none crosses a line, a page, or the longest burst."""
     values = instruction.values
     width = config.dram_width
-    line = values["row_count"] * _row_size(instruction, config) // width
+    line = _line_size(instruction, config) // width
     for number in range(values["line_count"]):
         address = values["address"] + number * values["line_stride"]
         left = line
@@ -137,17 +144,22 @@ class _Dram:
         self._free = {False: 0.0, True: 0.0}
         self._work = 0.0
 
-    def _serve(self, now: float, ready: float, beats: int, write: bool) -> tuple[float, float]:
+    def _serve(
+        self, now: float, ready: float, beats: int, write: bool, slowest: float = 1.0
+    ) -> tuple[float, float]:
         """Return start and end of a burst that can start at ``ready``."""
-        cycles = beats * self.beat_cycles
+        cycles = beats * max(self.beat_cycles, slowest)
         self._work = max(self._work, now) + beats * self._work_cycles
         end = max(self._free[write], ready) + cycles
         self._free[write] = max(end, self._work)
         return self._free[write] - cycles, self._free[write]
 
-    def read(self, now: float, beats: int) -> tuple[float, float]:
-        """Return the cycles of the first beat and after the last beat of a read."""
-        return self._serve(now, now + self._latency, beats, False)
+    def read(self, now: float, beats: int, slowest: float = 1.0) -> tuple[float, float]:
+        """Return the cycles of the first beat and after the last beat of a read.
+
+        ``slowest`` is the cycles that the reader takes for a beat.
+        """
+        return self._serve(now, now + self._latency, beats, False, slowest)
 
     def write(self, now: float, beats: int) -> tuple[float, float]:
         """Return the cycles of the first beat and of the response of a write."""
@@ -339,7 +351,8 @@ class Machine:
             bursts = _merged(bursts, self._factor)
         port.current = _Transfer(index, bursts)
         port.following = next(port.current.bursts)
-        port.next_request = self._now + LOAD_START
+        narrow = bool(self._instructions[index].values.get("weight_bits"))
+        port.next_request = self._now + LOAD_START + narrow * NARROW_START
         self._wake(port.next_request)
         return True
 
@@ -370,7 +383,8 @@ class Machine:
             return False
         assert port.following is not None
         if engine == Engine.LOAD:
-            start, end = self._dram.read(self._now, port.following)
+            slowest = _write_cycles(self._instructions[transfer.index], self._config)
+            start, end = self._dram.read(self._now, port.following, slowest)
             latency = LOAD_LATENCY
         else:
             start, end = self._dram.write(self._now, port.following)

@@ -81,7 +81,8 @@ def _conv_task(
             f"{shift.min()}..{shift.max()}; choose other formats for its weights or output")
     return ConvTask(
         *common, *model.bounds(node), window=node.window, groups=node.groups,
-        codes=weights.codes, bias=weights.bias, shift=shift)
+        codes=weights.codes, bias=weights.bias, shift=shift,
+        bits=weights.bits)
 
 
 def _check_positions(node: Conv | Pool, shape: tuple[int, int, int]) -> None:

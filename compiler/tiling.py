@@ -233,7 +233,8 @@ def _estimate(
         keeps = kept or (weights_outer and rows <= config.weight_depth)
         first_time = seen < len(sections) if not weights_outer else section is not previous[1]
         if rows and (first_time or not keeps):
-            load += costs.load(rows * config.weight_row_size)
+            assert isinstance(task, ConvTask)
+            load += costs.load(config.packed_size(rows, task.bits))
         if rect is not previous[0]:
             source = task.input_rect(rect)
             for stored, spilled in zip(task.inputs, spills.inputs, strict=True):

@@ -128,25 +128,30 @@ class _Addresses:
 
     def _of_transfer(self, instruction: Instruction) -> tuple[list[Access], list[Access]]:
         values, config = instruction.values, self._config
-        size = {
-            Memory.FEATURE: config.row_size, Memory.WEIGHT: config.weight_row_size,
-            Memory.PARAM: config.param_row_size}[Memory(values["memory"])]
+        memory, count = Memory(values["memory"]), values["row_count"]
+        bits = values.get("weight_bits", 0)
+        length = {
+            Memory.FEATURE: count * config.row_size,
+            Memory.WEIGHT: config.packed_size(count, bits or config.weight_bits),
+            Memory.PARAM: count * config.param_row_size}[memory]
         lines = np.arange(values["line_count"])[:, None]
-        rows = values["row"] + lines * values["row_stride"] + np.arange(values["row_count"])
-        length = values["row_count"] * size
+        rows = values["row"] + lines * values["row_stride"] + np.arange(count)
         starts = values["address"] + lines * values["line_stride"]
         region = Region(values["region"])
         for number in (values["address"], values["line_stride"]):
             _check(number % config.dram_width == 0, instruction, "is not aligned to the bus")
         _check(starts.max() + length <= self._sizes[region], instruction, "leaves its region")
-        _check(values["row_count"] > 0 and values["line_count"] > 0, instruction, "is empty")
-        chip = Access(Space.on_chip(Memory(values["memory"])), rows.ravel())
+        _check(count > 0 and values["line_count"] > 0, instruction, "is empty")
+        _check(
+            not bits or (memory == Memory.WEIGHT and bits > 1), instruction,
+            "has codes of no such width")
+        chip = Access(Space.on_chip(memory), rows.ravel())
         unit = config.dram_width
         dram = Access(
             Space.dram(region), (starts // unit + np.arange(length // unit)).ravel())
         if instruction.opcode == Opcode.LOAD:
             return [dram], [chip]
-        _check(values["memory"] == Memory.FEATURE, instruction, "saves no features")
+        _check(memory == Memory.FEATURE, instruction, "saves no features")
         return [chip], [dram]
 
 

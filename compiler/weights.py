@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arch.config import AcceleratorConfig
-from quantizer.layout import pack_params
+from quantizer.layout import pack_codes, pack_params
 
 from .layers import ConvTask
 
@@ -162,7 +162,7 @@ def cut_weights(task: ConvTask, config: AcceleratorConfig) -> list[Unit]:
         Accelerator.
     """
     limit = config.weight_depth // 2
-    enough = max(1, _LOAD_SIZE // config.weight_row_size)
+    enough = max(1, _LOAD_SIZE * 8 // (config.multipliers * task.bits))
     units: list[Unit] = []
     pending: list[Piece] = []
     rows = 0
@@ -225,6 +225,8 @@ def group_units(units: list[Unit], limit: int) -> list[list[Unit]]:
 class WeightImage:
     """The bytes of region 0: for each layer parameter rows, then weight tiles in pass order.
 
+    Codes have the bits of their layer; each unit starts at a beat.
+
     Parameters
     ----------
     config : AcceleratorConfig
@@ -253,7 +255,7 @@ class WeightImage:
 
     def add_unit(self, task: ConvTask, unit: Unit) -> int:
         """Append the weight tiles of a unit; return their address."""
-        return self._append(task, unit, unit.rows * self._config.weight_row_size)
+        return self._append(task, unit, self._config.packed_size(unit.rows, task.bits))
 
     def _params(self, task: ConvTask) -> bytes:
         padding = (0, task.output.blocks * self._config.out_lanes - len(task.bias))
@@ -295,15 +297,17 @@ class WeightImage:
         split = dense.reshape(config.out_lanes, -1, config.in_lanes, *shape)
         return split.transpose(1, 3, 4, 0, 2)
 
+    def _unit(self, task: ConvTask, unit: Unit) -> bytes:
+        """Return the tiles of a unit, packed and padded."""
+        codes = np.concatenate([self._tiles(task, piece).ravel() for piece in unit.pieces])
+        packed = codes.tobytes() if task.bits == 8 else pack_codes(codes, task.bits)
+        return packed.ljust(self._config.packed_size(unit.rows, task.bits), b"\0")
+
     def to_bytes(self) -> bytes:
         """Return the image."""
-        parts: list[bytes] = []
-        for task, unit in self._parts:
-            if unit is None:
-                parts.append(self._params(task))
-            else:
-                parts.extend(self._tiles(task, piece).tobytes() for piece in unit.pieces)
-        return b"".join(parts)
+        return b"".join(
+            self._params(task) if unit is None else self._unit(task, unit)
+            for task, unit in self._parts)
 
 
 class Ring:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from arch.config import preset
 from arch.formats import Rounding
-from arch.isa import Opcode, Region
+from arch.isa import Memory, Opcode, Region
 from compiler import CompileError, DramTiming, compile_model
 
 from .check import assert_runs
@@ -42,6 +42,21 @@ def test_strides_pads_and_dilations(config):
     x = b.conv("input", 6, (3, 2), strides=(2, 1), pads=(1, 0, 0, 2), dilations=(1, 2))
     x = b.conv(x, 7, (2, 3), pads=(3, 4, 3, 4), dilations=(2, 2), relu=None, per_channel=True)
     assert_runs(b.model(x), config)
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.name)
+def test_every_weight_width(config):
+    b = build((3, 6, 5))
+    x = "input"
+    for bits in (2, 3, 4, 5, 6, 7, 8):
+        x = b.conv(x, 5, (2, 2), pads=(1, 0, 0, 1), weight_bits=bits, per_channel=True)
+    program = assert_runs(b.model(b.conv(x, 5, (3, 3), groups=5, weight_bits=3)), config)
+    widths = {
+        (item.layer, item.values["weight_bits"]) for item in program.instructions
+        if item.opcode == Opcode.LOAD and item.values["memory"] == Memory.WEIGHT}
+    assert widths == {(0, 2), (1, 3), (2, 4), (3, 5), (4, 6), (5, 7), (6, 0), (7, 3)}
+    assert "codes of 5 bits" in program.disassemble()
+    assert "codes of 8 bits" not in program.disassemble()
 
 
 def conv_passes(program, layer):

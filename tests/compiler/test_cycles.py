@@ -9,7 +9,7 @@ from arch.timing import CALC_LATENCY, MIN_GROUP
 from compiler import DramTiming, Prediction, compile_model
 from compiler.machine import Machine, group_cycles, transfer_size
 
-from .configs import NANO
+from .configs import NANO, SINGLE
 from .networks import NetworkBuilder, random_model
 
 
@@ -69,6 +69,37 @@ def test_large_weights_are_bound_by_dram():
     first = program.prediction.layers[0]
     assert first.bound_by == "DRAM"
     assert first.cycles == pytest.approx(len(program.weight_image) / 8, rel=0.1)
+
+
+@pytest.mark.parametrize("bits", [6, 5, 4, 3, 2])
+def test_narrow_weights_take_less_in_proportion(bits):
+    def program(weight_bits):
+        b = NetworkBuilder(np.random.default_rng(0), (256, 4, 4))
+        return compile_model(
+            b.model(b.fc("input", 64, weight_bits=weight_bits)), preset("ecp5_85f"))
+
+    plain, narrow = program(8), program(bits)
+    saved = 256 * 16 * 64 * (8 - bits) // 8
+    for stream in ("weights", "maps_in", "maps_out"):
+        left, right = plain.prediction.traffic[stream], narrow.prediction.traffic[stream]
+        assert left - right == (saved if stream == "weights" else 0)
+    assert plain.compulsory_bytes - narrow.compulsory_bytes == saved
+    assert plain.prediction.cycles - narrow.prediction.cycles == pytest.approx(
+        saved / 8, rel=0.02)
+
+
+def test_narrow_weights_can_be_bound_by_the_chip():
+    """Rows of one beat: 2-bit codes fill four of them with a beat, which takes four cycles."""
+    b = NetworkBuilder(np.random.default_rng(0), (32, 4, 4))
+    program = compile_model(b.model(b.fc("input", 16, weight_bits=2)), SINGLE)
+    load = [item for item in program.instructions if item.values.get("weight_bits")]
+    rows = sum(item.values["row_count"] for item in load)
+    assert rows == 512 * 4
+    assert sum(transfer_size(item, SINGLE) for item in load) == rows
+    for item in load:
+        item.values |= {"wait": 0, "post": 0}
+    run = Machine(load, SINGLE, DramTiming()).run()
+    assert np.diff(run.started)[-4:].tolist() == [load[-1].values["row_count"]] * 4
 
 
 @pytest.mark.parametrize(("width", "cycles"), [(1, 1), (2, MIN_GROUP), (3, MIN_GROUP), (5, 5)])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from arch.config import preset
-from arch.isa import Engine, Opcode, Region
+from arch.isa import Engine, Memory, Opcode, Region
 from compiler import compile_model
 from compiler.dependencies import assign_tokens, find_needs
 from compiler.ir import Instruction, Space, Span
@@ -77,6 +77,7 @@ def test_removing_any_fence_is_caught():
     (Opcode.LOAD, "row", 1 << 18, "leaves"),
     (Opcode.LOAD, "address", 1 << 30, "leaves its region"),
     (Opcode.LOAD, "address", 2, "is not aligned to the bus"),
+    (Opcode.LOAD, "weight_bits", 1, "has codes of no such width"),
     (Opcode.CONV, "weight_row", 1000, "leaves WEIGHT"),
     (Opcode.CONV, "param_row", 1000, "leaves PARAM"),
     (Opcode.CONV, "row", 1 << 17, "leaves FEATURE"),
@@ -93,6 +94,17 @@ def test_bad_fields_are_caught(opcode, field, change, message):
         candidates = [item for item in candidates if item.values["finish"]]
     candidates[0].values[field] += change
     with pytest.raises(VerifyError, match=message):
+        check(program, damaged)
+
+
+def test_narrow_codes_are_for_weights():
+    program = small_program()
+    damaged = copy.deepcopy(program.instructions)
+    maps = [
+        item for item in damaged
+        if item.opcode == Opcode.LOAD and item.values["memory"] == Memory.FEATURE]
+    maps[0].values["weight_bits"] = 4
+    with pytest.raises(VerifyError, match="has codes of no such width"):
         check(program, damaged)
 
 

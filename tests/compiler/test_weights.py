@@ -9,15 +9,16 @@ from arch.config import preset
 from compiler import compile_model
 from compiler.plan import plan_layers
 from compiler.weights import Ring, WeightImage, cut_weights, group_units
-from quantizer.layout import pack_weights, unpack_params
+from quantizer.layout import pack_weights, unpack_codes, unpack_params, weight_tiles
 
 from .configs import CONFIGS, NANO
 from .networks import NetworkBuilder
 
 
-def conv_task(config, *, channels=10, kernels=20, kernel=(3, 2), groups=1):
+def conv_task(config, *, channels=10, kernels=20, kernel=(3, 2), groups=1, bits=8):
     b = NetworkBuilder(np.random.default_rng(6), (channels, 12, 12))
-    b.conv("input", kernels, kernel, groups=groups, relu=None, per_channel=True)
+    b.conv("input", kernels, kernel, groups=groups, relu=None, per_channel=True,
+           weight_bits=bits)
     (task,) = plan_layers(b.model(), config)
     return task
 
@@ -58,6 +59,38 @@ def test_image_is_what_the_layout_says(config):
     np.testing.assert_array_equal(shift.ravel()[:20], task.shift)
     assert not bias.ravel()[20:].any()
     assert data[start:] == pack_weights(task.codes, config.in_lanes, config.out_lanes)
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.name)
+@pytest.mark.parametrize("bits", range(2, 8))
+def test_narrow_image(config, bits):
+    task = conv_task(config, bits=bits)
+    image = WeightImage(config)
+    units = cut_weights(task, config)
+    addresses = [image.add_unit(task, unit) for unit in units]
+    data = image.to_bytes()
+    assert len(data) == image.size
+    tiles = []
+    for unit, start, stop in zip(units, addresses, [*addresses[1:], image.size], strict=True):
+        assert start % config.dram_width == 0
+        count = unit.rows * config.multipliers
+        size = -(-count * bits // 8)
+        assert size <= stop - start < size + 4 * config.dram_width
+        assert not any(data[start + size:stop])
+        tiles.append(unpack_codes(data[start:start + size], count, bits))
+    np.testing.assert_array_equal(
+        np.concatenate(tiles),
+        weight_tiles(task.codes, config.in_lanes, config.out_lanes).ravel())
+
+
+def test_narrow_units_have_more_rows():
+    """A LOAD brings about as many bytes at any width."""
+    config = preset("ecp5_85f")
+    rows = [
+        max(unit.rows for unit in cut_weights(
+            conv_task(config, channels=64, kernels=256, bits=bits), config))
+        for bits in (8, 4, 2)]
+    assert rows == [48, 96, 144]
 
 
 def test_grouped_image_leaves_out_the_other_groups():

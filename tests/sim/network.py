@@ -12,8 +12,11 @@ from quantizer.model import QuantizedModel, QuantizedWeights
 __all__ = ("small_model", "small_program")
 
 
-def small_model(seed=7):
-    """Return conv, conv, add, max pool, average pool, full-size conv over a 3 x 9 x 8 input."""
+def small_model(seed=7, widths=(8, 8, 8)):
+    """Return conv, conv, add, max pool, average pool, full-size conv over a 3 x 9 x 8 input.
+
+    ``widths`` are the bits of the weights of the convolutions.
+    """
     rng = np.random.default_rng(seed)
     shapes = {
         "x": (3, 9, 8), "a": (6, 9, 8), "b": (6, 9, 8), "s": (6, 9, 8), "m": (6, 4, 4),
@@ -33,14 +36,16 @@ def small_model(seed=7):
     formats["a"] = formats["s"] = formats["m"] = Format(8, 5, signed=False)
     weights = {
         node.name: QuantizedWeights(
-            codes=rng.integers(-60, 61, node.weight.shape), bits=8,
-            frac=np.full(node.weight.shape[0], 8), bias=rng.integers(-900, 901, len(node.weight)))
-        for node in nodes if isinstance(node, Conv)}
+            codes=rng.integers(-60, 61, node.weight.shape) >> (8 - bits), bits=bits,
+            frac=np.full(node.weight.shape[0], bits),
+            bias=rng.integers(-900, 901, len(node.weight)))
+        for node, bits in zip(
+            (node for node in nodes if isinstance(node, Conv)), widths, strict=True)}
     return QuantizedModel(graph, formats, weights)
 
 
-def small_program(config: AcceleratorConfig, seed=7):
+def small_program(config: AcceleratorConfig, seed=7, widths=(8, 8, 8)):
     """Return the model, its program, and input codes of two images."""
-    model = small_model(seed)
+    model = small_model(seed, widths)
     codes = np.random.default_rng(seed + 1).integers(-128, 128, (2, 3, 9, 8))
     return model, compile_model(model, config), codes

@@ -67,6 +67,21 @@ def test_random_back_pressure(network, result, pause):
         assert left.output == right.output
 
 
+@pytest.mark.parametrize("widths", [(2, 3, 4), (5, 6, 7)], ids=str)
+@pytest.mark.parametrize("name", ["tiny", "ecp5_85f"])
+def test_narrow_weights(name, widths, network):
+    model, program, codes = small_program(preset(name), widths=widths)
+    inputs = [program.input_layout.pack(image) for image in codes]
+    plain = simulate(program, inputs)
+    check(program, model, codes, plain)
+    stressed = simulate_stressed(program, inputs, pause=0.4)
+    check(program, model, codes, stressed)
+    run = plain.images[0]
+    assert run.dram_read_bytes == program.prediction.bytes - program.prediction.traffic["maps_out"]
+    if name == "tiny":
+        assert len(program.weight_image) < len(network[1].weight_image)
+
+
 def test_counters_add_up(network, result):
     _, program, _ = network
     run = result.images[0]
