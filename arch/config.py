@@ -73,6 +73,8 @@ class AcceleratorConfig:
 
     Raises
     ------
+    TypeError
+        If a parameter is of another type.
     ValueError
         If a parameter breaks its rule.
     """
@@ -96,12 +98,21 @@ class AcceleratorConfig:
 
     def __post_init__(self) -> None:
         """Check every rule."""
+        if not isinstance(self.name, str):
+            raise TypeError(f"name must be a string, not {self.name!r}")
+        for known in dataclasses.fields(self):
+            value = getattr(self, known.name)
+            if known.type is int and type(value) is not int:
+                raise TypeError(f"{known.name} must be an integer, not {value!r}")
+        if self.rounding not in tuple(Rounding):
+            raise ValueError(
+                f"rounding must be one of {', '.join(Rounding)}, not {self.rounding!r}")
         for field in (
             "in_lanes", "out_lanes", "feature_depth", "feature_banks", "weight_depth",
             "param_depth", "acc_depth", "layer_depth", "dram_width", "burst_length",
         ):
             value = getattr(self, field)
-            if not isinstance(value, int) or not _is_power_of_two(value):
+            if not _is_power_of_two(value):
                 raise ValueError(f"{field} must be a power of two, not {value!r}")
         for field, least, most in (
             ("in_lanes", 1, 256), ("out_lanes", 4, 256), ("data_bits", 8, 8),
@@ -110,9 +121,10 @@ class AcceleratorConfig:
             ("weight_depth", 16, 1 << 16), ("param_depth", 4, 4096), ("acc_depth", 16, 1 << 14),
             ("layer_depth", 2, 4096), ("dram_width", 4, 64), ("burst_length", 1, 256),
         ):
-            if not least <= getattr(self, field) <= most:
-                raise ValueError(
-                    f"{field} must be in {least}..{most}, not {getattr(self, field)!r}")
+            value = getattr(self, field)
+            if not least <= value <= most:
+                allowed = f"in {least}..{most}" if least < most else str(least)
+                raise ValueError(f"{field} must be {allowed}, not {value}")
         if self.out_lanes < self.in_lanes:
             raise ValueError(
                 f"out_lanes must be at least in_lanes ({self.in_lanes}), not {self.out_lanes}")

@@ -1,6 +1,7 @@
 """From a quantized model to a program."""
 
 import hashlib
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -136,15 +137,16 @@ def _places(memory: MemoryMap) -> dict[str, dict[str, int]]:
     return places
 
 
-def _compulsory(
-    layers: list[Layer], graph_input: str, input_size: int, output: str, output_size: int
-) -> list[int]:
-    """Return for each layer the DRAM bytes that no schedule can avoid."""
+def _compulsory(layers: list[Layer], model: QuantizedModel, output: str) -> list[int]:
+    """Return for each layer the DRAM bytes that no schedule and no layout can avoid."""
+    def size(tensor: str) -> int:
+        return -(-math.prod(model.graph.shapes[tensor]) * model.formats[tensor].bits // 8)
+
     sizes = [layer.weight_size for layer in layers]
-    first = next(layer.index for layer in layers if graph_input in layer.inputs)
+    first = next(layer.index for layer in layers if model.graph.input in layer.inputs)
     last = next(layer.index for layer in layers if layer.output == output)
-    sizes[first] += input_size
-    sizes[last] += output_size
+    sizes[first] += size(model.graph.input)
+    sizes[last] += size(output)
     return sizes
 
 
@@ -226,8 +228,7 @@ def _finished(
             task.output.name: (graph.shapes[task.output.name], task.output.format)
             for task in draft.tasks},
         dram=dram,
-        compulsory=_compulsory(
-            draft.layers, graph.input, input_size, output, output_layout.size),
+        compulsory=_compulsory(draft.layers, model, output),
         prediction=predict(draft.instructions, len(draft.layers), config, dram),
         places=_places(draft.memory), model_hash=model_hash(model))
 

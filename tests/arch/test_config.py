@@ -1,0 +1,53 @@
+import dataclasses
+import json
+import re
+
+import pytest
+
+from arch.config import PRESETS, AcceleratorConfig, preset
+
+
+@pytest.mark.parametrize(("fields", "message"), [
+    ({"in_lanes": 3}, "in_lanes must be a power of two, not 3"),
+    ({"out_lanes": 512}, "out_lanes must be in 4..256, not 512"),
+    ({"depthwise_taps": 17}, "depthwise_taps must be in 0..16, not 17"),
+    ({"in_lanes": 32}, "out_lanes must be at least in_lanes (32), not 16"),
+    ({"dram_width": 32}, "dram_width must divide a row of 16 bytes, not 32"),
+    ({"in_lanes": 1, "out_lanes": 256, "feature_depth": 1 << 15},
+     "feature memory must have at most 524288 words, not 8388608"),
+    ({"out_lanes": 64, "dram_width": 64, "burst_length": 128},
+     "dram_width * burst_length must be at most 4096 bytes, not 8192"),
+    ({"rounding": "up"},
+     "rounding must be one of half_even, half_up, half_away, floor, not 'up'"),
+])
+def test_broken_rule(fields, message):
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        AcceleratorConfig("test", **fields)
+
+
+@pytest.mark.parametrize(("fields", "message"), [
+    ({"name": 5}, "name must be a string, not 5"),
+    ({"in_lanes": True}, "in_lanes must be an integer, not True"),
+    ({"data_bits": 8.0}, "data_bits must be an integer, not 8.0"),
+    ({"depthwise_taps": "4"}, "depthwise_taps must be an integer, not '4'"),
+])
+def test_wrong_type(fields, message):
+    with pytest.raises(TypeError, match=f"^{re.escape(message)}$"):
+        AcceleratorConfig(**{"name": "test", **fields})
+
+
+def test_unknown_preset_lists_those_that_exist():
+    message = f"^Config must be one of {', '.join(PRESETS)}, not 'ecp5'$"
+    with pytest.raises(ValueError, match=message):
+        preset("ecp5")
+
+
+@pytest.mark.parametrize("config", PRESETS.values(), ids=PRESETS)
+def test_json_round_trip(config):
+    assert AcceleratorConfig.from_json(json.loads(json.dumps(config.to_json()))) == config
+
+
+def test_hash_knows_everything_but_the_name():
+    config = preset("ecp5_85f")
+    assert dataclasses.replace(config, name="other").hash == config.hash
+    assert dataclasses.replace(config, acc_depth=512).hash != config.hash
