@@ -68,10 +68,13 @@ def _numbers(context: click.Context, parameter: click.Parameter, value: str | No
     if value is None:
         return None
     try:
-        return [float(word) for word in value.replace(",", " ").split()]
+        numbers = [float(word) for word in value.replace(",", " ").split()]
     except ValueError:
+        numbers = []
+    if not numbers:
         raise UsageError(f"--{parameter.name} must be numbers separated by commas, "
-                         f"not {value!r}") from None
+                         f"not {value!r}")
+    return numbers
 
 
 def _size(context: click.Context, parameter: click.Parameter, value: str | None) -> Any:
@@ -152,15 +155,19 @@ def _version(context: click.Context, parameter: click.Parameter, value: bool) ->
         context.exit()
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(invoke_without_command=True, subcommand_metavar="COMMAND [ARGS]...",
+             context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_version,
               help="Show the version and exit.")
-def cli() -> None:
+@click.pass_context
+def cli(context: click.Context) -> None:
     """Make a trained CNN run, bit for bit, on a small FPGA.
 
     `dynafix run` does everything; the other commands are its steps, each starting from the files
     of the one before.
     """
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
 
 
 def _terminal(quiet: bool, as_json: bool) -> Any:
@@ -282,7 +289,8 @@ def verilog(folder: str | None, config: str | None, output: str | None, quiet: b
         raise UsageError("verilog needs FOLDER, or --config and --output")
     terminal, steps = _terminal(quiet, as_json)
     with terminal:
-        path = api.verilog(folder or output, output=output, config=config, steps=steps)
+        path = api.verilog(output if folder is None else folder, output=output, config=config,
+                           steps=steps)
         if as_json:
             _print_json({"file": str(path)})
         else:
@@ -295,7 +303,9 @@ def verilog(folder: str | None, config: str | None, output: str | None, quiet: b
     IMAGES,
     click.option("--image", type=int, metavar="I", help="Run this evaluation image only."),
     click.option("--layer", metavar="NAME", help="Layer that the waveform shows."),
-    click.option("--waves", is_flag=True, help="Write a waveform (FST) of the image."),
+    click.option("--waves", is_flag=True,
+                 help="Write a waveform (FST) of the image; compiles a second model, "
+                      "which takes minutes the first time."),
     MOVED_DATA, OUTPUT_OPTIONS)
 def simulate(folder: str, images: int, image: int | None, layer: str | None, waves: bool,
              data: str | None, quiet: bool, as_json: bool) -> None:

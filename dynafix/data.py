@@ -2,7 +2,7 @@
 
 import io
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import UsageError
-from .files import sha256
+from .files import named, sha256
 
 
 __all__ = (
@@ -21,6 +21,7 @@ __all__ = (
 
 
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".ppm", ".pgm")
+GRAY_MODES = ("1", "L")
 
 
 @dataclass(frozen=True)
@@ -38,12 +39,15 @@ class Images:
         else a list.
     labels : int64, (count,), or None
         Class of each image.
+    labels_name : str
+        Where the labels come from, for messages; that of the images by default.
     """
 
     name: str
     count: int
     read: Callable[[Sequence[int]], NDArray | list[NDArray]]
     labels: NDArray[np.int64] | None = None
+    labels_name: str = ""
 
     def __len__(self) -> int:
         """Return how many images there are."""
@@ -101,7 +105,7 @@ def load_data(path: str | Path, *, calibration: int = 100) -> Dataset:
     UsageError
         If something is missing, empty or of a wrong type.
     """
-    path = Path(path)
+    path = named(path, "--data")
     if calibration < 1:
         raise UsageError(f"--calibration must be at least 1 image, not {calibration}")
     if not path.exists():
@@ -146,7 +150,7 @@ def _part(path: Path, arrays: dict[str, NDArray], part: str, *, most: int | None
     labels = _labels(path, arrays.get(f"{part}_y"), part, count, labeled=labeled)
     if most is not None and most < count:
         count, labels = most, None if labels is None else labels[:most]
-    return Images(name, count, read, labels)
+    return Images(name, count, read, labels, f"{path.name}: {part}_y")
 
 
 def _plain(path: Path, values: NDArray, part: str) -> tuple[int, Callable]:
@@ -169,12 +173,14 @@ def _packed(path: Path, arrays: dict[str, NDArray], part: str) -> tuple[str, int
         raise UsageError(f"{path}: '{part}_off' must hold the start of each picture in "
                          f"'{part}_jpeg' and its end, {packed.size}")
 
+    def file(index: int) -> io.BytesIO:
+        return io.BytesIO(packed[offsets[index]:offsets[index + 1]].tobytes())
+
+    mode = _common_mode(file(i) for i in range(len(offsets) - 1))
+
     def read(indices: Sequence[int]) -> NDArray | list[NDArray]:
         return _stack([
-            _picture(io.BytesIO(packed[offsets[i]:offsets[i + 1]].tobytes()),
-                     f"{path}: picture {i} of '{part}_jpeg'")
-            for i in indices
-        ])
+            _picture(file(i), f"{path}: picture {i} of '{part}_jpeg'", mode) for i in indices])
 
     return f"{path.name}: {part}_jpeg", len(offsets) - 1, read
 
@@ -205,29 +211,46 @@ def _load_folder(path: Path, calibration: int) -> Dataset:
                          f"pictures in all ({', '.join(PICTURES)}), not {len(pictures)}")
     order = np.random.default_rng(0).permutation(len(pictures))
     split = min(calibration, len(pictures) // 2)
+    mode = _common_mode(file for file, _ in pictures)
     return Dataset(
         path,
-        _picture_files(path, [pictures[i] for i in order[:split]]),
-        _picture_files(path, [pictures[i] for i in order[split:]]),
+        _picture_files(path, [pictures[i] for i in order[:split]], mode),
+        _picture_files(path, [pictures[i] for i in order[split:]], mode),
         tuple(folder.name for folder in classes),
     )
 
 
-def _picture_files(path: Path, pictures: list[tuple[Path, int]]) -> Images:
+def _picture_files(path: Path, pictures: list[tuple[Path, int]], mode: str) -> Images:
     def read(indices: Sequence[int]) -> NDArray | list[NDArray]:
-        return _stack([_picture(pictures[i][0], str(pictures[i][0])) for i in indices])
+        return _stack([_picture(pictures[i][0], str(pictures[i][0]), mode) for i in indices])
 
     labels = np.array([label for _, label in pictures], dtype=np.int64)
     return Images(path.name, len(pictures), read, labels)
 
 
-def _picture(file: Path | io.BytesIO, what: str) -> NDArray[np.uint8]:
+def _common_mode(files: Iterable[Path | io.BytesIO]) -> str:
+    """Return ``"L"`` if all pictures are gray, else ``"RGB"``; reads headers only."""
+    return "L" if all(map(_is_gray, files)) else "RGB"
+
+
+def _is_gray(file: Path | io.BytesIO) -> bool:
+    """Tell whether a picture is gray; one that is not readable is refused when it is read."""
     from PIL import Image
 
     try:
         with Image.open(file) as picture:
-            return np.asarray(picture.convert("L" if picture.mode in ("1", "L") else "RGB"))
-    except (OSError, SyntaxError) as error:
+            return picture.mode in GRAY_MODES
+    except (OSError, SyntaxError, Image.DecompressionBombError):
+        return True
+
+
+def _picture(file: Path | io.BytesIO, what: str, mode: str) -> NDArray[np.uint8]:
+    from PIL import Image
+
+    try:
+        with Image.open(file) as picture:
+            return np.asarray(picture.convert(mode))
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise UsageError(f"{what}: not a readable picture") from error
 
 

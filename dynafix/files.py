@@ -1,5 +1,6 @@
 """Files of an output folder: written whole or not at all, read with a clear word when missing."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -14,6 +15,9 @@ from .errors import UsageError
 __all__ = (
     "discard_results",
     "existing_folder",
+    "model_file",
+    "named",
+    "new_folder",
     "output_folder",
     "read_json",
     "sha256",
@@ -21,6 +25,40 @@ __all__ = (
     "write_json",
     "write_text",
 )
+
+
+def named(path: str | Path, option: str) -> Path:
+    """Return ``path``; ``UsageError`` if it is empty, which would mean the current folder."""
+    if not str(path):
+        raise UsageError(f"{option} must not be empty")
+    return Path(path)
+
+
+def model_file(path: str | Path) -> Path:
+    """Return ``path`` as the file of a model; ``UsageError`` if it is none."""
+    file = named(path, "MODEL")
+    if file.is_dir():
+        raise UsageError(f"{file}: is a folder, must be an ONNX file")
+    if not file.is_file():
+        raise UsageError(f"{file}: no such file")
+    return file
+
+
+@contextlib.contextmanager
+def new_folder(path: str | Path) -> Iterator[Path]:
+    """Create a folder for results as :func:`output_folder` does, for the context.
+
+    If the context fails, folders that were made here and are still empty are removed.
+    """
+    folder = named(path, "--output")
+    made = [each for each in (folder, *folder.parents) if not each.exists()]
+    try:
+        yield output_folder(folder)
+    except BaseException:
+        for each in made:
+            with contextlib.suppress(OSError):
+                each.rmdir()
+        raise
 
 
 def output_folder(path: str | Path, *, option: str = "--output") -> Path:
@@ -43,7 +81,7 @@ def output_folder(path: str | Path, *, option: str = "--output") -> Path:
     UsageError
         If it cannot be written.
     """
-    folder = Path(path)
+    folder = named(path, option)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
@@ -56,7 +94,7 @@ def output_folder(path: str | Path, *, option: str = "--output") -> Path:
 
 def existing_folder(path: str | Path) -> Path:
     """Return ``path`` as the output folder of an earlier step; ``UsageError`` if it is none."""
-    folder = Path(path)
+    folder = named(path, "FOLDER")
     if not folder.is_dir():
         raise UsageError(f"{folder}: no such folder. Make it with: dynafix quantize MODEL.onnx "
                          f"--data DATA --output {folder}")

@@ -105,9 +105,9 @@ class Dram:
         if not 1 <= self.latency <= 1_000_000:
             raise UsageError(
                 f"--dram-latency must be in 1..1000000 cycles, not {self.latency}")
-        if self.bytes_per_cycle is not None and not 1 / 1024 <= self.bytes_per_cycle <= 1024:
+        if self.bytes_per_cycle is not None and not 0.01 <= self.bytes_per_cycle <= 1024:
             raise UsageError(
-                f"--dram-bytes-per-cycle must be in 1/1024..1024, not {self.bytes_per_cycle:g}")
+                f"--dram-bytes-per-cycle must be in 0.01..1024, not {self.bytes_per_cycle:g}")
 
     def bandwidth(self, config: AcceleratorConfig) -> float:
         """Return the bytes per cycle in use with a config."""

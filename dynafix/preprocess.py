@@ -21,6 +21,9 @@ __all__ = (
 
 COLORS = ("RGB", "BGR", "GRAY")
 METADATA = ("src", "resize", "crop", "color", "mean", "std", "formula")
+MOST_PIXELS = 4096
+MOST_STRETCHED = 1 << 14
+LARGEST = 1e9
 FORMULA = "(q-zero_point)*scale"
 GRAY = np.array([0.299, 0.587, 0.114])
 
@@ -120,13 +123,34 @@ class Preprocess:
         Raises
         ------
         UsageError
-            If the images do not have the shape that the network needs.
+            If the images do not have the shape that the network needs, or values that cannot be
+            meant.
         """
-        if self.kind == "image":
-            values = self._pictures(images, dims, name)
-        else:
-            values = self._values(images, dims, name)
+        with np.errstate(all="ignore"):
+            if self.kind == "image":
+                _check_pictures(images, name)
+                values = self._pictures(images, dims, name)
+            else:
+                values = self._values(images, dims, name)
+        self._check_size(values, name)
         return np.ascontiguousarray(values, dtype=np.float32)
+
+    def _check_size(self, values: NDArray, name: str) -> None:
+        low, high = values.min(), values.max()
+        if not (low >= -LARGEST and high <= LARGEST):
+            rule = "" if self.kind == "none" else f", after {self}"
+            raise UsageError(f"{name}: inputs of the network must be in ±{LARGEST:g}, not "
+                             f"{low:g} … {high:g}{rule}")
+
+    def _size_hint(self, dims: Sequence[int]) -> str:
+        """Return what makes pictures of a wrong size fit."""
+        if len(dims) != 3:
+            return ""
+        if self.crop is None:
+            return f". Give --resize {_side(dims)}"
+        if dims[1] == dims[2]:
+            return f". Give --crop {dims[1]}, not {self.crop}"
+        return f". Give --resize {_side(dims)} without --crop"
 
     def _values(self, images: Any, dims: Sequence[int], name: str) -> NDArray:
         if not isinstance(images, np.ndarray):
@@ -144,7 +168,7 @@ class Preprocess:
 
     def _pictures(self, images: Any, dims: Sequence[int], name: str) -> NDArray:
         if self.resize is not None:
-            images = [_resize(image, self.resize) for image in images]
+            images = [_resize(image, self.resize, name) for image in images]
         if self.crop is not None:
             images = [_crop(image, self.crop, name) for image in images]
         if not isinstance(images, np.ndarray):
@@ -160,9 +184,8 @@ class Preprocess:
             values = values.transpose(0, 3, 1, 2)
         got = values.shape[1:] if values.ndim == 4 or len(dims) < 3 else (1, *values.shape[1:])
         if tuple(got) != tuple(dims):
-            hint = f". Give --resize {_side(dims)}" if len(dims) == 3 else ""
             raise UsageError(f"{name}: images must be {_shape(dims)}, the network's input, "
-                             f"not {_shape(got)}{hint}")
+                             f"not {_shape(got)}{self._size_hint(dims)}")
         return values.reshape(-1, *dims)
 
 
@@ -170,13 +193,28 @@ def _side(dims: Sequence[int]) -> str:
     return "x".join(str(size) for size in dims[-2:])
 
 
-def _resize(image: NDArray, size: int | tuple[int, int]) -> NDArray:
+def _check_pictures(images: Any, name: str) -> None:
+    """Refuse integers that no picture holds."""
+    for each in [images] if isinstance(images, np.ndarray) else images:
+        if each.dtype.kind in "iu" and each.dtype != np.uint8:
+            low, high = each.min(), each.max()
+            if low < 0 or high > 255:
+                raise UsageError(
+                    f"{name}: pictures must be integers in 0..255, not {low} … {high} "
+                    f"({each.dtype}). Store uint8, or floating point numbers that are the "
+                    f"network's input already, or 'scale' and 'zero_point' beside the integers")
+
+
+def _resize(image: NDArray, size: int | tuple[int, int], name: str) -> NDArray:
     from PIL import Image
 
     height, width = image.shape[:2]
     if isinstance(size, int):
         short = min(height, width)
         size = (round(height * size / short), round(width * size / short))
+    if max(size) > MOST_STRETCHED:
+        raise UsageError(f"{name}: a picture of {height}×{width} would become {_shape(size)}, "
+                         f"more than {MOST_STRETCHED} pixels a side. Give --resize HxW")
     plane = image[:, :, 0] if image.ndim == 3 and image.shape[2] == 1 else image
     if plane.dtype != np.uint8:
         raise UsageError(f"--resize: pictures must be uint8, not {plane.dtype}")
@@ -194,6 +232,9 @@ def _crop(image: NDArray, side: int, name: str) -> NDArray:
 
 
 def _color(images: NDArray, color: str | None, channels: int, name: str) -> NDArray:
+    if images.ndim == 4 and images.shape[3] not in (1, 3, channels):
+        raise UsageError(f"{name}: pictures must be (h, w) or, in color, (h, w, 3), "
+                         f"not {images.shape[1:]}")
     colored = images.ndim == 4 and images.shape[3] == 3
     if not colored:
         if channels == 3:
@@ -218,7 +259,7 @@ def _normalize(images: NDArray, mean: Sequence[float], std: Sequence[float]) -> 
 
 
 def resolve(metadata: str | None, options: Mapping[str, Any], data: Dataset,
-            dims: Sequence[int]) -> Preprocess:
+            dims: Sequence[int], *, model: str = "The model") -> Preprocess:
     """Decide how images become inputs: options first, then the model's metadata, then the data.
 
     Parameters
@@ -231,6 +272,8 @@ def resolve(metadata: str | None, options: Mapping[str, Any], data: Dataset,
         The images.
     dims : tuple of int
         Shape of the network's input without batch.
+    model : str
+        The model's file, for messages.
 
     Returns
     -------
@@ -243,40 +286,47 @@ def resolve(metadata: str | None, options: Mapping[str, Any], data: Dataset,
         If the rule is not clear, or does not fit the images.
     """
     given = {key: value for key, value in options.items() if value is not None}
-    first = data.calibration.read([0])[0]
+    first, second = (part.read([0])[0] for part in (data.calibration, data.evaluation))
+    if (first.dtype.kind == "f") != (second.dtype.kind == "f"):
+        raise UsageError(
+            f"{data.calibration.name} holds {first.dtype} values, {data.evaluation.name} "
+            f"{second.dtype} values: both must be integer pictures, or both floating point "
+            f"numbers that are the network's input already")
     if first.dtype.kind == "f":
         if given:
             raise UsageError(
                 f"--{min(given)}: {data.calibration.name} holds {first.dtype} values, which are "
                 f"taken as they are; preprocessing options are for integer pictures")
         return Preprocess(source=f"the data ({first.dtype})")
-    stored = _metadata(metadata)
+    stored = _metadata(metadata, model)
     if not given and (stored.get("formula") or (stored.get("mean") is None
                                                 and data.scale is not None)):
         return _integers(stored, data)
     rule = {key: value for key, value in {**stored, **given}.items()
             if key in ("resize", "crop", "color", "mean", "std") and value is not None}
     if "mean" not in rule and "std" not in rule:
-        raise UsageError(f"The model has no 'preprocess' metadata, and {data.calibration.name} "
+        raise UsageError(f"{model} has no 'preprocess' metadata, and {data.calibration.name} "
                          f"holds {first.dtype} values. Say how they become the network's input, "
                          f"for example --mean 0 --std 255")
     sources = (("options", given), ("the model's metadata", stored))
-    return _image_rule(rule, " over ".join(name for name, used in sources if used))
+    names = {key: f"--{key}" if key in given else f"{model}'s 'preprocess' metadata: {key}"
+             for key in rule}
+    return _image_rule(rule, names, " over ".join(name for name, used in sources if used))
 
 
-def _metadata(text: str | None) -> dict[str, Any]:
+def _metadata(text: str | None, model: str) -> dict[str, Any]:
     if text is None:
         return {}
     try:
         stored = json.loads(text)
     except ValueError as error:
-        raise UsageError(f"The model's 'preprocess' metadata is not JSON: {text!r}") from error
+        raise UsageError(f"{model}'s 'preprocess' metadata is not JSON: {text!r}") from error
     if not isinstance(stored, dict) or not set(stored) <= set(METADATA):
         unknown = sorted(set(stored) - set(METADATA)) if isinstance(stored, dict) else [stored]
-        raise UsageError(f"The model's 'preprocess' metadata has unknown {unknown[0]!r}; "
+        raise UsageError(f"{model}'s 'preprocess' metadata has unknown {unknown[0]!r}; "
                          f"known are {', '.join(METADATA)}")
     if stored.get("formula") not in (None, FORMULA):
-        raise UsageError(f"The model's 'preprocess' formula must be {FORMULA}, "
+        raise UsageError(f"{model}'s 'preprocess' formula must be {FORMULA}, "
                          f"not {stored['formula']!r}")
     return stored
 
@@ -289,17 +339,17 @@ def _integers(stored: Mapping[str, Any], data: Dataset) -> Preprocess:
     return Preprocess("integers", scale=data.scale, zero_point=data.zero_point, source=source)
 
 
-def _image_rule(rule: Mapping[str, Any], source: str) -> Preprocess:
+def _image_rule(rule: Mapping[str, Any], names: Mapping[str, str], source: str) -> Preprocess:
     color = rule.get("color")
     if color is not None and color not in COLORS:
-        raise UsageError(f"--color must be one of {', '.join(COLORS)}, not {color!r}")
-    mean, std = (_floats(name, rule.get(name, default))
+        raise UsageError(f"{names['color']} must be one of {', '.join(COLORS)}, not {color!r}")
+    mean, std = (_floats(names.get(name, name), rule.get(name, default))
                  for name, default in (("mean", 0.0), ("std", 1.0)))
     if not all(std):
-        raise UsageError(f"--std must not be zero, not {_numbers(std)}")
+        raise UsageError(f"{names['std']} must not be zero, not {_numbers(std)}")
     base = Preprocess("image", color=color, mean=mean, std=std, source=source)
-    return replace(base, resize=_pixels("resize", rule.get("resize")),
-                   crop=_pixels("crop", rule.get("crop")))
+    return replace(base, resize=_pixels("resize", rule, names),
+                   crop=_pixels("crop", rule, names))
 
 
 def _floats(name: str, value: Any) -> tuple[float, ...]:
@@ -309,15 +359,18 @@ def _floats(name: str, value: Any) -> tuple[float, ...]:
     except (TypeError, ValueError):
         numbers = ()
     if not numbers or not np.isfinite(numbers).all():
-        raise UsageError(f"--{name} must be finite numbers, not {value!r}")
+        raise UsageError(f"{name} must be finite numbers, not {value!r}")
     return numbers
 
 
-def _pixels(name: str, value: Any) -> Any:
+def _pixels(name: str, rule: Mapping[str, Any], names: Mapping[str, str]) -> Any:
+    value = rule.get(name)
     sizes = value if isinstance(value, (list, tuple)) else [value]
     pair = name == "resize" and len(sizes) == 2
     if value is None:
         return None
     if not (len(sizes) == 1 or pair) or any(type(s) is not int or s < 1 for s in sizes):
-        raise UsageError(f"--{name} must be a positive number of pixels, not {value!r}")
+        raise UsageError(f"{names[name]} must be a positive number of pixels, not {value!r}")
+    if max(sizes) > MOST_PIXELS:
+        raise UsageError(f"{names[name]} must be at most {MOST_PIXELS} pixels, not {max(sizes)}")
     return tuple(sizes) if pair else sizes[0]

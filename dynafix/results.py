@@ -10,6 +10,8 @@ from compiler.program import Program
 from quantizer.graph import Conv
 from quantizer.model import QuantizedModel
 
+from .warnings import warnings
+
 
 __all__ = (
     "SCHEMA",
@@ -70,6 +72,7 @@ def assemble(model: QuantizedModel, program: Program, evaluation: Mapping[str, A
         "macs": macs,
         "clock_mhz": clock_mhz,
         "class_names": provenance["class_names"],
+        "warnings": warnings(model, evaluation),
         "layers": layers,
         "provenance": {name: provenance[name] for name in (
             "command", "versions", "model_sha256", "data_file", "data_sha256", "seeds", "date")},

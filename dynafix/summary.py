@@ -1,13 +1,13 @@
 """What a command prints at its end, made from its results."""
 
+import json
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .terminal import Column, Terminal
-from .text import grouped
+from .text import grouped, rate
 
 
 if TYPE_CHECKING:
@@ -37,6 +37,9 @@ LAYER_COLUMNS = (
     Column("util.", right=True), Column("bound by"), Column("DRAM bytes", right=True),
     Column("numpy = ort = RTL"),
 )
+FETCHED_EARLIER = (
+    "DRAM bytes count for the layer that needs them, also when they are fetched while earlier "
+    "layers compute.")
 
 
 def _percent(fraction: float) -> str:
@@ -87,11 +90,15 @@ def show_results(terminal: Terminal, results: Mapping[str, Any], report: Path) -
         terminal.blank()
         terminal.table(LAYER_COLUMNS, [_layer_row(each) for each in results["layers"]],
                        total=_total_row(results))
+        if _fetched_earlier(results):
+            terminal.note(FETCHED_EARLIER)
         terminal.blank()
     terminal.summary("engines", _engines(results["engines_equal"], results["images_simulated"]))
     terminal.summary("predicted", _predictions(results["predictions"], results["class_names"]))
     terminal.summary("accuracy", accuracy_text(results, results["options"]))
     terminal.summary("speed", _speed(results))
+    for text in results["warnings"]:
+        terminal.summary("warning", text)
     terminal.summary("report", str(report))
 
 
@@ -106,15 +113,30 @@ def _layer_row(layer: Mapping[str, Any]) -> list[str]:
 
 
 def _total_row(results: Mapping[str, Any]) -> list[str]:
-    layers, bounds = results["layers"], Counter()
-    for layer in layers:
-        bounds[layer["bound_by"]] += layer["cycles"]
     return [
-        "total", "", "", "", "", _db(layers[-1]["snr_db"]), grouped(results["cycles_per_image"]),
-        _ratio(results["utilization"]), bounds.most_common(1)[0][0],
+        "total", "", "", "", "", _db(results["layers"][-1]["snr_db"]),
+        grouped(results["cycles_per_image"]), _ratio(results["utilization"]), _bound_by(results),
         grouped(results["dram_bytes"]),
         f"{_verdict(results['engines_equal'])} {_images(results['images_simulated'])}",
     ]
+
+
+def _bound_by(results: Mapping[str, Any]) -> str:
+    """Return what the whole image needs longest: the array, the DRAM or vector layers."""
+    multipliers = results["config"]["in_lanes"] * results["config"]["out_lanes"]
+    needs = {
+        "array": results["macs"] / multipliers,
+        "DRAM": results["dram_bytes"] / results["dram"]["bytes_per_cycle"],
+        "vector": sum(layer["cycles"] for layer in results["layers"]
+                      if layer["bound_by"] == "vector"),
+    }
+    return max(needs, key=needs.__getitem__)
+
+
+def _fetched_earlier(results: Mapping[str, Any]) -> bool:
+    """Tell whether a layer seems to move more bytes than fit its cycles."""
+    speed = results["dram"]["bytes_per_cycle"]
+    return any(layer["dram_bytes"] > speed * layer["cycles"] for layer in results["layers"])
 
 
 def _images(count: int) -> str:
@@ -149,6 +171,8 @@ def _speed(results: Mapping[str, Any]) -> str:
 
 def show_quantized(terminal: Terminal, quantized: "Quantized") -> None:
     """Print the format of every tensor and the accuracy of a quantized network."""
+    from .warnings import warnings
+
     model, losses = quantized.model, quantized.evaluation["tensors"]
     static = quantized.evaluation["static_accuracy"] is not None
     if not terminal.quiet:
@@ -166,6 +190,8 @@ def show_quantized(terminal: Terminal, quantized: "Quantized") -> None:
         terminal.blank()
     terminal.summary("accuracy",
                      accuracy_text(quantized.evaluation, quantized.provenance["options"]))
+    for text in warnings(model, quantized.evaluation):
+        terminal.summary("warning", text)
     terminal.summary("written", str(quantized.folder / "quantized"))
 
 
@@ -208,7 +234,7 @@ def show_simulated(terminal: Terminal, simulation: Mapping[str, Any]) -> None:
     terminal.summary("predicted", _predictions(
         simulation["predictions"], simulation["class_names"]))
     terminal.summary("speed", f"{grouped(simulation['cycles'][0])} cycles an image; "
-                              f"{simulation['simulated_macs_per_second'] / 1e6:.0f} M MAC/s, "
+                              f"{rate(simulation['simulated_macs_per_second'])}MAC/s, "
                               f"{grouped(simulation['simulated_cycles_per_second'])} cycles/s")
 
 
@@ -250,6 +276,7 @@ def show_explanation(terminal: Terminal, found: "Explanation") -> None:
         columns = (columns[0], Column("moved by", right=True), *columns[2:])
     terminal.table(columns, [_candidate_row(each) for each in found.candidates])
     terminal.summary("chosen by", found.chosen_by)
+    terminal.summary("--formats", json.dumps(found.override))
     if found.weights is not None:
         terminal.blank()
         show_explanation(terminal, found.weights)

@@ -138,6 +138,10 @@ class Terminal(Steps):
         """Print an empty line."""
         self.console.print()
 
+    def note(self, text: str) -> None:
+        """Print a remark on what stands above."""
+        self._print(Text(text, style="dim"))
+
     def table(self, columns: Sequence[Column], rows: Sequence[Sequence[str]], *,
               total: Sequence[str] | None = None) -> None:
         """Print a table without wrapping; columns that do not fit are dropped from the right.

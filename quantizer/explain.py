@@ -95,6 +95,12 @@ class Explanation:
     candidates: tuple[Candidate, ...]
     weights: "Explanation | None" = None
 
+    @property
+    def override(self) -> dict[str, dict[str, Any]]:
+        """The format as an entry of a file of overrides, whose key is the name."""
+        fields = {"bits": self.format.bits, "frac": self.format.frac, "signed": self.format.signed}
+        return {self.name: fields}
+
     def to_json(self) -> dict[str, Any]:
         """Return all fields as plain values."""
         return dataclasses.asdict(self)

@@ -25,6 +25,7 @@ __all__ = (
 BITS = range(2, 17)
 FRACS = range(-FRAC_LIMIT, FRAC_LIMIT + 1)
 WEIGHTS_SUFFIX = ".weights"
+_LISTED = 40  # layers, in a message
 
 _FIELDS = {"bits": int, "frac": int, "signed": bool}
 
@@ -59,7 +60,8 @@ def _format(name: str, fields: Any, path: Path) -> Format:
 def load_overrides(path: str | Path) -> dict[str, Format]:
     """Read a file of format overrides.
 
-    The file is JSON: an object from the name of a tensor, or of a node followed by ``.weights``,
+    The file is JSON: an object from the name of a tensor, of the node that writes it, or of a
+    convolution followed by ``.weights``,
     to ``{"bits": 8, "frac": 4, "signed": true}``; ``signed`` may be left out.
 
     Parameters
@@ -90,8 +92,23 @@ def load_overrides(path: str | Path) -> dict[str, Format]:
     return {name: _format(name, fields, path) for name, fields in content.items()}
 
 
-def check_overrides(graph: Graph, overrides: Mapping[str, Format]) -> None:
+def _unknown(graph: Graph, name: str, known: list[str]) -> ModelError:
+    close = difflib.get_close_matches(name, known, 1)
+    layers = [node.name for node in graph.accelerated]
+    more = ", ..." if len(layers) > _LISTED else ""
+    hint = f"did you mean '{close[0]}'? Layers" if close else "layers"
+    return ModelError(
+        f"Override '{name}' must name a tensor or layer of '{graph.name}', or a convolution "
+        f"followed by {WEIGHTS_SUFFIX}; {hint} are {', '.join(layers[:_LISTED])}{more}")
+
+
+def check_overrides(graph: Graph, overrides: Mapping[str, Format]) -> dict[str, Format]:
     """Check that every override names something that has a format, and gives it a legal one.
+
+    Returns
+    -------
+    dict from name to Format
+        The overrides; where the name was that of a layer, that of its output tensor.
 
     Raises
     ------
@@ -100,13 +117,15 @@ def check_overrides(graph: Graph, overrides: Mapping[str, Format]) -> None:
     """
     tensors = [graph.input, *(node.output for node in graph.accelerated)]
     weights = [node.name + WEIGHTS_SUFFIX for node in graph if isinstance(node, Conv)]
+    layers = {node.name: node.output for node in graph.accelerated}
+    found: dict[str, Format] = {}
     for name, fmt in overrides.items():
-        if name not in tensors and name not in weights:
-            close = difflib.get_close_matches(name, [*tensors, *weights], 1)
-            hint = f"; did you mean '{close[0]}'?" if close else ""
+        if name not in tensors and name not in weights and name not in layers:
+            raise _unknown(graph, name, [*tensors, *weights, *layers])
+        target = name if name in tensors or name in weights else layers[name]
+        if target in found or (target != name and target in overrides):
             raise ModelError(
-                f"Override '{name}' must name a tensor of '{graph.name}' or a convolution "
-                f"followed by {WEIGHTS_SUFFIX}{hint}")
+                f"Override '{name}' must not name '{target}', which another override names")
         if fmt.bits not in BITS:
             raise ModelError(
                 f"Override '{name}' must have {BITS[0]}..{BITS[-1]} bits, not {fmt.bits}")
@@ -115,3 +134,5 @@ def check_overrides(graph: Graph, overrides: Mapping[str, Format]) -> None:
                 f"Override '{name}' must have frac in {FRACS[0]}..{FRACS[-1]}, not {fmt.frac}")
         if name in weights and name not in tensors and not fmt.signed:
             raise ModelError(f"Override '{name}' must be signed, as all weights are")
+        found[target] = fmt
+    return found

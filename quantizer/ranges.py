@@ -29,6 +29,7 @@ __all__ = (
 CANDIDATES = range(-1, 5)  # fractional lengths tried, relative to the natural one
 FRAC_LIMIT = 60  # keeps every scale, and every product of two, a normal float32
 
+_LARGEST = 2.0**FRAC_LIMIT  # a float32, and so is its square
 _BATCH_SIZE = 1 << 27  # bytes of float tensors held at once
 
 
@@ -91,7 +92,7 @@ def observe(
     Raises
     ------
     ModelError
-        If the float network itself gives NaN or infinity.
+        If the float network itself gives NaN, infinity or numbers whose squares may overflow.
     """
     names = [node.output for node in graph.accelerated]
     ranges = {graph.input: (float(calibration.min()), float(calibration.max()))}
@@ -103,6 +104,11 @@ def observe(
                 raise ModelError(
                     f"{graph.name}: tensor '{name}' of the float network is not finite on the "
                     "calibration images; check the weights and the preprocessing")
+            if max(-lo, hi) > _LARGEST:
+                raise ModelError(
+                    f"{graph.name}: tensor '{name}' of the float network must be in "
+                    f"±{_LARGEST:.3g} on the calibration images, not {lo:g} … {hi:g}; check the "
+                    "weights and the preprocessing")
             before = ranges.get(name, (lo, hi))
             ranges[name] = min(before[0], lo), max(before[1], hi)
     return ranges

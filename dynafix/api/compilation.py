@@ -119,7 +119,7 @@ def verilog(
 
     steps = steps or Steps()
     chosen = _config_of(folder) if config is None else load_config(config)
-    path = output_folder(output or folder) / "verilog" / "accelerator.v"
+    path = output_folder(folder if output is None else output) / "verilog" / "accelerator.v"
     begin = time.monotonic()
     with steps.busy("verilog", chosen.name):
         text = accelerator_verilog(chosen)

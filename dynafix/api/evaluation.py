@@ -102,8 +102,9 @@ def _check_labels(images: Images, graph: Graph) -> None:
     classes = int(np.prod(graph.output_dims))
     lowest, highest = int(images.labels.min()), int(images.labels.max())
     if lowest < 0 or highest >= classes:
-        raise UsageError(f"{images.name}: labels must be in 0..{classes - 1}, the network's "
-                         f"outputs, not {lowest if lowest < 0 else highest}")
+        raise UsageError(f"{images.labels_name or images.name}: labels must be in "
+                         f"0..{classes - 1}, the network's outputs, "
+                         f"not {lowest if lowest < 0 else highest}")
 
 
 def _chunk(graph: Graph) -> int:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from quantizer.inspect import NodeReport
 
-from ..errors import UsageError
+from ..files import model_file
 from ..steps import Steps
 from .quantized import Quantized, open_quantized
 
@@ -35,10 +35,7 @@ def inspect(model: str | Path) -> list[NodeReport]:
     """
     from quantizer.inspect import inspect_model
 
-    path = Path(model)
-    if not path.is_file():
-        raise UsageError(f"{path}: no such file")
-    return inspect_model(path)
+    return inspect_model(model_file(model))
 
 
 def explain(

@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from arch.formats import Format
 from quantizer.errors import ModelError
 from quantizer.graph import Conv, Graph
 from quantizer.model import QuantizedModel
 
 from ..data import Dataset, load_data
 from ..errors import UsageError
-from ..files import output_folder, sha256
+from ..files import model_file, named, new_folder, sha256
 from ..options import Options
 from ..preprocess import Preprocess, resolve
 from ..steps import Steps
@@ -65,38 +66,51 @@ def quantize(
         If the model, the images, an option or the folder cannot be used.
     """
     from quantizer.onnx_import import load_graph
-    from quantizer.overrides import load_overrides
     from quantizer.reference import FloatReference
 
     options, steps = options or Options(), steps or Steps()
-    path = Path(model)
-    if not path.is_file():
-        raise UsageError(f"{path}: no such file")
-    overrides = None if options.formats is None else load_overrides(options.formats)
+    path = model_file(model)
     with steps.busy("import", path.name):
         graph = load_graph(path)
+    overrides = _overrides(graph, options.formats)
     images = load_data(data, calibration=options.calibration)
-    rule = resolve(graph.metadata.get("preprocess"), preprocess or {}, images, graph.input_dims)
-    folder = output_folder(output)
-    steps.line("import", _describe(path, graph, rule))
-    calibration = _calibration(images, rule, graph, steps)
-    quantized = _search(graph, calibration, options, overrides, rule, steps)
-    static = _static(graph, calibration, options, rule, steps)
-    quantized.provenance.update({
-        "model_file": str(path), "model_sha256": sha256(path),
-        "data_file": str(images.path.resolve()), "data_sha256": images.digest(),
-        "class_names": list(images.class_names) if images.class_names else None,
-        "options": options.to_json(), "command": command, "versions": versions(),
-        "seeds": {"pictures": 0}, "date": _now(),
-    })
-    part = images.evaluation
-    evaluation = evaluate(
-        FloatReference(graph), quantized, static, part,
-        lambda indices: rule.apply(part.read(indices), graph.input_dims, part.name), steps)
-    found = Quantized(folder, quantized, rule, evaluation, images)
-    with steps.busy("save", str(folder / "quantized")):
-        save_quantized(found)
+    rule = resolve(graph.metadata.get("preprocess"), preprocess or {}, images, graph.input_dims,
+                   model=str(path))
+    with new_folder(output) as folder:
+        steps.line("import", _describe(path, graph, rule))
+        calibration = _calibration(images, rule, graph, steps)
+        quantized = _search(graph, calibration, options, overrides, rule, steps)
+        static = _static(graph, calibration, options, rule, steps)
+        quantized.provenance.update({
+            "model_file": str(path), "model_sha256": sha256(path),
+            "data_file": str(images.path), "data_sha256": images.digest(),
+            "class_names": list(images.class_names) if images.class_names else None,
+            "options": options.to_json(), "command": command, "versions": versions(),
+            "seeds": {"pictures": 0}, "date": _now(),
+        })
+        part = images.evaluation
+        evaluation = evaluate(
+            FloatReference(graph), quantized, static, part,
+            lambda indices: rule.apply(part.read(indices), graph.input_dims, part.name), steps)
+        found = Quantized(folder, quantized, rule, evaluation, images)
+        with steps.busy("save", str(folder / "quantized")):
+            save_quantized(found)
     return found
+
+
+def _overrides(graph: Graph, path: str | Path | None) -> dict[str, Format] | None:
+    from quantizer.overrides import check_overrides, load_overrides
+
+    if path is None:
+        return None
+    try:
+        loaded = load_overrides(named(path, "--formats"))
+    except ModelError as error:
+        raise UsageError(f"--formats {error}") from error
+    try:
+        return check_overrides(graph, loaded)
+    except ModelError as error:
+        raise UsageError(f"--formats {path}: {error}") from error
 
 
 def _now() -> str:

@@ -12,7 +12,7 @@ from quantizer.model import QuantizedModel
 
 from ..data import Dataset, Images, load_data
 from ..errors import UsageError
-from ..files import discard_results, existing_folder, read_json, write_json
+from ..files import discard_results, existing_folder, named, read_json, write_json
 from ..preprocess import Preprocess
 from ..steps import Steps
 
@@ -116,7 +116,8 @@ def open_quantized(folder: str | Path | Quantized, *, data: str | Path | None = 
 
 def _open_images(quantized: Quantized) -> Dataset:
     stored = quantized.provenance
-    path = Path(quantized.data_path or stored["data_file"])
+    path = Path(stored["data_file"]) if quantized.data_path is None else (
+        named(quantized.data_path, "--data"))
     if not path.exists():
         raise UsageError(f"{path}: the images that {quantized.folder} was made with are gone. "
                          f"Say where they are with --data")

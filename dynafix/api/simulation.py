@@ -16,7 +16,7 @@ from ..errors import UsageError, VerificationError
 from ..files import discard_results, output_folder, sha256, write_json
 from ..options import Dram
 from ..steps import Steps
-from ..text import grouped
+from ..text import grouped, rate
 from .compilation import open_program
 from .pictures import picture
 from .quantized import Quantized, open_quantized
@@ -33,6 +33,7 @@ __all__ = (
 
 SCHEMA = 1
 MOST_PICTURES = 24
+USUAL_SPEED = 400_000  # simulated cycles in a second
 BATCH_VALUES = 1 << 25
 ENGINES_TEXT = "numpy = onnxruntime = RTL"
 ENGINES = ("load", "calc", "save")
@@ -90,15 +91,16 @@ def simulate(
     steps = steps or Steps()
     quantized = open_quantized(folder, data=data, steps=steps)
     program = program or open_program(quantized)
-    indices = _indices(quantized, images, image)
+    indices = _indices(quantized, images, image, steps)
     number = _layer(program, layer)
     path = _wave_path(quantized, image, layer, waves)
-    output_folder(quantized.folder / "simulation")
     dram = dram or Dram(program.dram.latency, program.dram.bytes_per_cycle)
     model = DramModel(dram.latency, dram.bandwidth(program.config))
     inputs = quantized.inputs(quantized.data.evaluation, indices)
     codes = quantize_input(quantized.model, inputs)
+    output_folder(quantized.folder / "simulation")
     _verilate(program, steps)
+    _announce(program, len(indices), steps)
     progress = _Progress(steps)
     result = run(program, [program.input_layout.pack(each) for each in codes], dram=model,
                  waves=path, layer=number, progress=progress)
@@ -114,13 +116,17 @@ def simulate(
     return record
 
 
-def _indices(quantized: Quantized, images: int, image: int | None) -> list[int]:
+def _indices(quantized: Quantized, images: int, image: int | None,
+             steps: Steps) -> list[int]:
     count = len(quantized.data.evaluation)
     if image is not None:
         if not 0 <= image < count:
             raise UsageError(f"--image must be in 0..{count - 1}, not {image}")
         return [image]
     check_images(images)
+    if images > count:
+        steps.line("images", f"{images} asked for, {count} evaluation images are there: all of "
+                             f"them run")
     return list(range(min(images, count)))
 
 
@@ -157,6 +163,18 @@ def _verilate(program: Program, steps: Steps) -> None:
                            f"{'cached' if build.cached else f'{seconds:.0f} s'}")
 
 
+def _announce(program: Program, count: int, steps: Steps) -> None:
+    """Say how long the simulation will take, where a person would wonder."""
+    cycles = program.prediction.cycles
+    minutes = cycles * count / USUAL_SPEED / 60
+    if minutes > 1:
+        amount = f"{count} images" if count > 1 else "1 image"
+        length = f"{minutes:.0f} minutes" if minutes < 100 else f"{minutes / 60:.0f} hours"
+        steps.line("simulate", f"{amount} of {grouped(cycles)} cycles: about {length} at "
+                               f"{grouped(USUAL_SPEED)} cycles/s"
+                               + ("; --images sets how many" if count > 1 else ""))
+
+
 class _Progress:
     """Progress of a simulation; the last step waits until the speed is known."""
 
@@ -173,7 +191,7 @@ class _Progress:
         cycles = round(float(np.mean([run.cycles for run in result.images])))
         speed = macs / max(result.seconds, 1e-9)
         self._steps.progress("simulate", count, count, "images",
-                             f"{grouped(cycles)} cycles each   {speed / 1e6:.0f} M MAC/s")
+                             f"{grouped(cycles)} cycles each   {rate(speed)}MAC/s")
 
 
 def _compare(quantized: Quantized, program: Program, indices: Sequence[int],

@@ -60,7 +60,12 @@ def works(results: Mapping[str, Any], layers: Sequence[Layer]) -> tuple[str, str
     amount = f"all {len(layers)} layers" if len(layers) > 1 else "the only layer"
     on = f"all {count(images)} images" if images > 1 else "one image"
     return "yes", (f"In {amount} and on {on}, numpy, onnxruntime and the RTL computed the same "
-                   f"integers, bit{UNIT_SPACE}for{UNIT_SPACE}bit.{_accuracy(results)}")
+                   f"integers, bit{UNIT_SPACE}for{UNIT_SPACE}bit.{_accuracy(results)}"
+                   f"{_warnings(results)}")
+
+
+def _warnings(results: Mapping[str, Any]) -> str:
+    return "".join(f" But {text}." for text in results.get("warnings") or ())
 
 
 def _accuracy(results: Mapping[str, Any]) -> str:

@@ -76,8 +76,10 @@ def read_model(path: str | os.PathLike[str]) -> onnx.ModelProto:
         raise ModelError(f"{path}: cannot be read: {error.strerror}") from None
     except DecodeError:
         raise ModelError(f"{path}: not an ONNX file") from None
-    if not model.opset_import or not model.graph.output:
+    if not model.opset_import or not (model.graph.node or model.graph.output):
         raise ModelError(f"{path}: not an ONNX file")
+    if not model.graph.output:
+        raise ModelError(f"{path}: the graph must have an output; export the network again")
     try:
         onnx.external_data_helper.load_external_data_for_model(model, str(Path(path).parent))
     except (OSError, ValueError, onnx.checker.ValidationError) as error:

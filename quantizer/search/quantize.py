@@ -98,8 +98,7 @@ def quantize(
     """
     options = Options(data_bits, weight_bits, first_last_bits, precision, norm, per_channel)
     images = check_calibration(calibration, graph)
-    overrides = dict(overrides or {})
-    check_overrides(graph, overrides)
+    overrides = check_overrides(graph, overrides or {})
     widest = max([options.widest, *(fmt.bits for fmt in overrides.values())])
     limits = limits or Limits(acc_bits=32 if widest <= 8 else 48)
     progress = progress or _silent

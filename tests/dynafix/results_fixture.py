@@ -87,7 +87,7 @@ def _results(name, rows, *, seed, tiles=2):
         "predicted_cycles": round(cycles * 0.98), "dram_bytes": read + written,
         "dram_read_bytes": read, "dram_written_bytes": written,
         "simulated_macs_per_second": 63.1e6, "simulated_cycles_per_second": 718_000.0,
-        "macs": macs, "clock_mhz": 150, "predictions": [], "class_names": None,
+        "macs": macs, "clock_mhz": 150, "warnings": [], "predictions": [], "class_names": None,
         "layers": layers, "timeline": timeline,
         "provenance": {
             "command": f"dynafix run models/{name}.onnx --data models/mnist_500.npz "

@@ -13,6 +13,7 @@ import pytest
 
 from arch.config import PRESETS
 from dynafix import api
+from dynafix.api.quantized import open_quantized
 from dynafix.cli import main
 
 from .conftest import small_model
@@ -60,7 +61,7 @@ def test_run(dynafix, network, images, tmp_path, stand_in):
     assert _steps(out) == [
         "import", "read", "weights", "formats", "static", "evaluate", "losses", "compile",
         "verilog", "verilate", "simulate", "compare",
-        "layer", "conv1", "conv2", "add", "pool", "fc", "total",
+        "layer", "conv1", "conv2", "add", "pool", "fc", "total", "DRAM",
         "engines", "predicted", "accuracy", "speed", "report"]
     assert out.splitlines()[0] == (
         " import     small.onnx: 7 operators, 0.01 M MAC, 379 parameters; input 1×8×8, GRAY, "
@@ -190,9 +191,9 @@ def test_nan_in_weights(dynafix, images, tmp_path):
 
 def test_no_preprocessing_known(dynafix, images, tmp_path):
     onnx.save(small_model(preprocess=False), tmp_path / "bare.onnx")
-    assert dynafix("quantize", tmp_path / "bare.onnx", "--data", images, "--output",
-                   tmp_path / "out") == (
-        2, "", ("error: The model has no 'preprocess' metadata, and small.npz: calib_x holds uint8 "
+    path = tmp_path / "bare.onnx"
+    assert dynafix("quantize", path, "--data", images, "--output", tmp_path / "out") == (
+        2, "", (f"error: {path} has no 'preprocess' metadata, and small.npz: calib_x holds uint8 "
                "values. Say how they become the network's input, for example --mean 0 --std 255\n"))
 
 
@@ -255,11 +256,108 @@ def test_difference_has_its_own_exit_code(dynafix, folder, stand_in):
      "--mean must be numbers separated by commas, not '1,a'"),
     (("run", "m", "--data", "d", "--output", "o", "--resize", "3x"),
      "--resize must be a number of pixels or HEIGHTxWIDTH, not '3x'"),
+    (("run", "m", "--data", "d", "--output", "o", "--mean", ""),
+     "--mean must be numbers separated by commas, not ''"),
+    (("inspect", ""), "MODEL must not be empty"),
+    (("inspect", "dynafix"), "dynafix: is a folder, must be an ONNX file"),
+    (("inspect", "no.onnx"), "no.onnx: no such file"),
+    (("compile", ""), "FOLDER must not be empty"),
+    (("verilog", "--config", "tiny", "--output", ""), "--output must not be empty"),
+    (("verilog", "f", "--config", "tiny", "--output", ""), "--output must not be empty"),
     (("run", "m", "--data", "d", "--output", "o", "--data-bits", "32"),
      "--data-bits must be in 2..16 bits, not 32"),
 ])
 def test_mistyped(dynafix, words, message):
     assert dynafix(*words) == (2, "", f"error: {message}\n")
+
+
+@pytest.mark.parametrize(("option", "value"), [("--data", ""), ("--output", "")])
+def test_empty_path(dynafix, network, images, tmp_path, monkeypatch, option, value):
+    monkeypatch.chdir(tmp_path)
+    paths = {"--data": images, "--output": tmp_path / "out", option: value}
+    words = [word for pair in paths.items() for word in pair]
+    assert dynafix("quantize", network, *words) == (2, "", f"error: {option} must not be empty\n")
+    assert not list(tmp_path.iterdir())
+
+
+def test_bare(dynafix):
+    code, out, err = dynafix()
+    assert (code, err) == (0, "")
+    assert out.startswith("Usage: dynafix [OPTIONS] COMMAND [ARGS]...")
+
+
+def test_failure_leaves_no_folder(dynafix, network, images, tmp_path):
+    words = ("quantize", network, "--data", images, "--resize", "9x9", "--output")
+    message = ("error: small.npz: calib_x: images must be 1×8×8, the network's input, not 1×9×9. "
+               "Give --resize 8x8\n")
+    code, _, err = dynafix(*words, tmp_path / "a" / "b")
+    assert (code, err) == (2, message)
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "mine").mkdir()
+    dynafix(*words, tmp_path / "mine")
+    assert (tmp_path / "mine").is_dir()
+
+
+def test_huge_resize(dynafix, network, images, tmp_path):
+    assert dynafix("quantize", network, "--data", images, "--output", tmp_path / "out",
+                   "--resize", "99999999") == (
+        2, "", "error: --resize must be at most 4096 pixels, not 99999999\n")
+
+
+def test_overrides(dynafix, network, images, tmp_path):
+    path, folder = tmp_path / "formats.json", tmp_path / "out"
+    words = ("quantize", network, "--data", images, "--output", folder, "--formats", path)
+    assert dynafix(*words) == (
+        2, "", f"error: --formats {path}: cannot be read: No such file or directory\n")
+    path.write_text('{"conv9": {"bits": 8, "frac": 3}}')
+    assert dynafix(*words) == (
+        2, "", (f"error: --formats {path}: Override 'conv9' must name a tensor or layer of "
+                "'small', or a convolution followed by .weights; did you mean 'conv2'? Layers are "
+                "conv1, conv2, add, pool, fc\n"))
+    path.write_text('{"conv1": {"bits": 8, "frac": 3, "signed": false}, '
+                    '"conv1.weights": {"bits": 8, "frac": 5}}')
+    assert dynafix(*words)[0] == 0
+    out = dynafix("explain", folder, "conv1")[1]
+    assert ' --formats  {"a1": {"bits": 8, "frac": 3, "signed": false}}\n' in out
+    assert ' --formats  {"conv1.weights": {"bits": 8, "frac": 5, "signed": true}}\n' in out
+
+
+def test_collapse_warns(dynafix, network, images, tmp_path):
+    path = tmp_path / "formats.json"
+    path.write_text('{"fc": {"bits": 8, "frac": -8}}')
+    code, out, err = dynafix("quantize", network, "--data", images, "--output", tmp_path / "out",
+                             "--formats", path)
+    assert (code, err) == (0, "")
+    (line,) = [line for line in out.splitlines() if line.startswith(" warning ")]
+    assert "; fc loses most, " in line
+    assert line.endswith(" dB. Try --per-channel or more bits (--data-bits 16 --weight-bits 16, "
+                         "with dynafix quantize only)")
+
+
+def test_more_images_than_there_are(dynafix, folder, stand_in):
+    out = dynafix("simulate", folder, "--images", 21)[1]
+    assert " images     21 asked for, 20 evaluation images are there: all of them run\n" in out
+    assert " images " not in dynafix("simulate", folder, "--images", 20)[1].splitlines()[0]
+
+
+def test_long_simulation_is_announced(dynafix, folder, stand_in, monkeypatch):
+    assert "about" not in dynafix("simulate", folder, "--images", 2)[1]
+    monkeypatch.setattr("dynafix.api.simulation.USUAL_SPEED", 1)
+    out = dynafix("simulate", folder, "--images", 2)[1]
+    (line,) = [line for line in out.splitlines() if " about " in line]
+    assert line.startswith(" simulate   2 images of ")
+    assert line.endswith(" at 1 cycles/s; --images sets how many")
+
+
+def test_waves_say_that_they_take_time(dynafix):
+    out = " ".join(dynafix("simulate", "--help")[1].split())
+    assert "compiles a second model, which takes minutes the first time" in out
+
+
+def test_data_path_as_given(dynafix, network, images, tmp_path, monkeypatch):
+    monkeypatch.chdir(images.parent)
+    dynafix("quantize", network, "--data", images.name, "--output", tmp_path)
+    assert open_quantized(tmp_path).provenance["data_file"] == images.name
 
 
 def test_interrupted(dynafix, network, monkeypatch):

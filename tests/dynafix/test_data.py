@@ -34,6 +34,7 @@ def test_npz(tmp_path):
     assert (len(data.calibration), len(data.evaluation)) == (2, 4)
     assert data.calibration.labels is None
     assert data.evaluation.labels.tolist() == [0, 1, 2, 3]
+    assert data.evaluation.labels_name == "data.npz: eval_y"
     assert np.array_equal(data.evaluation.read([2, 0]), evaluation[[2, 0]])
     assert (data.class_names, data.scale, data.zero_point) == (("a", "b"), 0.5, 83)
     assert len(data.digest()) == 64
@@ -100,10 +101,32 @@ def test_folder_calibrates_with_at_most_half(tmp_path):
     assert len(load_data(tmp_path).calibration) == 3
 
 
+def test_gray_and_color_pictures(tmp_path):
+    _folder(tmp_path, {"a": 3})
+    gray = _images(1)[0]
+    for index in range(3):
+        Image.fromarray(gray).save(tmp_path / "a" / f"gray{index}.png")
+    data = load_data(tmp_path)
+    pictures = [*data.calibration.read(range(3)), *data.evaluation.read(range(3))]
+    assert {picture.shape for picture in pictures} == {(6, 5, 3)}
+    assert sum(np.array_equal(picture, np.stack([gray] * 3, 2)) for picture in pictures) == 3
+
+
+def test_gray_pictures_stay_gray(tmp_path):
+    (tmp_path / "a").mkdir()
+    for index, picture in enumerate(_images(2)):
+        Image.fromarray(picture).save(tmp_path / "a" / f"{index}.png")
+    assert load_data(tmp_path).calibration.read([0]).shape == (1, 6, 5)
+
+
 def test_folder_without_pictures(tmp_path):
     assert _refused(tmp_path) == (
         f"--data {tmp_path}: must hold one folder of pictures a class, at least two pictures in "
         f"all (.png, .jpg, .jpeg, .bmp, .gif, .webp, .ppm, .pgm), not 0")
+
+
+def test_empty_name():
+    assert _refused("") == "--data must not be empty"
 
 
 def test_missing_file(tmp_path):

@@ -35,7 +35,8 @@ def _model(frac, bits=8):
 
 
 def _evaluate(labels, *models):
-    images = Images("eval_x", 4, lambda indices: VALUES[np.asarray(indices)], np.array(labels))
+    images = Images("eval_x", 4, lambda indices: VALUES[np.asarray(indices)], np.array(labels),
+                    "eval_y")
     static = models[1] if len(models) > 1 else None
     return evaluate(Reference(), models[0], static, images,
                     lambda indices: VALUES[np.asarray(indices)], Steps())
@@ -72,7 +73,7 @@ def test_label_out_of_range(label):
     with pytest.raises(UsageError) as caught:
         _evaluate([0, 2, 0, label], _model(4))
     assert str(caught.value) == (
-        f"eval_x: labels must be in 0..2, the network's outputs, not {label}")
+        f"eval_y: labels must be in 0..2, the network's outputs, not {label}")
 
 
 def test_confidence():

@@ -5,6 +5,8 @@ import pytest
 from dynafix.errors import UsageError
 from dynafix.files import (
     existing_folder,
+    model_file,
+    new_folder,
     output_folder,
     read_json,
     sha256,
@@ -75,3 +77,25 @@ def test_digest_of_a_folder_depends_on_names(tmp_path):
     first = sha256(tmp_path)
     (tmp_path / "a").rename(tmp_path / "b")
     assert sha256(tmp_path) != first
+
+
+def _write_and_fail(folder):
+    write_text(folder / "kept", "")
+    raise KeyError
+
+
+def test_new_folder_goes_with_a_failure(tmp_path):
+    with pytest.raises(KeyError), new_folder(tmp_path / "a" / "b"):
+        raise KeyError
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(KeyError), new_folder(tmp_path / "a" / "b") as folder:
+        _write_and_fail(folder)
+    assert (tmp_path / "a" / "b" / "kept").exists()
+
+
+@pytest.mark.parametrize(("function", "option"), [
+    (existing_folder, "FOLDER"), (output_folder, "--output"), (model_file, "MODEL")])
+def test_empty_name(function, option):
+    with pytest.raises(UsageError) as caught:
+        function("")
+    assert str(caught.value) == f"{option} must not be empty"

@@ -89,4 +89,6 @@ def test_dram():
     assert Dram().bandwidth(preset("large")) == 32
     assert Dram(bytes_per_cycle=1.5).bandwidth(preset("large")) == 1.5
     assert _refused(Dram, 0) == "--dram-latency must be in 1..1000000 cycles, not 0"
-    assert _refused(Dram, 1, 0) == "--dram-bytes-per-cycle must be in 1/1024..1024, not 0"
+    assert _refused(Dram, 1, 0) == "--dram-bytes-per-cycle must be in 0.01..1024, not 0"
+    assert _refused(Dram, 1, 0.005) == (
+        "--dram-bytes-per-cycle must be in 0.01..1024, not 0.005")

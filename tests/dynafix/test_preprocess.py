@@ -170,6 +170,8 @@ def test_mean_of_wrong_length():
     ({"std": [0.0, 1.0, 1.0]}, "--std must not be zero, not 0 1 1"),
     ({"mean": [0], "color": "HSV"}, "--color must be one of RGB, BGR, GRAY, not 'HSV'"),
     ({"mean": [0], "crop": -1}, "--crop must be a positive number of pixels, not -1"),
+    ({"mean": [0], "resize": (3, 99999999)}, "--resize must be at most 4096 pixels, not 99999999"),
+    ({"mean": [0], "crop": 4097}, "--crop must be at most 4096 pixels, not 4097"),
     ({"mean": [0], "resize": (3, 0)}, "--resize must be a positive number of pixels, not (3, 0)"),
 ])
 def test_bad_options(options, message):
@@ -193,3 +195,73 @@ def test_resize_of_wide_integers():
     images = _pictures((8, 8, 3), dtype=np.int16)
     rule = _rule(images, mean=[0], resize=4)
     assert _refused(rule.apply, images, (3, 4, 4)) == "--resize: pictures must be uint8, not int16"
+
+
+@pytest.mark.parametrize(("dtype", "value"), [("int64", 76500), ("int16", -1), ("uint16", 256)])
+def test_integers_that_are_no_pictures(dtype, value):
+    images = _pictures((8, 8, 3), dtype=dtype)
+    images[1, 2, 3, 0] = value
+    rule = _rule(images, mean=[0])
+    low, high = images.min(), images.max()
+    assert _refused(rule.apply, images, (3, 8, 8), "eval_x") == (
+        f"eval_x: pictures must be integers in 0..255, not {low} … {high} ({dtype}). Store uint8, "
+        f"or floating point numbers that are the network's input already, or 'scale' and "
+        f"'zero_point' beside the integers")
+
+
+def test_kinds_differ():
+    floats = np.zeros((2, 3, 8, 8), np.float32)
+    pictures = _pictures((8, 8, 3))
+    for first, second in ((floats, pictures), (pictures, floats)):
+        data = Dataset("data.npz", *(
+            Images(name, len(x), lambda indices, x=x: x[np.asarray(indices)])
+            for name, x in (("calib_x", first), ("eval_x", second))))
+        assert _refused(resolve, IMAGENET, {}, data, (3, 8, 8)) == (
+            f"calib_x holds {first.dtype} values, eval_x {second.dtype} values: both must be "
+            f"integer pictures, or both floating point numbers that are the network's input "
+            f"already")
+
+
+def test_huge_values():
+    images = np.full((2, 1, 4, 4), 1e30)
+    images[0] = 0
+    rule = _rule(images, dims=(1, 4, 4))
+    assert _refused(rule.apply, images, (1, 4, 4), "eval_x") == (
+        "eval_x: inputs of the network must be in ±1e+09, not 0 … 1e+30")
+    pictures = _pictures((4, 4))
+    pictures[0, 0, 0] = 0
+    rule = _rule(pictures, mean=[0], std=[1e-40], dims=(1, 4, 4))
+    assert _refused(rule.apply, np.minimum(pictures, 1) * np.uint8(255), (1, 4, 4), "eval_x") == (
+        "eval_x: inputs of the network must be in ±1e+09, not 0 … inf, after (x − 0) / 1e-40, "
+        "from options")
+
+
+def test_four_channels():
+    rule = _rule(_pictures((8, 8, 4)), mean=[0], dims=(1, 8, 8))
+    assert _refused(rule.apply, _pictures((8, 8, 4)), (1, 8, 8), "eval_x") == (
+        "eval_x: pictures must be (h, w) or, in color, (h, w, 3), not (8, 8, 4)")
+
+
+@pytest.mark.parametrize(("dims", "hint"), [
+    ((1, 8, 8), "Give --crop 8, not 6"), ((1, 8, 7), "Give --resize 8x7 without --crop")])
+def test_crop_of_another_size(dims, hint):
+    rule = _rule(_pictures((9, 9)), mean=[0], crop=6, dims=dims)
+    shape = "×".join(map(str, dims))
+    assert _refused(rule.apply, _pictures((9, 9)), dims, "eval_x") == (
+        f"eval_x: images must be {shape}, the network's input, not 1×6×6. {hint}")
+
+
+def test_resize_of_a_stripe():
+    images = _pictures((1, 8))
+    rule = _rule(images, mean=[0], resize=4096, dims=(1, 8, 8))
+    assert _refused(rule.apply, images, (1, 8, 8), "eval_x") == (
+        "eval_x: a picture of 1×8 would become 4096×32768, more than 16384 pixels a side. "
+        "Give --resize HxW")
+
+
+def test_messages_name_the_model():
+    data, rule = _data(_pictures((8, 8, 3))), '{"mean": "a"}'
+    for metadata, message in (
+            ("{", "m.onnx's 'preprocess' metadata is not JSON: '{'"),
+            (rule, "m.onnx's 'preprocess' metadata: mean must be finite numbers, not 'a'")):
+        assert _refused(resolve, metadata, {}, data, (3, 8, 8), model="m.onnx") == message

@@ -135,6 +135,11 @@ def test_accuracy_sentence(quantized, text):
     assert text in plain(advice.works(results, layers(results))[1])
 
 
+def test_warnings_are_part_of_the_verdict():
+    results = {**lenet(), "warnings": ["the output is mostly noise"]}
+    assert advice.works(results, layers(results))[1].endswith(" But the output is mostly noise.")
+
+
 def test_losses_name_the_step_and_the_clipped():
     results = lenet()
     for layer, value in zip(results["layers"], (40, 40, 31, 31, 30, 29)):

@@ -7,7 +7,7 @@ import pytest
 
 from dynafix.summary import accuracy_text, show_inspection, show_results, show_simulated
 from dynafix.terminal import Terminal
-from dynafix.text import grouped
+from dynafix.text import grouped, rate
 from quantizer.inspect import NodeReport
 
 from .results_fixture import large, lenet
@@ -66,6 +66,36 @@ def test_nothing_wraps(network, width):
     assert dropped == ("numpy = ort = RTL" not in lines[1])
 
 
+def test_bound_of_the_whole_image():
+    results = lenet()
+    for layer in results["layers"]:
+        layer["bound_by"] = "array"
+    results["dram_bytes"], results["dram"]["bytes_per_cycle"] = 86_416, 8
+    line = _printed(show_results, results, REPORT)[8]
+    assert line.split("  ")[0] == " total"
+    assert " DRAM " in line
+    results["dram"]["bytes_per_cycle"] = 1000
+    assert " array " in _printed(show_results, results, REPORT)[8]
+    for layer in results["layers"]:
+        layer["bound_by"] = "vector"
+    assert " vector " in _printed(show_results, results, REPORT)[8]
+
+
+def test_bytes_fetched_earlier():
+    results = lenet()
+    text = (" DRAM bytes count for the layer that needs them, also when they are fetched while "
+            "earlier layers compute.")
+    assert text not in _printed(show_results, results, REPORT)
+    results["layers"][4]["cycles"] = 100
+    assert _printed(show_results, results, REPORT)[9] == text
+
+
+def test_warning():
+    results = lenet()
+    results["warnings"] = ["all is lost"]
+    assert " warning    all is lost" in _printed(show_results, results, REPORT, quiet=True)
+
+
 def test_quiet_run():
     lines = _printed(show_results, lenet(), REPORT, quiet=True)
     assert [line.split()[0] for line in lines] == [
@@ -118,3 +148,9 @@ def test_simulated():
         " predicted  1 of 1 right: 7",
         " speed      8 412 cycles an image; 63 M MAC/s, 718 000 cycles/s",
     ]
+
+
+@pytest.mark.parametrize(("number", "text"), [
+    (63.4e6, "63 M "), (6.34e6, "6.3 M "), (634_000, "634 k "), (63.4, "63 ")])
+def test_rate(number, text):
+    assert rate(number) == text

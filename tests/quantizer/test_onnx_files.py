@@ -41,6 +41,14 @@ def test_not_onnx(tmp_path, content):
     assert _refused(path) == f"{path}: not an ONNX file"
 
 
+def test_no_output(tmp_path):
+    path = _small(tmp_path)
+    model = onnx.load(path)
+    del model.graph.output[:]
+    onnx.save(model, path)
+    assert _refused(path) == f"{path}: the graph must have an output; export the network again"
+
+
 def test_truncated(tmp_path):
     path = _small(tmp_path)
     path.write_bytes(path.read_bytes()[:-20])

@@ -52,12 +52,16 @@ def test_refuses_missing_file(tmp_path):
 
 @pytest.mark.parametrize(("overrides", "message"), [
     ({"conv1_otu": Format(8, 1)},
-     ("Override 'conv1_otu' must name a tensor of 'net' or a convolution followed by .weights; "
-      "did you mean 'conv1_out'?")),
+     ("Override 'conv1_otu' must name a tensor or layer of 'net', or a convolution followed by "
+      ".weights; did you mean 'conv1_out'? Layers are conv1, pool1, conv2, add, mean, fc")),
     ({"zzzzzz": Format(8, 1)},
-     "Override 'zzzzzz' must name a tensor of 'net' or a convolution followed by .weights"),
+     ("Override 'zzzzzz' must name a tensor or layer of 'net', or a convolution followed by "
+      ".weights; layers are conv1, pool1, conv2, add, mean, fc")),
     ({"add.weights": Format(8, 1)},
-     "Override 'add.weights' must name a tensor of 'net' or a convolution followed by .weights"),
+     ("Override 'add.weights' must name a tensor or layer of 'net', or a convolution followed by "
+      ".weights; did you mean 'fc.weights'? Layers are conv1, pool1, conv2, add, mean, fc")),
+    ({"conv1": Format(8, 1), "conv1_out": Format(8, 2)},
+     "Override 'conv1' must not name 'conv1_out', which another override names"),
     ({"conv1_out": Format(17, 1)}, "Override 'conv1_out' must have 2..16 bits, not 17"),
     ({"conv1_out": Format(8, 99)}, "Override 'conv1_out' must have frac in -60..60, not 99"),
     ({"conv1.weights": Format(8, 1, signed=False)},
@@ -66,4 +70,9 @@ def test_refuses_missing_file(tmp_path):
 def test_refuses_override(overrides, message):
     with pytest.raises(ModelError) as error:
         check_overrides(small_graph(), overrides)
-    assert str(error.value).startswith(message)
+    assert str(error.value) == message
+
+
+def test_layer_stands_for_its_output():
+    found = check_overrides(small_graph(), {"conv1": Format(8, 5), "conv1.weights": Format(4, 1)})
+    assert found == {"conv1_out": Format(8, 5), "conv1.weights": Format(4, 1)}

@@ -126,3 +126,19 @@ def test_refuses_network_that_is_not_finite():
     assert str(error.value) == (
         "net: tensor 'add_out' of the float network is not finite on the calibration images; "
         "check the weights and the preprocessing")
+
+
+def test_refuses_numbers_whose_squares_overflow():
+    class Huge(SlowReference):
+        def tensors(self, inputs, names=None):
+            found = super().tensors(inputs, names)
+            found["add_out"][...] = 0
+            found["add_out"][0, 0, 0, 0] = -1e30
+            return found
+
+    graph = small_graph()
+    with pytest.raises(ModelError) as error:
+        observe(graph, Huge(graph), inputs_for(graph))
+    assert str(error.value) == (
+        "net: tensor 'add_out' of the float network must be in ±1.15e+18 on the calibration "
+        "images, not -1e+30 … 0; check the weights and the preprocessing")
