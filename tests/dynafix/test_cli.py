@@ -110,6 +110,25 @@ def test_json_of_steps(dynafix, folder, stand_in, words, key):
     assert key in json.loads(out)
 
 
+def test_compile_explain(dynafix, folder):
+    code, out, err = dynafix("compile", folder, "--config", "tiny", "--explain", "--json")
+    assert (code, err) == (0, "")
+    found = json.loads(out)
+    assert [layer["name"] for layer in found["layers"]] == ["conv1", "conv2", "add", "pool", "fc"]
+    assert sum(sum(layer["parts"].values()) for layer in found["layers"]) == found["cycles"]
+    code, out, err = dynafix("compile", folder, "--config", "tiny", "--explain")
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    header = next(line for line in lines if line.startswith(" layer"))
+    assert header.split("  ")[-1] == "overhead"
+    for layer in found["layers"]:
+        line = next(line for line in lines if line.startswith(f" {layer['name']} "))
+        assert f" {layer['bound_by']} {100 * layer['share']:.0f} %" in line
+    assert lines[-2].startswith(" predicted  ")
+    assert "overhead" not in dynafix(
+        "compile", folder, "--config", "tiny", "--explain", "--quiet")[1].splitlines()[0]
+
+
 def test_json_of_quantize(dynafix, network, images, tmp_path):
     _, out, _ = dynafix("quantize", network, "--data", images, "--output", tmp_path, "--json")
     assert set(json.loads(out)["formats"]) == {"x", "a1", "t2", "s", "p", "g"}
