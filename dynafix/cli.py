@@ -326,6 +326,34 @@ def simulate(folder: str, images: int, image: int | None, layer: str | None, wav
             show_simulated(terminal, found)
 
 
+@cli.command(short_help="Show where the engines first differ on FOLDER's program.")
+@click.argument("folder", metavar="RUN")
+@_options(
+    click.option("--image", default=0, show_default=True, metavar="I",
+                 help="Evaluation image to run."),
+    click.option("--verilog", metavar="FILE",
+                 help="Verilog of the accelerator; that of the program's config by default."),
+    MOVED_DATA, OUTPUT_OPTIONS)
+def diff(folder: str, image: int, verilog: str | None, data: str | None, quiet: bool,
+         as_json: bool) -> int:
+    """Name the first layer, tile and position where an engine differs from numpy.
+
+    RUN is an output folder. The engines are onnxruntime, the program's instructions executed in
+    order, and the Verilog. Exit code 1 if one differs.
+    """
+    from . import api
+    from .summary import show_difference
+
+    terminal, steps = _terminal(quiet, as_json)
+    with terminal:
+        found = api.diff(folder, image=image, verilog=verilog, data=data, steps=steps)
+        if as_json:
+            _print_json(found)
+        else:
+            show_difference(terminal, found)
+    return 0 if found["equal"] else DIFFERENT
+
+
 @cli.command(short_help="Write results.json and report.html.")
 @click.argument("folder")
 @_options(CLOCK, OUTPUT_OPTIONS)

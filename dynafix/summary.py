@@ -22,6 +22,7 @@ __all__ = (
     "accuracy_text",
     "show_bounds",
     "show_compiled",
+    "show_difference",
     "show_explanation",
     "show_inspection",
     "show_quantized",
@@ -242,6 +243,13 @@ def show_simulated(terminal: Terminal, simulation: Mapping[str, Any]) -> None:
     terminal.summary("speed", f"{grouped(simulation['cycles'][0])} cycles an image; "
                               f"{simulation['simulated_macs_per_second'] / 1e6:.0f} M MAC/s, "
                               f"{grouped(simulation['simulated_cycles_per_second'])} cycles/s")
+
+
+def show_difference(terminal: Terminal, found: Mapping[str, Any]) -> None:
+    """Print for each engine whether it equals numpy, or where it first does not."""
+    for engine, text in found["texts"].items():
+        terminal.summary("diff", f"✗ {engine} differs from numpy: {text}" if text else (
+            f"✓ {engine} = numpy on every value of image {found['image']}"))
 
 
 def show_inspection(terminal: Terminal, nodes: Sequence["NodeReport"]) -> None:
