@@ -206,6 +206,10 @@ class LoadEngine(wiring.Component):
         Beats for the on-chip memories.
     done : Out(Done)
         Strobe in the cycle after the last write of an instruction has been accepted.
+    stop : In(1)
+        Ask for nothing more and throw away what comes; needs a reset afterwards.
+    quiet : Out(1)
+        No beat is on its way.
     status : Out(Status)
         What happens in this cycle; a move is a beat received.
     error : Out(1)
@@ -225,6 +229,8 @@ class LoadEngine(wiring.Component):
             "requests": Out(stream.Signature(Request)),
             "beats": In(stream.Signature(read_beat_layout(config))),
             "writes": Out(stream.Signature(write_beat_layout(config))),
+            "stop": In(1),
+            "quiet": Out(1),
             "done": Out(Done),
             "status": Out(Status),
             "error": Out(1),
@@ -261,7 +267,8 @@ class LoadEngine(wiring.Component):
         asked = Signal()
         received = Signal()
         m.d.comb += [
-            allowed.eq(on_the_way < self._window),
+            allowed.eq((on_the_way < self._window) & ~self.stop),
+            self.quiet.eq(on_the_way == 0),
             self.requests.valid.eq(generator.bursts.valid & allowed),
             self.requests.payload.address.eq(generator.bursts.payload.address),
             self.requests.payload.length.eq(generator.bursts.payload.length),
@@ -269,7 +276,7 @@ class LoadEngine(wiring.Component):
             asked.eq(self.requests.valid & self.requests.ready),
             writer.beats.payload.eq(self.beats.payload),
             writer.beats.valid.eq(self.beats.valid),
-            self.beats.ready.eq(writer.beats.ready),
+            self.beats.ready.eq(writer.beats.ready | self.stop),
             received.eq(self.beats.valid & self.beats.ready),
         ]
         m.d.sync += [

@@ -129,7 +129,7 @@ def test_dram_of_the_program_is_the_default(folder, stand_in):
 def test_waveform_of_a_layer(folder, stand_in):
     found = api.simulate(folder, image=3, layer="pool", waves=True)
     assert stand_in.calls == [{
-        "dram": stand_in.calls[0]["dram"], "layer": 3,
+        "dram": stand_in.calls[0]["dram"], "layer": 3, "verilog": None,
         "waves": folder / "simulation" / "image3_pool.fst"}]
     assert found["images"] == [3]
     assert not (folder / "simulation" / "simulation.json").exists()
