@@ -13,7 +13,6 @@ from arch.timing import (
     CALC_LATENCY,
     CALC_REST,
     CALC_START,
-    DIVIDE_LATENCY,
     FETCH_CYCLES,
     GATE_CYCLES,
     LOAD_JOBS,
@@ -28,6 +27,7 @@ from arch.timing import (
     SAVE_BURSTS,
     SAVE_LATENCY,
     SAVE_START,
+    divide_latency,
 )
 
 from .ir import DramTiming, Instruction
@@ -418,7 +418,7 @@ class Machine:
         self._gates[Engine.CALC] = None
         self._started[index] = self._now
         self._calc_kind = kind
-        latency = DIVIDE_LATENCY if kind[1] else CALC_LATENCY
+        latency = divide_latency(self._config.data_bits) if kind[1] else CALC_LATENCY
         end = self._now + CALC_START + group_cycles(instruction)
         self._calc_next = max(end + CALC_REST, self._now + CALC_LATENCY + 1)
         self._drained = end + latency

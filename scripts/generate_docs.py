@@ -72,7 +72,9 @@ def tables() -> dict[str, str]:
         "rules": _table(("rule", "value"), [
             ("fewest cycles of a pass of CONV with more than one step, gap included",
              timing.MIN_GROUP),
-            ("fewest cycles of a group of VECTOR that divides, gap included", timing.DIVIDE_GROUP),
+            *(
+                (f"fewest cycles of a group of VECTOR that divides, gap included, {bits}-bit data",
+                 timing.divide_group(bits)) for bits in (8, 16)),
             ("instructions that wait in front of an engine", timing.QUEUE_DEPTH),
             ("most tokens that a counter holds", timing.TOKEN_COUNT)]),
         "registers": _table(("register", "offset", "access", "meaning"), [

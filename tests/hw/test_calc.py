@@ -11,7 +11,7 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 from arch.config import AcceleratorConfig
 from arch.formats import divide_round, requantize
 from arch.isa import LEVELS, Engine, Opcode
-from arch.timing import DIVIDE_GROUP, pass_gap
+from arch.timing import divide_group, pass_gap
 from hw.calc import CalcEngine
 from hw.feature_memory import FeatureMemory
 from hw.layouts import Done, instruction_layout
@@ -337,7 +337,7 @@ def test_average_with_padding():
     three = {
         "count_0": 3, "word_1": 12 - 4, "x_1": -2, "count_1": 3, "word_2": 4 - 28, "y_2": -2,
         "x_2": 0, "word_3": 24 - 28 - 8, "x_3": -6, "y_3": 0, "y": -1, "x": -1,
-        "op": 1, "divide": 1, "gap": DIVIDE_GROUP - 9,
+        "op": 1, "divide": 1, "gap": divide_group(8) - 9,
     }
     padded = {"count_pad": 1, "count_height": 5, "count_width": 7, "row": 150}
     shifted = {"shift_a": 2, "shift_b": 2, "shift": 1, "signed": 0, "signed_b": 0}
