@@ -55,15 +55,16 @@ def transfer_size(instruction: Instruction, config: AcceleratorConfig) -> int:
 def _line_size(instruction: Instruction, config: AcceleratorConfig) -> int:
     values = instruction.values
     if values["memory"] == Memory.WEIGHT:
-        return config.packed_size(values["row_count"], values.get("weight_bits") or 8)
+        bits = values.get("weight_bits") or config.weight_bits
+        return config.packed_size(values["row_count"], bits)
     sizes = {Memory.FEATURE: config.row_size, Memory.PARAM: config.param_row_size}
     return values["row_count"] * sizes[Memory(values["memory"])]
 
 
 def _write_cycles(instruction: Instruction, config: AcceleratorConfig) -> float:
     """Return the cycles that a beat of a LOAD takes on chip."""
-    bits = instruction.values.get("weight_bits") or 8
-    return max(1.0, 8 / (bits * config.weight_columns))
+    bits = instruction.values.get("weight_bits") or config.weight_bits
+    return max(1.0, config.weight_bits / (bits * config.weight_columns))
 
 
 def _bursts(instruction: Instruction, config: AcceleratorConfig) -> Iterator[int]:

@@ -130,6 +130,7 @@ class _Addresses:
         values, config = instruction.values, self._config
         memory, count = Memory(values["memory"]), values["row_count"]
         bits = values.get("weight_bits", 0)
+        _check(not bits or config.weight_bits == 8, instruction, "packs what is not 8 bits wide")
         length = {
             Memory.FEATURE: count * config.row_size,
             Memory.WEIGHT: config.packed_size(count, bits or config.weight_bits),

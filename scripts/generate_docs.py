@@ -54,6 +54,7 @@ def tables() -> dict[str, str]:
     opcodes = [(f"`{opcode.name}`", opcode.value) for opcode in isa.Opcode]
     presets = [
         (f"`{config.name}`", f"{config.in_lanes} × {config.out_lanes}",
+         f"{config.data_bits} × {config.weight_bits}",
          config.feature_depth * config.row_size // 1024,
          config.weight_depth * config.weight_row_size // 1024,
          config.acc_depth, config.dram_width)
@@ -82,7 +83,7 @@ def tables() -> dict[str, str]:
         "errors": _table(
             ("error", "code"), [(e.name.lower(), e.value) for e in registers.Error]),
         "presets": _table(
-            ("preset", "multipliers", "feature memory, KB", "weight memory, KB",
+            ("preset", "multipliers", "bits", "feature memory, KB", "weight memory, KB",
              "accumulator rows", "bus, bytes"), presets),
     }
 
