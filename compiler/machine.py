@@ -13,7 +13,6 @@ from arch.timing import (
     CALC_LATENCY,
     CALC_REST,
     CALC_START,
-    DIVIDE_LATENCY,
     FETCH_CYCLES,
     GATE_CYCLES,
     LOAD_JOBS,
@@ -28,6 +27,7 @@ from arch.timing import (
     SAVE_BURSTS,
     SAVE_LATENCY,
     SAVE_START,
+    divide_latency,
 )
 
 from .ir import DramTiming, Instruction
@@ -55,15 +55,16 @@ def transfer_size(instruction: Instruction, config: AcceleratorConfig) -> int:
 def _line_size(instruction: Instruction, config: AcceleratorConfig) -> int:
     values = instruction.values
     if values["memory"] == Memory.WEIGHT:
-        return config.packed_size(values["row_count"], values.get("weight_bits") or 8)
+        bits = values.get("weight_bits") or config.weight_bits
+        return config.packed_size(values["row_count"], bits)
     sizes = {Memory.FEATURE: config.row_size, Memory.PARAM: config.param_row_size}
     return values["row_count"] * sizes[Memory(values["memory"])]
 
 
 def _write_cycles(instruction: Instruction, config: AcceleratorConfig) -> float:
     """Return the cycles that a beat of a LOAD takes on chip."""
-    bits = instruction.values.get("weight_bits") or 8
-    return max(1.0, 8 / (bits * config.weight_columns))
+    bits = instruction.values.get("weight_bits") or config.weight_bits
+    return max(1.0, config.weight_bits / (bits * config.weight_columns))
 
 
 def _bursts(instruction: Instruction, config: AcceleratorConfig) -> Iterator[int]:
@@ -438,7 +439,7 @@ class Machine:
         self._gates[Engine.CALC] = None
         self._started[index] = self._now
         self._calc_kind = kind
-        latency = DIVIDE_LATENCY if kind[1] else CALC_LATENCY
+        latency = divide_latency(self._config.data_bits) if kind[1] else CALC_LATENCY
         end = self._now + CALC_START + group_cycles(instruction)
         self._calc_next = max(end + CALC_REST, self._now + CALC_LATENCY + 1)
         self._drained = end + latency

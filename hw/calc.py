@@ -108,7 +108,7 @@ class CalcEngine(wiring.Component):
         """Stage at which the result of a division can be read."""
         return max(
             self.done_stage,
-            2 + FeatureMemory.latency + VectorUnit.divide_latency + 1 + Requantizer.latency + 2)
+            2 + FeatureMemory.latency + self._vector.divide_latency + 1 + Requantizer.latency + 2)
 
     def elaborate(self, platform):
         m = Module()

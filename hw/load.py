@@ -92,6 +92,8 @@ class BeatWriter(wiring.Component):
         final_post = Signal(3, reset_less=True)
 
         # Narrow weights come out of the unpacker in chunks, and are written in `parts` parts.
+        # Only 8-bit weight memory has them.
+        packed = self.jobs.payload.weight_bits.any() if config.weight_bits == 8 else C(0)
         narrow = Signal(reset_less=True)
         part = Signal(range(max(2, parts)))
         wide_data = Signal(columns * config.dram_width * 8)
@@ -166,13 +168,13 @@ class BeatWriter(wiring.Component):
                 line_row.eq(self.jobs.payload.row),
                 rows_left.eq(self.jobs.payload.row_count),
                 lines_left.eq(self.jobs.payload.line_count),
-                narrow.eq(self.jobs.payload.weight_bits.any()),
+                narrow.eq(packed),
             ]
             with m.Switch(self.jobs.payload.memory):
                 for memory, last in enumerate(lasts):
                     with m.Case(memory) if memory < len(lasts) - 1 else m.Default():
                         m.d.sync += last_column.eq(last)
-            with m.If(self.jobs.payload.weight_bits.any()):
+            with m.If(packed):
                 m.d.sync += last_column.eq(lasts[Memory.WEIGHT] + 1 - columns)
         return m
 
