@@ -43,11 +43,11 @@ class AcceleratorConfig:
     out_lanes : int
         Output channels per cycle; a power of two, at least ``in_lanes``.
     data_bits : int
-        Width of a data code, in bits; 8.
+        Width of a data code, in bits; 8 or 16.
     weight_bits : int
-        Width of a weight code, in bits; 8.
+        Width of a weight code, in bits; 8, or 16 with 16-bit data.
     acc_bits : int
-        Width of an accumulator, in bits; 32.
+        Width of an accumulator, in bits; 32 with 8-bit data, 48 with 16-bit data.
     feature_depth : int
         Rows of feature memory; a power of two.
     feature_banks : int
@@ -115,16 +115,15 @@ class AcceleratorConfig:
             if not _is_power_of_two(value):
                 raise ValueError(f"{field} must be a power of two, not {value!r}")
         for field, least, most in (
-            ("in_lanes", 1, 256), ("out_lanes", 4, 256), ("data_bits", 8, 8),
-            ("weight_bits", 8, 8), ("acc_bits", 32, 32), ("depthwise_taps", 0, 16),
+            ("in_lanes", 1, 256), ("out_lanes", 4, 256), ("depthwise_taps", 0, 16),
             ("feature_depth", 64, 1 << 18), ("feature_banks", 1, 16),
             ("weight_depth", 16, 1 << 16), ("param_depth", 4, 4096), ("acc_depth", 16, 1 << 14),
             ("layer_depth", 2, 4096), ("dram_width", 4, 64), ("burst_length", 1, 256),
         ):
             value = getattr(self, field)
             if not least <= value <= most:
-                allowed = f"in {least}..{most}" if least < most else str(least)
-                raise ValueError(f"{field} must be {allowed}, not {value}")
+                raise ValueError(f"{field} must be in {least}..{most}, not {value}")
+        self._check_widths()
         if self.out_lanes < self.in_lanes:
             raise ValueError(
                 f"out_lanes must be at least in_lanes ({self.in_lanes}), not {self.out_lanes}")
@@ -134,16 +133,45 @@ class AcceleratorConfig:
         if self.row_size % self.dram_width:
             raise ValueError(
                 f"dram_width must divide a row of {self.row_size} bytes, not {self.dram_width}")
+        if self.weight_row_size % self.dram_width:
+            raise ValueError(
+                f"dram_width must divide a weight tile of {self.weight_row_size} bytes, "
+                f"not {self.dram_width}")
         if self.dram_width * self.burst_length > 4096:
             raise ValueError(
                 f"dram_width * burst_length must be at most 4096 bytes, "
                 f"not {self.dram_width * self.burst_length}")
         object.__setattr__(self, "rounding", Rounding(self.rounding))
 
+    def _check_widths(self) -> None:
+        """Check the widths of codes and accumulators."""
+        if self.data_bits not in (8, 16):
+            raise ValueError(f"data_bits must be 8 or 16, not {self.data_bits!r}")
+        widths = (8,) if self.data_bits == 8 else (8, 16)
+        if self.weight_bits not in widths:
+            raise ValueError(
+                f"weight_bits must be {' or '.join(map(str, widths))} with {self.data_bits}-bit "
+                f"data, not {self.weight_bits!r}")
+        acc_bits = 32 if self.data_bits == 8 else 48
+        if self.acc_bits != acc_bits:
+            raise ValueError(
+                f"acc_bits must be {acc_bits} with {self.data_bits}-bit data, "
+                f"not {self.acc_bits!r}")
+
     @property
     def multipliers(self) -> int:
         """Multipliers of the array."""
         return self.in_lanes * self.out_lanes
+
+    @property
+    def code_size(self) -> int:
+        """Bytes of a data code."""
+        return self.data_bits // 8
+
+    @property
+    def weight_size(self) -> int:
+        """Bytes of a weight code."""
+        return self.weight_bits // 8
 
     @property
     def window_taps(self) -> int:
@@ -163,17 +191,23 @@ class AcceleratorConfig:
     @property
     def row_size(self) -> int:
         """Bytes in one row of feature memory."""
-        return self.out_lanes * self.data_bits // 8
+        return self.out_lanes * self.code_size
 
     @property
     def weight_row_size(self) -> int:
         """Bytes in one row of weight memory."""
-        return self.multipliers * self.weight_bits // 8
+        return self.multipliers * self.weight_size
 
     @property
     def weight_columns(self) -> int:
         """Beats of a row of weight memory that narrow weights fill per cycle."""
+        if self.weight_bits != 8:
+            return 1
         return min(CHUNK_BEATS, self.weight_row_size // self.dram_width)
+
+    def stored_bits(self, bits: int) -> int:
+        """Return the bits in DRAM of a weight code of ``bits``: packed beside 8-bit ones only."""
+        return bits if self.weight_bits == 8 else self.weight_bits
 
     def packed_size(self, rows: int, bits: int) -> int:
         """Return the bytes in DRAM of rows of weight memory, padded to whole beats.
@@ -237,6 +271,10 @@ PRESETS = {
         AcceleratorConfig(
             "large", in_lanes=32, out_lanes=32, feature_depth=16384, weight_depth=1024,
             acc_depth=1024, dram_width=32,
+        ),
+        AcceleratorConfig(
+            "large16", in_lanes=32, out_lanes=32, data_bits=16, weight_bits=16, acc_bits=48,
+            feature_depth=16384, weight_depth=512, acc_depth=1024, dram_width=32,
         ),
     )
 }

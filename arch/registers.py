@@ -23,6 +23,8 @@ class Error(enum.IntEnum):
     OPCODE = 4
     READ = 5
     WRITE = 6
+    FIELD = 7
+    TIMEOUT = 8
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,10 @@ REGISTERS = (
              "tokens"),
     Register("COUNT_STALL", 0x48, "ro", "busy cycles in which nothing moved"),
     Register("COUNT_BEATS", 0x4C, "ro", "LOAD, SAVE: bus beats; CALC: words read"),
+    Register("LIMIT", 0x50, "rw", "cycles after which a run ends with error TIMEOUT; 0: none; "
+             "4294967295 after reset"),
+    Register("ERROR_DONE", 0x54, "ro", "instructions that the engine in ERROR had done: its next "
+             "one failed"),
 )
 
 

@@ -4,8 +4,6 @@ __all__ = (
     "CALC_LATENCY",
     "CALC_REST",
     "CALC_START",
-    "DIVIDE_GROUP",
-    "DIVIDE_LATENCY",
     "FETCH_CYCLES",
     "GATE_CYCLES",
     "LOAD_JOBS",
@@ -22,7 +20,10 @@ __all__ = (
     "SAVE_LATENCY",
     "SAVE_START",
     "TOKEN_COUNT",
+    "divide_group",
+    "divide_latency",
     "pass_gap",
+    "quotient_bits",
 )
 
 
@@ -33,9 +34,6 @@ MIN_GROUP = 4
 
 A pass of a single cycle may follow its like at once: their sums are forwarded.
 """
-
-DIVIDE_GROUP = 20
-"""Fewest cycles of one window of a VECTOR that divides, gap included."""
 
 QUEUE_DEPTH = 8
 """Instructions that wait in front of each engine."""
@@ -93,9 +91,6 @@ CALC_LATENCY = 18
 """Cycles from the last step of a CONV or VECTOR until its results are visible; also the fewest
 cycles from one instruction to the next."""
 
-DIVIDE_LATENCY = 33
-"""The same for a VECTOR that divides."""
-
 SAVE_START = 8
 """Cycles from a SAVE's first request to its first beat."""
 
@@ -104,3 +99,21 @@ SAVE_LATENCY = 4
 
 SAVE_BURSTS = 16
 """Bursts of SAVE that await their response at the same time."""
+
+
+def quotient_bits(data_bits: int) -> int:
+    """Return the bits of a quotient's magnitude: a mean shifted left by up to 4, times 4.
+
+    The divider gives one in each cycle. Two more than that are spare.
+    """
+    return data_bits + 8
+
+
+def divide_group(data_bits: int) -> int:
+    """Return the fewest cycles of one window of a VECTOR that divides, gap included."""
+    return quotient_bits(data_bits) + 4
+
+
+def divide_latency(data_bits: int) -> int:
+    """Return what :data:`CALC_LATENCY` is for a VECTOR that divides."""
+    return quotient_bits(data_bits) + 17

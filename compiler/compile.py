@@ -67,7 +67,8 @@ def _layers(model: QuantizedModel, tasks: list[Task], config: AcceleratorConfig)
         bits = check_accumulators(task, bounds, shifts, config.acc_bits)
         size = 0
         if isinstance(task, ConvTask):
-            size = task.codes.size * model.weights[node.name].bits // 8 + 4 * len(task.bias)
+            size = task.codes.size * model.weights[node.name].bits // 8
+            size += config.acc_bits // 8 * len(task.bias)
         layers.append(Layer(
             task.index, node.name, operator_text(graph, node), node.inputs, node.output,
             graph.shapes[node.inputs[0]], graph.shapes[node.output], graph.macs(node), bits,
@@ -112,14 +113,17 @@ def _complete_fields(instructions: list[Instruction], layers: list[Layer]) -> No
 
 def _output_layout(model: QuantizedModel, config: AcceleratorConfig) -> OutputLayout:
     output = network_output(model.graph)
-    return OutputLayout(model.graph.shapes[output], model.formats[output], config.out_lanes)
+    return OutputLayout(
+        model.graph.shapes[output], model.formats[output], config.out_lanes, config.code_size)
 
 
 def _input_layout(
     model: QuantizedModel, config: AcceleratorConfig, unroll: str
 ) -> InputLayout:
     graph = model.graph
-    plain = InputLayout(graph.shapes[graph.input], model.formats[graph.input], config.out_lanes)
+    plain = InputLayout(
+        graph.shapes[graph.input], model.formats[graph.input], config.out_lanes,
+        code_size=config.code_size)
     if unroll == "none":
         return plain
     (first,) = graph.consumers(graph.input)

@@ -1,12 +1,13 @@
 """The cycle and traffic model: what a run will take, layer by layer."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from arch.config import AcceleratorConfig
 from arch.isa import INSTRUCTION_SIZE, Engine, Memory, Opcode, Region
 
+from .bounds import attribute, whole
 from .ir import DramTiming, Instruction
 from .machine import Machine, group_cycles, transfer_size
 
@@ -39,6 +40,8 @@ class LayerPrediction:
         Bytes by stream; see :data:`STREAMS`.
     bound_by : str
         ``array``, ``vector`` or ``DRAM``: what takes most of the cycles.
+    causes : dict from cause to int
+        Where the cycles go, by :data:`.bounds.CAUSES`.
     """
 
     index: int
@@ -46,6 +49,7 @@ class LayerPrediction:
     busy: dict[str, int]
     traffic: dict[str, int]
     bound_by: str
+    causes: dict[str, int] = field(default_factory=dict)
 
     @property
     def bytes(self) -> int:
@@ -151,6 +155,7 @@ def predict(
     traffic[0]["program"] += INSTRUCTION_SIZE
     traffic[-1]["program"] += INSTRUCTION_SIZE
     ends[-1] = run.cycles
+    causes = attribute(instructions, run, layer_count)
     layers = []
     before = 0
     for layer, end in enumerate(ends):
@@ -159,5 +164,6 @@ def predict(
         before = now
         layers.append(LayerPrediction(
             layer, cycles, busy[layer], traffic[layer],
-            _bound_by(cycles, busy[layer]["calc"], vector[layer])))
+            _bound_by(cycles, busy[layer]["calc"], vector[layer]),
+            whole(causes[layer], cycles)))
     return Prediction(run.cycles, tuple(layers))

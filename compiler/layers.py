@@ -158,7 +158,7 @@ class ConvTask(Task):
     bias, shift : int64, (k,)
         Biases and right shifts.
     bits : int
-        Width of a weight code.
+        Width of a weight code in DRAM.
     """
 
     window: Window

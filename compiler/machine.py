@@ -13,7 +13,6 @@ from arch.timing import (
     CALC_LATENCY,
     CALC_REST,
     CALC_START,
-    DIVIDE_LATENCY,
     FETCH_CYCLES,
     GATE_CYCLES,
     LOAD_JOBS,
@@ -28,6 +27,7 @@ from arch.timing import (
     SAVE_BURSTS,
     SAVE_LATENCY,
     SAVE_START,
+    divide_latency,
 )
 
 from .ir import DramTiming, Instruction
@@ -55,15 +55,16 @@ def transfer_size(instruction: Instruction, config: AcceleratorConfig) -> int:
 def _line_size(instruction: Instruction, config: AcceleratorConfig) -> int:
     values = instruction.values
     if values["memory"] == Memory.WEIGHT:
-        return config.packed_size(values["row_count"], values.get("weight_bits") or 8)
+        bits = values.get("weight_bits") or config.weight_bits
+        return config.packed_size(values["row_count"], bits)
     sizes = {Memory.FEATURE: config.row_size, Memory.PARAM: config.param_row_size}
     return values["row_count"] * sizes[Memory(values["memory"])]
 
 
 def _write_cycles(instruction: Instruction, config: AcceleratorConfig) -> float:
     """Return the cycles that a beat of a LOAD takes on chip."""
-    bits = instruction.values.get("weight_bits") or 8
-    return max(1.0, 8 / (bits * config.weight_columns))
+    bits = instruction.values.get("weight_bits") or config.weight_bits
+    return max(1.0, config.weight_bits / (bits * config.weight_columns))
 
 
 def _bursts(instruction: Instruction, config: AcceleratorConfig) -> Iterator[int]:
@@ -108,11 +109,21 @@ class Run:
         Cycles from start to interrupt.
     started, done : list of float
         Cycle in which each instruction starts and gives its tokens.
+    queued, gated : list of float
+        Cycle in which each instruction has come from the fetch, and in which it has its tokens.
+    drains : list of bool
+        Whether a CALC instruction waits for all earlier results.
+    beats : list of (float, float)
+        First and last cycle of the beats of each burst on the bus.
     """
 
     cycles: int
     started: list[float]
     done: list[float]
+    queued: list[float]
+    gated: list[float]
+    drains: list[bool]
+    beats: list[tuple[float, float]]
 
 
 @dataclass
@@ -143,6 +154,7 @@ class _Dram:
         self.beat_cycles = max(1.0, width / rate)
         self._free = {False: 0.0, True: 0.0}
         self._work = 0.0
+        self.served: list[tuple[float, float]] = []
 
     def _serve(
         self, now: float, ready: float, beats: int, write: bool, slowest: float = 1.0
@@ -152,6 +164,7 @@ class _Dram:
         self._work = max(self._work, now) + beats * self._work_cycles
         end = max(self._free[write], ready) + cycles
         self._free[write] = max(end, self._work)
+        self.served.append((self._free[write] - cycles, self._free[write]))
         return self._free[write] - cycles, self._free[write]
 
     def read(self, now: float, beats: int, slowest: float = 1.0) -> tuple[float, float]:
@@ -199,6 +212,9 @@ class Machine:
         self._events: list[float] = []
         self._started = [0.0] * len(instructions)
         self._done = [0.0] * len(instructions)
+        self._queued = [0.0] * len(instructions)
+        self._gated = [0.0] * len(instructions)
+        self._drains = [False] * len(instructions)
         self._finish: list[tuple[float, int]] = []
         self._finished = 0
 
@@ -233,7 +249,9 @@ class Machine:
             moving = True
             while moving:
                 moving = self._fetch() or self._dispatch() or self._gate() or self._engines()
-        return Run(math.ceil(self._now) + PROGRAM_END, self._started, self._done)
+        return Run(
+            math.ceil(self._now) + PROGRAM_END, self._started, self._done, self._queued,
+            self._gated, self._drains, self._dram.served)
 
     def _wake(self, time: float) -> None:
         if time > self._now:
@@ -284,7 +302,8 @@ class Machine:
             queue = self._queues[self._engine[index]]
             if len(queue) >= QUEUE_DEPTH:
                 return False
-            queue.append((index, self._now + GATE_CYCLES))
+            self._queued[index] = self._now + GATE_CYCLES
+            queue.append((index, self._queued[index]))
             self._wake(self._now + GATE_CYCLES)
         self._position += 1
         self._dispatch_next = self._now + self._word_beats + FETCH_CYCLES
@@ -310,6 +329,7 @@ class Machine:
                     self._tokens[source, engine] -= 1
                 queue.popleft()
                 self._gates[engine] = (index, self._now)
+                self._gated[index] = self._now
                 moved = True
         return moved
 
@@ -410,7 +430,8 @@ class Machine:
         kind = (instruction.opcode == Opcode.VECTOR, bool(instruction.values.get("divide")))
         mixed = kind[0] != self._calc_kind[0] or kind[1] or self._calc_kind[1]
         ready = self._calc_next
-        if mixed or instruction.values["fence"]:
+        self._drains[index] = bool(mixed or instruction.values["fence"])
+        if self._drains[index]:
             ready = max(ready, self._drained)
         if ready > self._now:
             self._wake(ready)
@@ -418,7 +439,7 @@ class Machine:
         self._gates[Engine.CALC] = None
         self._started[index] = self._now
         self._calc_kind = kind
-        latency = DIVIDE_LATENCY if kind[1] else CALC_LATENCY
+        latency = divide_latency(self._config.data_bits) if kind[1] else CALC_LATENCY
         end = self._now + CALC_START + group_cycles(instruction)
         self._calc_next = max(end + CALC_REST, self._now + CALC_LATENCY + 1)
         self._drained = end + latency

@@ -47,6 +47,8 @@ class InputLayout:
         :func:`compiler.plan.unrolled`.
     window : Window
         Geometry of the first convolution, for unrolling.
+    code_size : int
+        Bytes of a code, 1 or 2.
     """
 
     shape: tuple[int, int, int]
@@ -54,6 +56,7 @@ class InputLayout:
     lanes: int
     unroll: str = "none"
     window: Window = Window()
+    code_size: int = 1
 
     def unrolled(self, codes: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the map that the accelerator reads, ``(c, h, w)``; padding is code 0."""
@@ -76,13 +79,13 @@ class InputLayout:
     def pack(self, codes: ArrayLike) -> bytes:
         """Return the bytes of region 1 for input codes ``(c, h, w)``."""
         values = self.unrolled(_checked(codes, self.shape, self.format))
-        return pack_map(values, self.lanes)
+        return pack_map(values, self.lanes, code_size=self.code_size)
 
     def to_json(self) -> dict[str, Any]:
         """Return all fields as plain values."""
         return {
             "shape": list(self.shape), "format": self.format.to_json(), "lanes": self.lanes,
-            "unroll": self.unroll, "window": asdict(self.window)}
+            "unroll": self.unroll, "window": asdict(self.window), "code_size": self.code_size}
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> "InputLayout":
@@ -91,7 +94,7 @@ class InputLayout:
         c, h, w = fields["shape"]
         return cls(
             (c, h, w), Format.from_json(fields["format"]), fields["lanes"], fields["unroll"],
-            Window(**window))
+            Window(**window), fields.get("code_size", 1))
 
 
 @dataclass(frozen=True)
@@ -106,29 +109,36 @@ class OutputLayout:
         Format of the codes.
     lanes : int
         Codes of a row.
+    code_size : int
+        Bytes of a code, 1 or 2.
     """
 
     shape: tuple[int, int, int]
     format: Format
     lanes: int
+    code_size: int = 1
 
     @property
     def size(self) -> int:
         """Bytes of region 2."""
         channels, height, width = self.shape
-        return height * width * -(-channels // self.lanes) * self.lanes
+        return height * width * -(-channels // self.lanes) * self.lanes * self.code_size
 
     def unpack(self, data: bytes) -> NDArray[np.int64]:
         """Return the codes ``(c, h, w)`` in the bytes of region 2."""
-        return unpack_map(data, self.shape, self.lanes, self.format.signed)
+        return unpack_map(
+            data, self.shape, self.lanes, self.format.signed, code_size=self.code_size)
 
     def to_json(self) -> dict[str, Any]:
         """Return all fields as plain values."""
         return {
-            "shape": list(self.shape), "format": self.format.to_json(), "lanes": self.lanes}
+            "shape": list(self.shape), "format": self.format.to_json(), "lanes": self.lanes,
+            "code_size": self.code_size}
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> "OutputLayout":
         """Inverse of :meth:`to_json`."""
         c, h, w = fields["shape"]
-        return cls((c, h, w), Format.from_json(fields["format"]), fields["lanes"])
+        return cls(
+            (c, h, w), Format.from_json(fields["format"]), fields["lanes"],
+            fields.get("code_size", 1))

@@ -334,7 +334,9 @@ def _advice(
     enough: Callable[[AcceleratorConfig], bool],
 ) -> str:
     """Return what would do: a value of a parameter, and presets."""
-    names = [name for name, other in PRESETS.items() if name != config.name and enough(other)]
+    names = [
+        name for name, other in PRESETS.items()
+        if name != config.name and other.data_bits == config.data_bits and enough(other)]
     presets = f", or preset {' or '.join(names)}" if names else ""
     return f"use a {field} of at least {value}{presets}"
 

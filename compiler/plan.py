@@ -70,7 +70,8 @@ def _check_formats(model: QuantizedModel, config: AcceleratorConfig) -> None:
 
 
 def _conv_task(
-    model: QuantizedModel, node: Conv, common: tuple[int, Node, tuple[StoredMap, ...], StoredMap],
+    model: QuantizedModel, node: Conv, config: AcceleratorConfig,
+    common: tuple[int, Node, tuple[StoredMap, ...], StoredMap],
 ) -> ConvTask:
     weights = model.weights[node.name]
     shift = np.broadcast_to(model.shifts(node), weights.bias.shape)
@@ -82,7 +83,7 @@ def _conv_task(
     return ConvTask(
         *common, *model.bounds(node), window=node.window, groups=node.groups,
         codes=weights.codes, bias=weights.bias, shift=shift,
-        bits=weights.bits)
+        bits=config.stored_bits(weights.bits))
 
 
 def _check_positions(node: Conv | Pool, shape: tuple[int, int, int]) -> None:
@@ -99,14 +100,15 @@ def _check_positions(node: Conv | Pool, shape: tuple[int, int, int]) -> None:
 
 
 def _task(
-    model: QuantizedModel, index: int, node: Node, stored: Callable[[str], StoredMap]
+    model: QuantizedModel, index: int, node: Node, config: AcceleratorConfig,
+    stored: Callable[[str], StoredMap],
 ) -> Task:
     common = (index, node, tuple(stored(name) for name in node.inputs), stored(node.output))
     if isinstance(node, Conv | Pool):
         _check_positions(node, common[2][0].shape)
     match node:
         case Conv():
-            return _conv_task(model, node, common)
+            return _conv_task(model, node, config, common)
         case Pool():
             return PoolTask(*common, *model.bounds(node), pool=node)
         case Add():
@@ -189,7 +191,7 @@ def plan_layers(
     def stored(name: str) -> StoredMap:
         return StoredMap(name, *graph.shapes[name], config.out_lanes, model.formats[name])
 
-    tasks = [_task(model, index, node, stored) for index, node in enumerate(nodes)]
+    tasks = [_task(model, index, node, config, stored) for index, node in enumerate(nodes)]
     if unroll != "none":
         tasks = [
             unrolled(task, unroll)

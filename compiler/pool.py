@@ -2,8 +2,9 @@
 
 import numpy as np
 
+from arch.config import AcceleratorConfig
 from arch.isa import Opcode, VectorOp
-from arch.timing import DIVIDE_GROUP
+from arch.timing import divide_group
 
 from .buffers import Buffer
 from .emitter import Emitter
@@ -29,7 +30,7 @@ def _counted(
     return {int(count) for count in counted.sum(axis=1)}
 
 
-def _average_fields(task: PoolTask, shift: int) -> dict[str, int]:
+def _average_fields(task: PoolTask, shift: int, config: AcceleratorConfig) -> dict[str, int]:
     """Return the fields of an average: a division, or a shift where that is the same."""
     pool, source = task.pool, task.inputs[0]
     window = pool.window
@@ -55,11 +56,14 @@ def _average_fields(task: PoolTask, shift: int) -> dict[str, int]:
     return {
         "shift": shift, "divide": 1, "count_pad": int(pool.count_pad),
         "count_height": limits[0], "count_width": limits[1],
-        "gap": max(0, DIVIDE_GROUP - window.kernel[0] * window.kernel[1]),
+        "gap": max(
+            0, divide_group(config.data_bits) - window.kernel[0] * window.kernel[1]),
     }
 
 
-def _pool_fields(task: PoolTask, shifts: tuple[tuple[int, ...], int]) -> dict[str, int]:
+def _pool_fields(
+    task: PoolTask, shifts: tuple[tuple[int, ...], int], config: AcceleratorConfig
+) -> dict[str, int]:
     """Return the fields that all tiles share."""
     (left,), right = shifts
     signed = int(task.inputs[0].format.signed)
@@ -69,7 +73,7 @@ def _pool_fields(task: PoolTask, shifts: tuple[tuple[int, ...], int]) -> dict[st
     }
     if task.pool.kind == "max":
         return {**common, "op": VectorOp.MAX, "shift": right}
-    return {**common, "op": VectorOp.SUM, **_average_fields(task, right)}
+    return {**common, "op": VectorOp.SUM, **_average_fields(task, right, config)}
 
 
 def _emit(
@@ -119,7 +123,7 @@ def lower_pool(
     shifts : ((int,), int)
         Left shift of the input and right shift of the result, in bits.
     """
-    common = _pool_fields(task, shifts)
+    common = _pool_fields(task, shifts, emitter.config)
     every = range(task.output.blocks)
     for turn, rect in enumerate(tiling.rects):
         source = emitter.input_buffer(task, 0, tiling, task.input_rect(rect))

@@ -127,25 +127,26 @@ class Program:
 
         Parameters
         ----------
-        rows : uint8, (n, out_lanes)
-            Rows of one run.
+        rows : uint8, (n, row_size)
+            Rows of one run, as bytes.
 
         Returns
         -------
         dict from tensor name to int64, (c, h, w)
             Codes.
         """
-        lanes = self.config.out_lanes
+        lanes, size = self.config.out_lanes, self.config.row_size
         expected = sum(record.row_count for record in self.writes)
-        if rows.shape != (expected, lanes):
+        if rows.shape != (expected, size):
             raise ValueError(
-                f"Rows written must have shape {(expected, lanes)}, not {rows.shape}")
+                f"Rows written must have shape {(expected, size)}, not {rows.shape}")
+        words = np.ascontiguousarray(rows).view(f"<u{self.config.code_size}")
         maps = {
-            name: np.zeros((h, w, -(-c // lanes), lanes), np.uint8)
+            name: np.zeros((h, w, -(-c // lanes), lanes), words.dtype)
             for name, ((c, h, w), _) in self.tensors.items()}
         position = 0
         for record in self.writes:
-            part = rows[position:position + record.row_count]
+            part = words[position:position + record.row_count]
             position += record.row_count
             maps[record.tensor][
                 record.y0:record.y0 + record.lines, record.x0:record.x0 + record.columns,
@@ -153,6 +154,6 @@ class Program:
             ] = part.reshape(record.lines, record.columns, record.blocks, lanes)
         found = {}
         for name, ((c, h, w), fmt) in self.tensors.items():
-            codes = maps[name].view(np.int8) if fmt.signed else maps[name]
+            codes = maps[name].view(f"<i{self.config.code_size}") if fmt.signed else maps[name]
             found[name] = codes.reshape(h, w, -1)[:, :, :c].transpose(2, 0, 1).astype(np.int64)
         return found

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from arch.config import AcceleratorConfig
 from arch.isa import LEVELS, Engine, Memory, Opcode, Region, VectorOp, conv_results
-from arch.timing import DIVIDE_GROUP, QUEUE_DEPTH, TOKEN_COUNT, pass_gap
+from arch.timing import QUEUE_DEPTH, TOKEN_COUNT, divide_group, pass_gap
 
 from .ir import Instruction, Space
 
@@ -130,6 +130,7 @@ class _Addresses:
         values, config = instruction.values, self._config
         memory, count = Memory(values["memory"]), values["row_count"]
         bits = values.get("weight_bits", 0)
+        _check(not bits or config.weight_bits == 8, instruction, "packs what is not 8 bits wide")
         length = {
             Memory.FEATURE: count * config.row_size,
             Memory.WEIGHT: config.packed_size(count, bits or config.weight_bits),
@@ -170,7 +171,9 @@ def _check_vector(instruction: Instruction, config: AcceleratorConfig, steps: in
         "does not read whole rows")
     if values["divide"]:
         _check(values["op"] == VectorOp.SUM, instruction, "divides a maximum")
-        _check(steps + values["gap"] >= DIVIDE_GROUP, instruction, "divides too fast")
+        _check(
+            steps + values["gap"] >= divide_group(config.data_bits), instruction,
+            "divides too fast")
 
 
 def happens_before(instructions: Sequence[Instruction]) -> list[list[int]]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -261,18 +262,19 @@ class WeightImage:
         padding = (0, task.output.blocks * self._config.out_lanes - len(task.bias))
         return pack_params(np.pad(task.bias, padding), np.pad(task.shift, padding))
 
-    def _window_tiles(self, task: ConvTask, piece: Piece) -> NDArray[np.int8]:
+    def _window_tiles(self, task: ConvTask, piece: Piece) -> NDArray[Any]:
         """Return the tiles of a depthwise piece, (r, out_lanes, in_lanes), newest code first."""
         config = self._config
         first = piece.block * config.out_lanes
         codes = task.codes[first:first + config.out_lanes, 0, slice(*piece.lines)]
         codes = codes[:, :, slice(*piece.columns)][:, :, ::-1]
         step = task.window.dilations[1]
-        tiles = np.zeros((codes.shape[1], config.out_lanes, config.in_lanes), np.int8)
+        shape = (codes.shape[1], config.out_lanes, config.in_lanes)
+        tiles = np.zeros(shape, f"<i{config.weight_size}")
         tiles[:, :len(codes), :(codes.shape[2] - 1) * step + 1:step] = codes.transpose(1, 0, 2)
         return tiles
 
-    def _tiles(self, task: ConvTask, piece: Piece) -> NDArray[np.int8]:
+    def _tiles(self, task: ConvTask, piece: Piece) -> NDArray[Any]:
         """Return the tiles of a piece, (words, r, s, out_lanes, in_lanes)."""
         config = self._config
         if piece.depthwise:
@@ -284,7 +286,7 @@ class WeightImage:
         channels = (piece.words[1] - piece.words[0]) * config.in_lanes
         first = piece.block * config.out_lanes
         shape = (lines.stop - lines.start, columns.stop - columns.start)
-        dense = np.zeros((config.out_lanes, channels, *shape), np.int8)
+        dense = np.zeros((config.out_lanes, channels, *shape), f"<i{config.weight_size}")
         last = min(first + config.out_lanes, kernels)
         for group in range(first // kernels_per_group, (last - 1) // kernels_per_group + 1):
             k0 = max(first, group * kernels_per_group)
@@ -300,7 +302,8 @@ class WeightImage:
     def _unit(self, task: ConvTask, unit: Unit) -> bytes:
         """Return the tiles of a unit, packed and padded."""
         codes = np.concatenate([self._tiles(task, piece).ravel() for piece in unit.pieces])
-        packed = codes.tobytes() if task.bits == 8 else pack_codes(codes, task.bits)
+        whole = task.bits == self._config.weight_bits
+        packed = codes.tobytes() if whole else pack_codes(codes, task.bits)
         return packed.ljust(self._config.packed_size(unit.rows, task.bits), b"\0")
 
     def to_bytes(self) -> bytes:

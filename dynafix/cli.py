@@ -105,7 +105,7 @@ MOVED_DATA = click.option(
 OUTPUT = click.option("--output", required=True, metavar="FOLDER", help="Folder for the results.")
 CONFIG = click.option(
     "--config", default="ecp5_85f", show_default=True, metavar="PRESET|FILE",
-    help="Accelerator: tiny, small, ecp5_85f, large, or a JSON file of parameters.")
+    help="Accelerator: tiny, small, ecp5_85f, large, large16, or a JSON file of parameters.")
 IMAGES = click.option("--images", default=10, show_default=True, metavar="N",
                       help="Evaluation images to simulate.")
 CLOCK = click.option("--clock", default=150.0, show_default=True, metavar="MHZ",
@@ -254,21 +254,34 @@ def quantize(model: str, data: str, output: str, quiet: bool, as_json: bool,
 
 @cli.command(short_help="Make the program of FOLDER's network.")
 @click.argument("folder")
-@_options(CONFIG, DRAM_OPTIONS, OUTPUT_OPTIONS)
+@_options(
+    CONFIG, DRAM_OPTIONS,
+    click.option("--explain", is_flag=True,
+                 help="Say for each layer what bounds it, and by how much."),
+    OUTPUT_OPTIONS)
 def compile(folder: str, config: str, dram_latency: int,
-            dram_bytes_per_cycle: float | None, quiet: bool, as_json: bool) -> None:
+            dram_bytes_per_cycle: float | None, explain: bool, quiet: bool,
+            as_json: bool) -> None:
     """Make the program of FOLDER's network; writes FOLDER/program."""
+    from compiler.bounds import bounds
+
     from . import api
     from .options import Dram
-    from .summary import show_compiled
+    from .summary import show_bounds, show_compiled
 
     dram = Dram(dram_latency, dram_bytes_per_cycle)
     terminal, steps = _terminal(quiet, as_json)
     with terminal:
         program = api.compile(folder, config=config, dram=dram, steps=steps)
         path = Path(folder) / "program"
-        if as_json:
+        if as_json and explain:
+            _print_json({
+                "cycles": program.prediction.cycles, "roofline_cycles": program.roofline_cycles,
+                "layers": [bound.to_json() for bound in bounds(program)]})
+        elif as_json:
             click.echo((path / "manifest.json").read_text())
+        elif explain:
+            show_bounds(terminal, program, path)
         else:
             show_compiled(terminal, program, path)
 
@@ -321,6 +334,34 @@ def simulate(folder: str, images: int, image: int | None, layer: str | None, wav
             _print_json(found)
         else:
             show_simulated(terminal, found)
+
+
+@cli.command(short_help="Show where the engines first differ on FOLDER's program.")
+@click.argument("folder", metavar="RUN")
+@_options(
+    click.option("--image", default=0, show_default=True, metavar="I",
+                 help="Evaluation image to run."),
+    click.option("--verilog", metavar="FILE",
+                 help="Verilog of the accelerator; that of the program's config by default."),
+    MOVED_DATA, OUTPUT_OPTIONS)
+def diff(folder: str, image: int, verilog: str | None, data: str | None, quiet: bool,
+         as_json: bool) -> int:
+    """Name the first layer, tile and position where an engine differs from numpy.
+
+    RUN is an output folder. The engines are onnxruntime, the program's instructions executed in
+    order, and the Verilog. Exit code 1 if one differs.
+    """
+    from . import api
+    from .summary import show_difference
+
+    terminal, steps = _terminal(quiet, as_json)
+    with terminal:
+        found = api.diff(folder, image=image, verilog=verilog, data=data, steps=steps)
+        if as_json:
+            _print_json(found)
+        else:
+            show_difference(terminal, found)
+    return 0 if found["equal"] else DIFFERENT
 
 
 @cli.command(short_help="Write results.json and report.html.")

@@ -10,7 +10,7 @@ from compiler.program import Program
 from quantizer.graph import Conv
 from quantizer.model import QuantizedModel
 
-from .warnings import warnings
+from .collapse import warnings
 
 
 __all__ = (

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 __all__ = (
     "accuracy_text",
+    "show_bounds",
     "show_compiled",
+    "show_difference",
     "show_explanation",
     "show_inspection",
     "show_quantized",
@@ -227,6 +229,37 @@ def show_compiled(terminal: Terminal, program: "Program", folder: Path) -> None:
     terminal.summary("written", str(folder))
 
 
+def show_bounds(terminal: Terminal, program: "Program", folder: Path) -> None:
+    """Print for every layer of a program where its predicted cycles go."""
+    from compiler.bounds import BOUNDS, bounds
+
+    layers, prediction = bounds(program), program.prediction
+    columns = (Column("layer", most=NAME_WIDTH), Column("operator"), Column("cycles", right=True),
+               Column("roofline", right=True), Column("bound by"),
+               *(Column(bound, right=True) for bound in BOUNDS))
+    rows = [
+        [layer.name, layer.operator, grouped(layer.cycles), grouped(layer.roofline),
+         f"{layer.bound_by} {100 * layer.share:.0f} %",
+         *(_count(layer.parts[bound]) for bound in BOUNDS)]
+        for layer in layers]
+    sums = {bound: sum(layer.parts[bound] for layer in layers) for bound in BOUNDS}
+    most = max(BOUNDS, key=lambda bound: sums[bound])
+    share = f"{most} {100 * sums[most] / prediction.cycles:.0f} %"
+    if not terminal.quiet:
+        terminal.blank()
+        terminal.table(columns, rows, total=[
+            "total", "", grouped(prediction.cycles), grouped(program.roofline_cycles), share,
+            *(_count(sums[bound]) for bound in BOUNDS)])
+        terminal.blank()
+    terminal.summary("predicted", f"{grouped(prediction.cycles)} cycles; roofline "
+                                  f"{grouped(program.roofline_cycles)}; {share}")
+    terminal.summary("written", str(folder))
+
+
+def _count(cycles: int) -> str:
+    return grouped(cycles) if cycles else "–"
+
+
 def show_simulated(terminal: Terminal, simulation: Mapping[str, Any]) -> None:
     """Print verdict, cycles and predictions of a simulation."""
     count = len(simulation["images"])
@@ -236,6 +269,13 @@ def show_simulated(terminal: Terminal, simulation: Mapping[str, Any]) -> None:
     terminal.summary("speed", f"{grouped(simulation['cycles'][0])} cycles an image; "
                               f"{rate(simulation['simulated_macs_per_second'])}MAC/s, "
                               f"{grouped(simulation['simulated_cycles_per_second'])} cycles/s")
+
+
+def show_difference(terminal: Terminal, found: Mapping[str, Any]) -> None:
+    """Print for each engine whether it equals numpy, or where it first does not."""
+    for engine, text in found["texts"].items():
+        terminal.summary("diff", f"✗ {engine} differs from numpy: {text}" if text else (
+            f"✓ {engine} = numpy on every value of image {found['image']}"))
 
 
 def show_inspection(terminal: Terminal, nodes: Sequence["NodeReport"]) -> None:

@@ -109,9 +109,10 @@ class Accelerator(wiring.Component):
         m.submodules.control = control = Control(config)
         m.submodules.ports = ports = AXIPorts(config)
         m.submodules.fetcher = fetcher = Fetcher(config)
-        m.submodules.load = load = LoadEngine(config)
+        load, save = LoadEngine(config), SaveEngine(config)
+        m.submodules.load = ResetInserter(control.abort)(load)
         m.submodules.calc = calc = CalcEngine(config)
-        m.submodules.save = save = SaveEngine(config)
+        m.submodules.save = ResetInserter(control.abort)(save)
         m.submodules.feature = feature = FeatureMemory(
             depth=config.feature_depth, banks=config.feature_banks,
             columns=beats_per_row(config)[Memory.FEATURE], column_width=config.dram_width * 8)
@@ -120,7 +121,7 @@ class Accelerator(wiring.Component):
         self._connect_bus(m, ports, fetcher, load, save)
         self._connect_instructions(m, control, fetcher, engines)
         self._connect_memories(m, load, calc, save, feature)
-        self._connect_control(m, control, fetcher, load, save)
+        self._connect_control(m, control, fetcher, load, calc, save)
         self._connect_counters(m, control, engines)
         return m
 
@@ -148,7 +149,7 @@ class Accelerator(wiring.Component):
             queue = StreamQueue(instruction_layout(engine), QUEUE_DEPTH)
             self._gates[engine] = gate = TokenGate(engine)
             m.submodules[f"{name}_queue"] = queue
-            m.submodules[f"{name}_gate"] = gate
+            m.submodules[f"{name}_gate"] = ResetInserter(control.abort)(gate)
             connect(m, getattr(fetcher, name), queue.i)
             connect(m, queue.o, gate.i)
             connect(m, gate.o, component.instructions)
@@ -159,18 +160,24 @@ class Accelerator(wiring.Component):
                 tokens.done[engine].eq(component.done),
                 control.ended[engine].eq(component.done.valid),
                 control.dropped[engine].eq(gate.dropped),
+                control.working[engine].eq(component.status.busy),
+                control.waiting[engine].eq(gate.i.valid | gate.o.valid),
                 getattr(self.trace, f"{name}_start").eq(gate.o.valid & gate.o.ready),
                 getattr(self.trace, f"{name}_start_layer").eq(common_fields(gate.o.payload).layer),
                 getattr(self.trace, f"{name}_done").eq(component.done.valid),
                 getattr(self.trace, f"{name}_done_layer").eq(component.done.layer),
             ]
 
-    def _connect_control(self, m, control, fetcher, load, save):
+    def _connect_control(self, m, control, fetcher, load, calc, save):
         connect(m, flipped(self.s_axi), control.s_axi)
         m.d.comb += [
             fetcher.start.eq(control.start),
             fetcher.address.eq(control.program),
             fetcher.stop.eq(control.stop),
+            load.stop.eq(control.stop),
+            calc.stop.eq(control.stop),
+            save.stop.eq(control.stop),
+            control.quiet.eq(load.quiet & save.quiet),
             load.bases.eq(control.bases),
             save.bases.eq(control.bases),
             control.fetch_idle.eq(fetcher.idle),

@@ -72,6 +72,7 @@ class BurstGenerator(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         config = self._config
+        narrow = self._opcode == Opcode.LOAD and config.weight_bits == 8
         shifts = [beats.bit_length() - 1 for beats in beats_per_row(config)]
         page_beats = PAGE_SIZE // config.dram_width
         beat_bits = (config.dram_width - 1).bit_length()
@@ -126,10 +127,10 @@ class BurstGenerator(wiring.Component):
                             count = instruction.row_count << shift
                             m.d.sync += [line_beats.eq(count), beats_left.eq(count)]
                 m.next = "LENGTH"
-                if self._opcode == Opcode.LOAD:
+                if narrow:
                     with m.If(instruction.weight_bits.any()):
                         m.next = "NARROW"
-            if self._opcode == Opcode.LOAD:
+            if narrow:
                 with m.State("NARROW"):
                     count = _narrow_beats(
                         m, instruction, shifts[Memory.WEIGHT], config.weight_depth)

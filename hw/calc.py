@@ -49,6 +49,8 @@ class CalcEngine(wiring.Component):
     weight_en, param_en, load_row, load_data : In
         Columns that LOAD writes to weight and parameter memory; ``load_data`` is for
         ``config.weight_columns`` columns of weight memory, or for the first of parameter memory.
+    stop : In(1)
+        Drop the instruction under way, and those that come.
     done : Out(Done)
         One instruction has written all its results.
     status : Out(Status)
@@ -86,6 +88,7 @@ class CalcEngine(wiring.Component):
             "param_en": In(self._param.columns),
             "load_row": In(20),
             "load_data": In(config.weight_columns * beat * 8),
+            "stop": In(1),
             "done": Out(Done),
             "status": Out(Status),
         })
@@ -105,7 +108,7 @@ class CalcEngine(wiring.Component):
         """Stage at which the result of a division can be read."""
         return max(
             self.done_stage,
-            2 + FeatureMemory.latency + VectorUnit.divide_latency + 1 + Requantizer.latency + 2)
+            2 + FeatureMemory.latency + self._vector.divide_latency + 1 + Requantizer.latency + 2)
 
     def elaborate(self, platform):
         m = Module()
@@ -116,8 +119,8 @@ class CalcEngine(wiring.Component):
         m.d.comb += is_vector.eq(conv.opcode == Opcode.VECTOR.value)
 
         word_width = max(1, (config.feature_words - 1).bit_length())
-        m.submodules.sequencer = sequencer = Sequencer(
-            word_width=word_width, layout=layout_of(Opcode.CONV))
+        sequencer = Sequencer(word_width=word_width, layout=layout_of(Opcode.CONV))
+        m.submodules.sequencer = ResetInserter(self.stop)(sequencer)
         m.d.comb += sequencer.instruction.eq(conv)
         self._issue(m, code, conv, vector, is_vector, sequencer)
         flags = self._flags(m, conv, vector, is_vector, sequencer)
@@ -164,7 +167,8 @@ class CalcEngine(wiring.Component):
         with m.Elif(drain != 0):
             m.d.sync += drain.eq(drain - 1)
 
-        m.submodules.pending = pending = fifo.SyncFIFO(width=15, depth=4)
+        pending = fifo.SyncFIFO(width=15, depth=4)
+        m.submodules.pending = ResetInserter(self.stop)(pending)
         last = Signal(self.divide_done_stage)
         skipped = self.divide_done_stage - self.done_stage
         shifted = Signal.like(last)

@@ -67,8 +67,9 @@ class Control(wiring.Component):
 
     A run begins with ``start`` and ends when the fetch is idle and every instruction dispatched
     has been done or dropped; then STATUS shows done. The first error of a run is kept and raises
-    ``stop``, after which the run ends the same way: an error is always followed by done. The
-    interrupt is level sensitive, and set while done is.
+    ``stop``: the engines ask the bus for nothing more. When all that they had asked for has come,
+    ``abort`` resets them and the run ends: an error is always followed by done, if the memory
+    answers. The interrupt is level sensitive, and set while done is.
 
     Parameters
     ----------
@@ -87,6 +88,8 @@ class Control(wiring.Component):
         Byte addresses of the regions.
     stop : Out(1)
         An error has been seen in this run.
+    abort : Out(1)
+        Reset the engines. Long enough for their pipelines to run empty.
     finish : Out(1)
         Strobe: the run has ended.
     busy : Out(1)
@@ -105,6 +108,10 @@ class Control(wiring.Component):
         Error of the fetch.
     load_error, save_error : In(1)
         Strobe: a transfer failed.
+    quiet : In(1)
+        The engines await nothing from the bus.
+    working, waiting : In(3)
+        Engines at work, and engines that have an instruction.
     select_layer, select_engine : Out(12), Out(2)
         Counters to read.
     counts : In(COUNTS_LAYOUT)
@@ -121,6 +128,7 @@ class Control(wiring.Component):
             "program": Out(32),
             "bases": Out(BASES_LAYOUT),
             "stop": Out(1),
+            "abort": Out(1),
             "finish": Out(1),
             "busy": Out(1),
             "fetch_idle": In(1),
@@ -131,6 +139,9 @@ class Control(wiring.Component):
             "fetch_error": In(ErrorStrobe),
             "load_error": In(1),
             "save_error": In(1),
+            "quiet": In(1),
+            "working": In(len(Engine)),
+            "waiting": In(len(Engine)),
             "select_layer": Out(12),
             "select_engine": Out(2),
             "counts": In(COUNTS_LAYOUT),
@@ -145,6 +156,8 @@ class Control(wiring.Component):
         code = Signal(8)
         source = Signal(4)
         index = Signal(32)
+        limit = Signal(32, init=0xFFFF_FFFF)
+        done_before = Signal(24)
         clear = Signal()
         begin = Signal()
         m.submodules.cycles = cycles = CycleCounter()
@@ -163,6 +176,8 @@ class Control(wiring.Component):
             **{f"REGION_{region:d}": self.bases[region] for region in Region},
             "CYCLES_LO": cycles.low,
             "CYCLES_HI": cycles.high,
+            "LIMIT": limit,
+            "ERROR_DONE": done_before,
             "SELECT": Cat(self.select_layer, self.select_engine),
             **{f"COUNT_{name.upper()}": self.counts[number]
                for number, name in enumerate(COUNTERS)},
@@ -176,7 +191,7 @@ class Control(wiring.Component):
 
         with m.If(write):
             with m.Switch(address):
-                for name in ("PROGRAM", *(f"REGION_{region:d}" for region in Region)):
+                for name in ("PROGRAM", "LIMIT", *(f"REGION_{region:d}" for region in Region)):
                     with m.Case(register(name).offset >> 2):
                         m.d.sync += values[name].eq(merged(values[name]))
                 with m.Case(register("SELECT").offset >> 2):
@@ -190,9 +205,24 @@ class Control(wiring.Component):
         # The life of a run.
         outstanding = Signal(8)
         ends = Signal()
+        leaving = Signal(6)  # cycles since the bus is quiet after an error
+        late = Signal()
+        done_counts = [Signal(24, name=f"done_{engine.name.lower()}") for engine in Engine]
         moves = (*self.ended, *self.dropped)
-        m.d.comb += ends.eq(self.busy & ~self.start & self.fetch_idle & (outstanding == 0))
+        m.d.comb += [
+            ends.eq(self.busy & ~self.start & self.fetch_idle
+                    & Mux(self.stop, leaving.all(), outstanding == 0)),
+            self.abort.eq(leaving[-1]),
+        ]
+        with m.If(self.stop & (self.abort | (self.quiet & self.fetch_idle))):
+            m.d.sync += leaving.eq(leaving + 1)
+        with m.Else():
+            m.d.sync += leaving.eq(0)
+        for count, ended in zip(done_counts, self.ended):
+            m.d.sync += count.eq(count + ended)
+        stuck = Mux(self.working.any(), self.working, self.waiting)
         m.d.sync += [
+            late.eq(self.busy & (cycles.low == limit) & (limit != 0)),
             self.start.eq(begin),
             self.finish.eq(ends),
             outstanding.eq(outstanding + self.dispatched - sum(moves)),
@@ -204,6 +234,20 @@ class Control(wiring.Component):
             m.d.sync += [self.busy.eq(0), self.stop.eq(0), done.eq(1)]
 
         with m.If(self.busy & ~self.stop):
+            with m.If(late):
+                m.d.sync += [
+                    self.stop.eq(~ends),
+                    error.eq(1),
+                    code.eq(Error.TIMEOUT),
+                    source.eq(FETCH_SOURCE),
+                    index.eq(self.fetched),
+                ]
+                for engine in reversed(Engine):
+                    with m.If(stuck[engine]):
+                        m.d.sync += [
+                            source.eq(engine),
+                            done_before.eq(done_counts[engine] + self.ended[engine]),
+                        ]
             for strobe, number, number_code in (
                 (self.save_error, Engine.SAVE, Error.WRITE),
                 (self.load_error, Engine.LOAD, Error.READ),
@@ -217,10 +261,18 @@ class Control(wiring.Component):
                         source.eq(number),
                         index.eq(self.fetched),
                     ]
+            # A write tells its error together with its end, a read before.
+            with m.If(self.save_error):
+                m.d.sync += done_before.eq(done_counts[Engine.SAVE])
+            with m.If(self.load_error):
+                m.d.sync += done_before.eq(done_counts[Engine.LOAD] + self.ended[Engine.LOAD])
+            with m.If(self.fetch_error.valid):
+                m.d.sync += done_before.eq(0)
         with m.If(begin):
+            m.d.sync += [count.eq(0) for count in done_counts]
             m.d.sync += [
                 self.busy.eq(1), done.eq(0), error.eq(0), code.eq(0), source.eq(0), index.eq(0),
-                outstanding.eq(0),
+                outstanding.eq(0), done_before.eq(0),
             ]
         return m
 

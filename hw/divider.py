@@ -23,6 +23,8 @@ class Divider(wiring.Component):
         Bits of a signed sum.
     count_width : int
         Bits of the count.
+    quotient_width : int
+        Bits of a quotient's magnitude.
 
     Members
     -------
@@ -38,13 +40,11 @@ class Divider(wiring.Component):
         Quotients.
     """
 
-    quotient_width = 16
-    latency = quotient_width + 2
-
-    def __init__(self, *, lanes, width, count_width):
+    def __init__(self, *, lanes, width, count_width, quotient_width=16):
         self.lanes = lanes
         self.width = width
         self.count_width = count_width
+        self.quotient_width = quotient_width
         super().__init__({
             "start": In(1),
             "i": In(data.ArrayLayout(signed(width), lanes)),
@@ -52,6 +52,11 @@ class Divider(wiring.Component):
             "o_valid": Out(1),
             "o": Out(data.ArrayLayout(signed(self.quotient_width + 1), lanes)),
         })
+
+    @property
+    def latency(self):
+        """Cycles from ``start`` to ``o_valid``."""
+        return self.quotient_width + 2
 
     def elaborate(self, platform):
         m = Module()

@@ -15,7 +15,14 @@ from arch.isa import (
 )
 from arch.registers import Error
 
-from .layouts import ErrorStrobe, Request, common_fields, instruction_layout, read_beat_layout
+from .layouts import (
+    ErrorStrobe,
+    Request,
+    common_fields,
+    instruction_layout,
+    layout_of,
+    read_beat_layout,
+)
 from .queue import StreamQueue
 
 
@@ -176,7 +183,8 @@ class Fetcher(wiring.Component):
         Whether no program runs.
     error : Out(ErrorStrobe)
         MAGIC, VERSION, CONFIG: the header is not for this accelerator. OPCODE: an instruction is
-        none, or there is no END. READ: a beat came with an error.
+        none, or there is no END. FIELD: a LOAD or SAVE of no rows. READ: a beat came with an
+        error.
     """
 
     def __init__(self, config):
@@ -211,6 +219,9 @@ class Fetcher(wiring.Component):
         failed = Signal()
         header = data.View(_HEADER_LAYOUT, word[:_HEADER_LAYOUT.size])
         opcode = common_fields(word).opcode
+        layout = layout_of(Opcode.LOAD)
+        transfer = data.View(layout, word[:layout.size])
+        no_rows = Signal()
 
         extra = Signal(range(ahead.burst_beats + 1), reset_less=True)
         remaining = Signal(32, reset_less=True)
@@ -290,6 +301,7 @@ class Fetcher(wiring.Component):
                     fail(Error.OPCODE)
                 with m.Elif(beats_left == 0):
                     m.d.sync += [
+                        no_rows.eq((transfer.row_count == 0) | (transfer.line_count == 0)),
                         self.fetched.eq(self.fetched + 1),
                         remaining.eq(remaining - 1),
                     ]
@@ -304,7 +316,13 @@ class Fetcher(wiring.Component):
                     for entry in Opcode:
                         if entry.engine is not None:
                             with m.Case(entry):
-                                m.d.comb += streams[entry.engine].valid.eq(1)
+                                if entry in (Opcode.LOAD, Opcode.SAVE):
+                                    with m.If(no_rows):
+                                        fail(Error.FIELD)
+                                    with m.Else():
+                                        m.d.comb += streams[entry.engine].valid.eq(1)
+                                else:
+                                    m.d.comb += streams[entry.engine].valid.eq(1)
                     with m.Default():
                         fail(Error.OPCODE)
                 with m.If(self.dispatched):

@@ -92,6 +92,8 @@ class BeatWriter(wiring.Component):
         final_post = Signal(3, reset_less=True)
 
         # Narrow weights come out of the unpacker in chunks, and are written in `parts` parts.
+        # Only 8-bit weight memory has them.
+        packed = self.jobs.payload.weight_bits.any() if config.weight_bits == 8 else C(0)
         narrow = Signal(reset_less=True)
         part = Signal(range(max(2, parts)))
         wide_data = Signal(columns * config.dram_width * 8)
@@ -166,13 +168,13 @@ class BeatWriter(wiring.Component):
                 line_row.eq(self.jobs.payload.row),
                 rows_left.eq(self.jobs.payload.row_count),
                 lines_left.eq(self.jobs.payload.line_count),
-                narrow.eq(self.jobs.payload.weight_bits.any()),
+                narrow.eq(packed),
             ]
             with m.Switch(self.jobs.payload.memory):
                 for memory, last in enumerate(lasts):
                     with m.Case(memory) if memory < len(lasts) - 1 else m.Default():
                         m.d.sync += last_column.eq(last)
-            with m.If(self.jobs.payload.weight_bits.any()):
+            with m.If(packed):
                 m.d.sync += last_column.eq(lasts[Memory.WEIGHT] + 1 - columns)
         return m
 
@@ -206,6 +208,10 @@ class LoadEngine(wiring.Component):
         Beats for the on-chip memories.
     done : Out(Done)
         Strobe in the cycle after the last write of an instruction has been accepted.
+    stop : In(1)
+        Ask for nothing more and throw away what comes; needs a reset afterwards.
+    quiet : Out(1)
+        No beat is on its way.
     status : Out(Status)
         What happens in this cycle; a move is a beat received.
     error : Out(1)
@@ -225,6 +231,8 @@ class LoadEngine(wiring.Component):
             "requests": Out(stream.Signature(Request)),
             "beats": In(stream.Signature(read_beat_layout(config))),
             "writes": Out(stream.Signature(write_beat_layout(config))),
+            "stop": In(1),
+            "quiet": Out(1),
             "done": Out(Done),
             "status": Out(Status),
             "error": Out(1),
@@ -261,7 +269,8 @@ class LoadEngine(wiring.Component):
         asked = Signal()
         received = Signal()
         m.d.comb += [
-            allowed.eq(on_the_way < self._window),
+            allowed.eq((on_the_way < self._window) & ~self.stop),
+            self.quiet.eq(on_the_way == 0),
             self.requests.valid.eq(generator.bursts.valid & allowed),
             self.requests.payload.address.eq(generator.bursts.payload.address),
             self.requests.payload.length.eq(generator.bursts.payload.length),
@@ -269,7 +278,7 @@ class LoadEngine(wiring.Component):
             asked.eq(self.requests.valid & self.requests.ready),
             writer.beats.payload.eq(self.beats.payload),
             writer.beats.valid.eq(self.beats.valid),
-            self.beats.ready.eq(writer.beats.ready),
+            self.beats.ready.eq(writer.beats.ready | self.stop),
             received.eq(self.beats.valid & self.beats.ready),
         ]
         m.d.sync += [

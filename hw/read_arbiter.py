@@ -58,7 +58,7 @@ class ReadArbiter(wiring.Component):
         load_held = Signal()
         fetch_first = Signal()
         m.d.comb += [
-            fetch_first.eq(self.fetch_requests.valid & ~load_held),
+            fetch_first.eq(self.fetch_requests.valid & ~(load_held & self.load_requests.valid)),
             self.requests.valid.eq(self.load_requests.valid | self.fetch_requests.valid),
         ]
         m.d.sync += load_held.eq(self.requests.valid & ~self.requests.ready & ~fetch_first)

@@ -241,6 +241,10 @@ class SaveEngine(wiring.Component):
         One response for each burst, in order. Always ready.
     done : Out(Done)
         Strobe in the cycle after the last response of an instruction.
+    stop : In(1)
+        Ask for nothing more; needs a reset afterwards.
+    quiet : Out(1)
+        No burst asked for lacks beats or its response.
     status : Out(Status)
         What happens in this cycle; a move is a beat sent.
     error : Out(1)
@@ -261,6 +265,8 @@ class SaveEngine(wiring.Component):
             "requests": Out(stream.Signature(Request)),
             "beats": Out(stream.Signature(save_beat_layout(config))),
             "responses": In(stream.Signature(Response)),
+            "stop": In(1),
+            "quiet": Out(1),
             "done": Out(Done),
             "status": Out(Status),
             "error": Out(1),
@@ -302,7 +308,8 @@ class SaveEngine(wiring.Component):
         room = Signal()
         asked = Signal()
         m.d.comb += [
-            room.eq(running.i.ready & pending.i.ready),
+            room.eq(running.i.ready & pending.i.ready & ~self.stop),
+            self.quiet.eq(~pending.o.valid & ~running.o.valid & ~beat_reader.busy),
             self.requests.valid.eq(generator.bursts.valid & room),
             self.requests.payload.address.eq(burst.address),
             self.requests.payload.length.eq(burst.length),

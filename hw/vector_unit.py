@@ -4,6 +4,8 @@ from amaranth import *
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from arch.timing import quotient_bits
+
 from .divider import Divider
 
 
@@ -51,13 +53,15 @@ class VectorUnit(wiring.Component):
     """
 
     latency = 3
-    divide_latency = latency + Divider.latency
     count_width = 16
 
     def __init__(self, *, lanes, code_width, width):
         self.lanes = lanes
         self.code_width = code_width
         self.width = width
+        self._divider = Divider(
+            lanes=lanes, width=width, count_width=self.count_width,
+            quotient_width=quotient_bits(code_width))
         super().__init__({
             "valid": In(1),
             "row": In(data.ArrayLayout(code_width, lanes)),
@@ -73,6 +77,11 @@ class VectorUnit(wiring.Component):
             "o": Out(data.ArrayLayout(signed(width), lanes)),
         })
 
+    @property
+    def divide_latency(self):
+        """Cycles from the last row of a group to its quotient."""
+        return self.latency + self._divider.latency
+
     def elaborate(self, platform):
         m = Module()
         # row ── shift ── combine (acc) ─┬─ o
@@ -81,8 +90,7 @@ class VectorUnit(wiring.Component):
             {"valid": 1, "first": 1, "last": 1, "inside": 1, "counted": 1}))
         ended = Signal()
         count = Signal(self.count_width)
-        m.submodules.divider = divider = Divider(
-            lanes=self.lanes, width=self.width, count_width=self.count_width)
+        m.submodules.divider = divider = self._divider
         m.d.comb += [
             divider.start.eq(ended & self.divide),
             divider.count.eq(count),

@@ -54,6 +54,7 @@ def tables() -> dict[str, str]:
     opcodes = [(f"`{opcode.name}`", opcode.value) for opcode in isa.Opcode]
     presets = [
         (f"`{config.name}`", f"{config.in_lanes} × {config.out_lanes}",
+         f"{config.data_bits} × {config.weight_bits}",
          config.feature_depth * config.row_size // 1024,
          config.weight_depth * config.weight_row_size // 1024,
          config.acc_depth, config.dram_width)
@@ -72,7 +73,9 @@ def tables() -> dict[str, str]:
         "rules": _table(("rule", "value"), [
             ("fewest cycles of a pass of CONV with more than one step, gap included",
              timing.MIN_GROUP),
-            ("fewest cycles of a group of VECTOR that divides, gap included", timing.DIVIDE_GROUP),
+            *(
+                (f"fewest cycles of a group of VECTOR that divides, gap included, {bits}-bit data",
+                 timing.divide_group(bits)) for bits in (8, 16)),
             ("instructions that wait in front of an engine", timing.QUEUE_DEPTH),
             ("most tokens that a counter holds", timing.TOKEN_COUNT)]),
         "registers": _table(("register", "offset", "access", "meaning"), [
@@ -80,7 +83,7 @@ def tables() -> dict[str, str]:
         "errors": _table(
             ("error", "code"), [(e.name.lower(), e.value) for e in registers.Error]),
         "presets": _table(
-            ("preset", "multipliers", "feature memory, KB", "weight memory, KB",
+            ("preset", "multipliers", "bits", "feature memory, KB", "weight memory, KB",
              "accumulator rows", "bus, bytes"), presets),
     }
 

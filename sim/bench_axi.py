@@ -19,6 +19,7 @@ from sim.control import Control
 
 
 __all__ = (
+    "pauses",
     "run_images",
 )
 
@@ -30,8 +31,8 @@ _HELD = {
 }
 
 
-def _pauses(seed: str, probability: float) -> Iterator[bool]:
-    """Yield random pauses, in runs of random lengths."""
+def pauses(seed: str, probability: float) -> Iterator[bool]:
+    """Yield pauses with a probability, in runs of random lengths."""
     rng = random.Random(seed)
     while True:
         paused = rng.random() < probability
@@ -49,7 +50,7 @@ def _memory(dut, job) -> AxiRam:
         "ar": ram.read_if.ar_channel, "r": ram.read_if.r_channel,
     }
     for name, channel in channels.items():
-        channel.set_pause_generator(_pauses(f"{job['seed']}{name}", job["pause"]))
+        channel.set_pause_generator(pauses(f"{job['seed']}{name}", job["pause"]))
     return ram
 
 

@@ -1,7 +1,8 @@
 """Run a program for several images; everything it needs is in the file +job.
 
-The job has ``program`` (address), ``regions`` (addresses for each image), ``layers`` (whose
-counters are read) and ``results``, a file that gets a line of JSON for each image as it ends.
+The job has ``program`` (address) or ``programs`` (one for each image), ``regions`` (addresses for
+each image), ``layers`` (whose counters are read) and ``results``, a file that gets a line of JSON
+for each image as it ends.
 """
 
 import json
@@ -24,8 +25,9 @@ async def run_images(dut) -> None:
     control = Control(dut)
     await control.reset()
     with Path(job["results"]).open("w") as results:
-        for regions in job["regions"]:
-            await control.configure(program=job["program"], regions=dict(enumerate(regions)))
+        programs = job.get("programs") or [job["program"]] * len(job["regions"])
+        for program, regions in zip(programs, job["regions"], strict=True):
+            await control.configure(program=program, regions=dict(enumerate(regions)))
             reason, seconds = await control.run(dut.timeout, dut.stopped)
             if "waves" in cocotb.plusargs:
                 return

@@ -147,6 +147,7 @@ class Control:
             "status": await self.read("STATUS"),
             "error": await self.read("ERROR"),
             "error_index": await self.read("ERROR_INDEX"),
+            "error_done": await self.read("ERROR_DONE"),
             "cycles": await self.read_wide("CYCLES_LO", "CYCLES_HI"),
             "counters": [
                 [layer, engine.name.lower(), await self._counters(layer, engine)]

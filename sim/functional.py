@@ -6,7 +6,7 @@ fences have no meaning in a sequential run.
 """
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -142,7 +142,8 @@ class FunctionalMachine:
         }[Memory(fields["memory"])]
         dram = np.frombuffer(self.regions[Region(fields["region"])], np.uint8)
         bits = fields.get("weight_bits", 0)
-        if bits and (bits < 2 or fields["memory"] != Memory.WEIGHT):
+        if bits and (
+                bits < 2 or fields["memory"] != Memory.WEIGHT or self.config.weight_bits != 8):
             raise SimulationError(f"Codes of {bits} bits are for weight memory, 2 to 7: {fields}")
         size = fields["row_count"] * memory.shape[1]
         stored = self._packed_size(size, bits) if bits else size
@@ -168,13 +169,14 @@ class FunctionalMachine:
         chunk = CHUNK_BEATS * beat
         return -(-(-(-count // chunk) * chunk * bits) // (8 * beat)) * beat
 
-    def _codes(self, rows: NDArray[np.uint8], signed: int) -> NDArray[np.int64]:
-        return (rows.view(np.int8) if signed else rows).astype(np.int64)
+    def _codes(self, rows: NDArray[np.uint8], signed: int) -> NDArray[Any]:
+        """Return data codes from the bytes of their last axis."""
+        return rows.view(f"<{'i' if signed else 'u'}{self.config.code_size}")
 
     def _write(self, rows: NDArray[np.int64], codes: NDArray[np.int64]) -> None:
         if rows.max() >= len(self.feature):
             raise SimulationError(f"Result row {rows.max()} is past the end of feature memory")
-        data = codes.astype(np.uint8)
+        data = codes.astype(f"<u{self.config.code_size}").view(np.uint8)
         self.feature[rows] = data
         self.written.append(data)
 
@@ -183,13 +185,12 @@ class FunctionalMachine:
     ) -> NDArray[np.int64]:
         """Return the sum of products of all passes for every position, (steps, out_lanes)."""
         lanes = self.config.in_lanes
-        words = self.feature.reshape(-1, lanes)
+        words = self.feature.reshape(-1, lanes * self.config.code_size)
         total = np.zeros((steps, self.config.out_lanes))
         chunk = max(1, _CHUNK // (steps * lanes))
         for first in range(0, groups, chunk):
             at = _steps(fields, first, first + chunk)
-            data = words[at.word % len(words)]
-            codes = (data.view(np.int8) if fields["signed"] else data).astype(np.float64)
+            codes = self._codes(words[at.word % len(words)], fields["signed"]).astype(np.float64)
             codes[~at.inside] = 0
             count = len(at.word)
             matrix = weights[first:first + count].transpose(0, 2, 1).reshape(count * lanes, -1)
@@ -222,7 +223,8 @@ class FunctionalMachine:
         groups = fields["count_2"] * fields["count_3"] * fields["count_4"]
         if steps > config.acc_depth or fields["weight_row"] + groups > config.weight_depth:
             raise SimulationError(f"CONV needs more accumulators or weights: {fields}")
-        tiles = self.weight[fields["weight_row"]:fields["weight_row"] + groups].view(np.int8)
+        tiles = self.weight[fields["weight_row"]:fields["weight_row"] + groups]
+        tiles = tiles.view(f"<i{config.weight_size}")
         weights = tiles.reshape(groups, config.out_lanes, config.in_lanes).astype(np.float64)
         params = self.param[fields["param_row"]].view("<i8").astype(np.int64)
         if fields["init"]:
@@ -254,9 +256,11 @@ class FunctionalMachine:
         if np.any(at.word % per_row):
             raise SimulationError(f"VECTOR must read whole rows: {fields}")
         rows = self.feature[at.word // per_row % len(self.feature)]
-        codes = np.empty(rows.shape, np.int64)
-        codes[:, 0::2] = self._codes(rows[:, 0::2], fields["signed"]) << fields["shift_a"]
-        codes[:, 1::2] = self._codes(rows[:, 1::2], fields["signed_b"]) << fields["shift_b"]
+        codes = np.empty((*rows.shape[:2], self.config.out_lanes), np.int64)
+        codes[:, 0::2] = self._codes(rows[:, 0::2], fields["signed"])
+        codes[:, 1::2] = self._codes(rows[:, 1::2], fields["signed_b"])
+        codes[:, 0::2] <<= fields["shift_a"]
+        codes[:, 1::2] <<= fields["shift_b"]
         inside = at.inside[:, :, None]
         if fields["op"] == VectorOp.MAX:
             acc = np.where(inside, codes, np.iinfo(np.int64).min).max(axis=1)
@@ -291,7 +295,7 @@ def run_functional(
     -------
     bytes
         Packed output.
-    uint8, (n, out_lanes)
+    uint8, (n, row_size)
         All rows that CONV and VECTOR wrote, in order.
 
     Raises
@@ -318,5 +322,5 @@ def run_functional(
         raise SimulationError("The program has no END")
     rows = (
         np.concatenate(machine.written) if machine.written
-        else np.zeros((0, program.config.out_lanes), np.uint8))
+        else np.zeros((0, program.config.row_size), np.uint8))
     return bytes(machine.regions[Region.OUTPUT]), rows

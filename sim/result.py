@@ -27,9 +27,11 @@ _TEXTS = {
     Error.MAGIC: "no program at the program address",
     Error.VERSION: "the program has another version of the instruction set",
     Error.CONFIG: "the program was compiled for another config than the accelerator's",
-    Error.OPCODE: "unknown opcode",
+    Error.OPCODE: "unknown opcode, or no END",
     Error.READ: "DRAM refused a read (is the address outside the memory?)",
     Error.WRITE: "DRAM refused a write (is the address outside output and scratch?)",
+    Error.FIELD: "a LOAD or SAVE of no rows",
+    Error.TIMEOUT: "the run took more cycles than LIMIT allows (is a token never posted?)",
 }
 
 
@@ -139,7 +141,7 @@ def raise_for_status(
     Parameters
     ----------
     record : mapping
-        ``reason`` the run ended, ``status``, ``error`` and ``error_index``.
+        ``reason`` the run ended, ``status``, ``error``, ``error_index`` and ``error_done``.
     image : int
         Number of the image, for the message.
     program : compiler.Program
@@ -161,13 +163,25 @@ def raise_for_status(
         name = Error(code).name if known else f"code {code}"
         text = _TEXTS.get(Error(code), "") if known else "unknown error"
         source = _ENGINES[engine] if engine < len(_ENGINES) else f"engine {engine}"
+        where = f"after {index} instructions{_instruction(program, index)}"
+        failed = _failed(program, engine, record["error_done"])
+        if failed is not None:
+            entry = program.instructions[failed]
+            where = f"in instruction {failed} ({entry.opcode.name}{_layer(program, entry.layer)})"
         raise SimulationError(
-            f"Image {image}: the accelerator stopped with error {name} from {source} after "
-            f"{index} instructions{_instruction(program, index)}: {text}")
+            f"Image {image}: the accelerator stopped with error {name} from {source} {where}: "
+            f"{text}")
     if record["reason"] != "interrupt":
         raise SimulationError(
             f"Image {image}: the accelerator did not finish in {max_cycles} cycles; "
             f"{_busy(program, events)}")
+
+
+def _failed(program, engine: int, done: int) -> int | None:
+    """Return the number of the instruction that follows those an engine had done."""
+    own = [number for number, instruction in enumerate(program.instructions)
+           if instruction.opcode.engine == engine]
+    return own[done] if done < len(own) else None
 
 
 def _instruction(program, index: int) -> str:

@@ -14,19 +14,21 @@ from .trace import read_rows
 
 
 __all__ = (
+    "PORTS",
+    "TOP",
     "simulate_stressed",
 )
 
 
-_TOP = "dynafix_accelerator"
+TOP = "dynafix_accelerator"
 
 # Benches see the ports of the accelerator, and nothing else.
-_PORTS = f"""`verilator_config
-public_flat_rw -module "{_TOP}" -var "clk"
-public_flat_rw -module "{_TOP}" -var "rst"
-public_flat_rw -module "{_TOP}" -var "interrupt"
-public_flat_rw -module "{_TOP}" -var "*_axi__*"
-public_flat_rw -module "{_TOP}" -var "trace__*"
+PORTS = f"""`verilator_config
+public_flat_rw -module "{TOP}" -var "clk"
+public_flat_rw -module "{TOP}" -var "rst"
+public_flat_rw -module "{TOP}" -var "interrupt"
+public_flat_rw -module "{TOP}" -var "*_axi__*"
+public_flat_rw -module "{TOP}" -var "trace__*"
 """
 
 
@@ -75,10 +77,10 @@ def simulate_stressed(
     """
     layout = memory_map(program, len(inputs))
     sources = {
-        "ports.vlt": _PORTS,
+        "ports.vlt": PORTS,
         "accelerator.v": verilog or accelerator_verilog(program.config, cache=build_dir),
     }
-    built = build(sources, _TOP, cache=build_dir)
+    built = build(sources, TOP, cache=build_dir)
     with tempfile.TemporaryDirectory(prefix="dynafix-") as name:
         folder = Path(name)
         memory = folder / "memory.bin"

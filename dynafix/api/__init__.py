@@ -5,6 +5,7 @@ all of them in a row.
 """
 
 from .compilation import compile, verilog
+from .difference import diff
 from .inspection import explain, inspect
 from .quantization import quantize
 from .reporting import report
@@ -14,6 +15,7 @@ from .simulation import simulate
 
 __all__ = (
     "compile",
+    "diff",
     "explain",
     "inspect",
     "quantize",

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from arch.formats import Format
 from quantizer.errors import ModelError
 from quantizer.graph import Conv, Graph
-from quantizer.model import QuantizedModel
+from quantizer.model import Limits, QuantizedModel
 
 from ..data import Dataset, load_data
 from ..errors import UsageError
@@ -34,7 +34,8 @@ STAGES = {"weights": "weights", "data": "formats"}
 
 def quantize(
     model: str | Path, data: str | Path, output: str | Path, *, options: Options | None = None,
-    preprocess: Mapping[str, Any] | None = None, command: str = "", steps: Steps | None = None,
+    preprocess: Mapping[str, Any] | None = None, command: str = "", limits: Limits | None = None,
+    steps: Steps | None = None,
 ) -> Quantized:
     """Choose the formats of a network and measure what it loses.
 
@@ -52,6 +53,9 @@ def quantize(
         ``resize``, ``crop``, ``color``, ``mean``, ``std``, over the model's metadata.
     command : str
         What the person typed, for the records.
+    limits : Limits, optional
+        What the accelerator can align and accumulate; by default that of one whose widths are
+        just enough.
     steps : Steps, optional
         Is told the progress.
 
@@ -79,8 +83,8 @@ def quantize(
     with new_folder(output) as folder:
         steps.line("import", _describe(path, graph, rule))
         calibration = _calibration(images, rule, graph, steps)
-        quantized = _search(graph, calibration, options, overrides, rule, steps)
-        static = _static(graph, calibration, options, rule, steps)
+        quantized = _search(graph, calibration, options, overrides, rule, limits, steps)
+        static = _static(graph, calibration, options, rule, limits, steps)
         quantized.provenance.update({
             "model_file": str(path), "model_sha256": sha256(path),
             "data_file": str(images.path), "data_sha256": images.digest(),
@@ -139,7 +143,8 @@ def _calibration(images: Dataset, rule: Preprocess, graph: Graph,
 
 
 def _search(graph: Graph, calibration: NDArray[np.float32], options: Options,
-            overrides: Mapping[str, Any] | None, rule: Preprocess, steps: Steps,
+            overrides: Mapping[str, Any] | None, rule: Preprocess,
+            limits: Limits | None, steps: Steps,
             step: str | None = None) -> QuantizedModel:
     from quantizer.search import quantize as search
 
@@ -155,17 +160,17 @@ def _search(graph: Graph, calibration: NDArray[np.float32], options: Options,
         graph, calibration, data_bits=options.data_bits, weight_bits=options.weight_bits,
         first_last_bits=options.first_last_bits, precision=options.precision, norm=options.norm,
         per_channel=options.per_channel, overrides=overrides, progress=progress,
-        preprocess=rule.to_json())
+        limits=limits, preprocess=rule.to_json())
 
 
 def _static(graph: Graph, calibration: NDArray[np.float32], options: Options, rule: Preprocess,
-            steps: Steps) -> QuantizedModel | None:
+            limits: Limits | None, steps: Steps) -> QuantizedModel | None:
     """Return the static baseline of a dynamic network, ``None`` where there is none."""
     if options.precision == "static":
         return None
     static = replace(options, precision="static", per_channel=False, formats=None)
     try:
-        return _search(graph, calibration, static, None, rule, steps, "static")
+        return _search(graph, calibration, static, None, rule, limits, steps, "static")
     except ModelError as error:
         steps.line("static", f"no baseline with static precision: {error}")
         return None

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from arch.config import AcceleratorConfig
+from quantizer.model import Limits
 
 from ..errors import UsageError
 from ..options import Dram, Options, load_config
@@ -69,7 +70,7 @@ def run(
     check_images(images)
     check_clock(clock_mhz)
     quantized = quantize(model, data, output, options=options, preprocess=preprocess,
-                         command=command, steps=steps)
+                         command=command, limits=Limits(acc_bits=config.acc_bits), steps=steps)
     program = compile(quantized, config=config, dram=dram, steps=steps)
     verilog(output, config=config, steps=steps)
     simulate(quantized, program=program, images=images, dram=dram, steps=steps)

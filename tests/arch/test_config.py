@@ -51,3 +51,25 @@ def test_hash_knows_everything_but_the_name():
     config = preset("ecp5_85f")
     assert dataclasses.replace(config, name="other").hash == config.hash
     assert dataclasses.replace(config, acc_depth=512).hash != config.hash
+
+
+@pytest.mark.parametrize(("fields", "message"), [
+    ({"data_bits": 12}, "data_bits must be 8 or 16, not 12"),
+    ({"weight_bits": 16}, "weight_bits must be 8 with 8-bit data, not 16"),
+    ({"weight_bits": 4, "data_bits": 16},
+     "weight_bits must be 8 or 16 with 16-bit data, not 4"),
+    ({"acc_bits": 48}, "acc_bits must be 32 with 8-bit data, not 48"),
+    ({"data_bits": 16}, "acc_bits must be 48 with 16-bit data, not 32"),
+    ({"data_bits": 16, "acc_bits": 48, "in_lanes": 1, "out_lanes": 4, "dram_width": 8},
+     "dram_width must divide a weight tile of 4 bytes, not 8"),
+])
+def test_widths_that_do_not_go_together(fields, message):
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        AcceleratorConfig("odd", **fields)
+
+
+@pytest.mark.parametrize(("weight_bits", "size"), [(8, 128), (16, 256)])
+def test_sizes_with_16_bit_data(weight_bits, size):
+    config = AcceleratorConfig("wide", data_bits=16, weight_bits=weight_bits, acc_bits=48)
+    assert (config.row_size, config.weight_row_size, config.param_row_size) == (32, size, 128)
+    assert config.hash != preset("ecp5_85f").hash

@@ -10,11 +10,13 @@ from quantizer.model import QuantizedModel, QuantizedWeights
 class NetworkBuilder:
     """Builds a model layer by layer; every method returns the name of the tensor it makes.
 
-    Formats are chosen so that results use most of their range and clip now and then.
+    Formats are chosen so that results use most of their range and clip now and then. ``bits`` and
+    ``weight_bits`` are the widths where a layer is given no others.
     """
 
-    def __init__(self, rng, shape, *, signed=True, frac=4, bits=8):
+    def __init__(self, rng, shape, *, signed=True, frac=4, bits=8, weight_bits=8):
         self.rng = rng
+        self.bits, self.weight_bits = bits, weight_bits
         self.nodes: list[Node] = []
         self.shapes = {"input": tuple(shape)}
         self.formats = {"input": Format(bits, frac, signed)}
@@ -37,8 +39,9 @@ class NetworkBuilder:
         return {"lo": 0.0, "hi": hi}
 
     def conv(self, source, channels, kernel=(3, 3), *, strides=(1, 1), pads=(0, 0, 0, 0),
-             dilations=(1, 1), groups=1, relu="relu", signed=None, bits=8, weight_bits=8,
-             per_channel=False):
+             dilations=(1, 1), groups=1, relu="relu", signed=None, bits=None,
+             weight_bits=None, per_channel=False):
+        bits, weight_bits = bits or self.bits, weight_bits or self.weight_bits
         name = self._name("conv")
         c, h, w = self.shapes[source]
         window = Window(tuple(kernel), tuple(strides), tuple(pads), tuple(dilations))
@@ -46,7 +49,7 @@ class NetworkBuilder:
         limit = 1 << (weight_bits - 1)
         shape = (channels, c // groups, *kernel)
         codes = self.rng.integers(-limit, limit, shape)
-        frac = np.full(channels, int(self.rng.integers(2, 10)))
+        frac = np.full(channels, int(self.rng.integers(2, 10)) + self.weight_bits - 8)
         if per_channel:
             frac = frac + self.rng.integers(0, 3, channels)
         fmt = self.formats[source]
@@ -94,7 +97,7 @@ class NetworkBuilder:
         name = self._name("add")
         fracs = self.formats[a].frac, self.formats[b].frac
         out_signed = relu is None if signed is None else signed
-        fmt = Format(8, min(fracs) - 1 + int(self.rng.integers(0, 2)), out_signed)
+        fmt = Format(self.bits, min(fracs) - 1 + int(self.rng.integers(0, 2)), out_signed)
         node = Add(name, (a, b), f"{name}_out", **self._clamp(relu, fmt))
         return self._add_node(node, self.shapes[a], fmt)
 
@@ -133,8 +136,9 @@ def _random_conv(rng, builder, source, channels):
     return builder.conv(
         source, channels, kernel, strides=strides, pads=pads, dilations=dilations,
         groups=groups, relu=rng.choice([None, "relu", "clip"]),
-        signed=bool(rng.integers(2)), bits=int(rng.choice([8, 8, 8, 6, 4])),
-        weight_bits=int(rng.choice([8, 8, 5, 2])), per_channel=bool(rng.integers(2)))
+        signed=bool(rng.integers(2)), bits=builder.bits + int(rng.choice([0, 0, 0, -2, -4])),
+        weight_bits=builder.weight_bits + int(rng.choice([0, 0, -3, -6])),
+        per_channel=bool(rng.integers(2)))
 
 
 def _random_pool(rng, builder, source):
@@ -150,7 +154,8 @@ def _random_pool(rng, builder, source):
         up=int(rng.integers(0, 3)), relu=relu)
 
 
-def random_model(rng, *, shape=None, layers=4, max_channels=20, max_size=12):
+def random_model(rng, *, shape=None, layers=4, max_channels=20, max_size=12, bits=8,
+                 weight_bits=8):
     """Return a network of random layers over a map of random shape.
 
     Parameters
@@ -163,11 +168,14 @@ def random_model(rng, *, shape=None, layers=4, max_channels=20, max_size=12):
         Layers, one or two more for a sum or a classifier.
     max_channels, max_size : int
         Largest number of channels, and of lines and columns.
+    bits, weight_bits : int
+        Widths of most codes.
     """
     if shape is None:
         shape = (int(rng.integers(1, max_channels + 1)),
                  *(int(rng.integers(1, max_size + 1)) for _ in range(2)))
-    builder = NetworkBuilder(rng, shape, signed=bool(rng.integers(2)))
+    builder = NetworkBuilder(
+        rng, shape, signed=bool(rng.integers(2)), bits=bits, weight_bits=weight_bits)
     tensor = "input"
     for _ in range(layers):
         kind = rng.choice(["conv", "conv", "pool", "residual", "clamp"])

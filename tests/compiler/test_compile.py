@@ -13,7 +13,7 @@ from arch.isa import Memory, Opcode, Region
 from compiler import CompileError, DramTiming, compile_model
 
 from .check import assert_runs
-from .configs import CONFIGS, NANO, SQUARE
+from .configs import CONFIGS, NANO, SQUARE, WIDE_CONFIGS
 from .networks import NetworkBuilder, random_model
 
 
@@ -33,6 +33,22 @@ def test_random_networks(seed, number, optimize):
     except CompileError as error:
         # Only these are too small for some of the networks.
         if config.name not in ("nano", "square") or "feature memory" not in str(error):
+            raise
+
+
+@settings(deadline=None, max_examples=40)
+@given(seed=st.integers(0, 1 << 32), number=st.integers(0, len(WIDE_CONFIGS) - 1),
+       narrow=st.booleans())
+def test_random_networks_on_16_bits(seed, number, narrow):
+    config = WIDE_CONFIGS[number]
+    rng = np.random.default_rng(seed)
+    bits = (8, 8) if narrow else (config.data_bits, config.weight_bits)
+    model = random_model(
+        rng, layers=int(rng.integers(1, 5)), bits=bits[0], weight_bits=bits[1])
+    try:
+        assert_runs(model, config, seed=seed)
+    except CompileError as error:
+        if config.name not in ("nano16", "mixed") or "feature memory" not in str(error):
             raise
 
 

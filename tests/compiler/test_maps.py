@@ -56,9 +56,10 @@ def _conv(codes, task):
     return total
 
 
+@pytest.mark.parametrize("code_size", [1, 2])
 @pytest.mark.parametrize("unroll", UNROLLS)
-def test_input_layout_as_json(unroll):
-    layout = InputLayout((2, 9, 10), Format(8, -3, False), 8, unroll, WINDOWS[2])
+def test_input_layout_as_json(unroll, code_size):
+    layout = InputLayout((2, 9, 10), Format(8, -3, False), 8, unroll, WINDOWS[2], code_size)
     assert InputLayout.from_json(json.loads(json.dumps(layout.to_json()))) == layout
 
 
@@ -70,3 +71,16 @@ def test_output_layout():
     codes = layout.unpack(data.tobytes())
     assert codes.shape == (5, 2, 3)
     assert codes[4, 1, 2] == data.view(np.int8)[(1 * 3 + 2) * 8 + 4]
+
+
+def test_output_layout_of_two_bytes():
+    layout = OutputLayout((5, 2, 3), Format(16, 4), 4, 2)
+    assert OutputLayout.from_json(json.loads(json.dumps(layout.to_json()))) == layout
+    assert layout.size == 96
+    words = (np.arange(48) * 1000).astype("<u2")
+    assert layout.unpack(words.tobytes())[4, 1, 2] == words.view("<i2")[(1 * 3 + 2) * 8 + 4] < 0
+
+
+def test_input_of_two_bytes():
+    layout = InputLayout((3, 1, 1), Format(16, 4), 4, code_size=2)
+    assert layout.pack(np.array([[[1]], [[-2]], [[0x1234]]])).hex(" ") == "01 00 fe ff 34 12 00 00"

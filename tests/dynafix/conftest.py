@@ -81,8 +81,9 @@ class StandIn:
     def verilog(self, config):
         return f"module dynafix_accelerator; // {config.name}\nendmodule\n"
 
-    def simulate(self, program, inputs, *, dram, waves, layer, progress):
-        self.calls.append({"dram": dram, "waves": waves, "layer": layer})
+    def simulate(self, program, inputs, *, dram, waves=None, layer=None, verilog=None,
+                 progress=lambda stage, done, total: None):
+        self.calls.append({"dram": dram, "waves": waves, "layer": layer, "verilog": verilog})
         runs = []
         for index, data in enumerate(inputs):
             progress("simulate", index, len(inputs))

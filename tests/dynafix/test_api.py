@@ -3,11 +3,13 @@
 import base64
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from arch.config import preset
 from dynafix import api
 from dynafix.errors import UsageError, VerificationError
 from dynafix.options import Dram, Options
@@ -129,7 +131,7 @@ def test_dram_of_the_program_is_the_default(folder, stand_in):
 def test_waveform_of_a_layer(folder, stand_in):
     found = api.simulate(folder, image=3, layer="pool", waves=True)
     assert stand_in.calls == [{
-        "dram": stand_in.calls[0]["dram"], "layer": 3,
+        "dram": stand_in.calls[0]["dram"], "layer": 3, "verilog": None,
         "waves": folder / "simulation" / "image3_pool.fst"}]
     assert found["images"] == [3]
     assert not (folder / "simulation" / "simulation.json").exists()
@@ -254,8 +256,8 @@ def test_bad_arguments_of_simulate(quantized, options, message):
 @pytest.mark.parametrize(("options", "message"), [
     ({"images": 0}, "--images must be at least 1, not 0"),
     ({"clock_mhz": 0.0}, "--clock must be a positive number of MHz, not 0"),
-    ({"config": "huge"}, ("--config must be one of tiny, small, ecp5_85f, large, or a JSON file, "
-                         "not 'huge'")),
+    ({"config": "huge"}, ("--config must be one of tiny, small, ecp5_85f, large, large16, or a "
+                         "JSON file, not 'huge'")),
 ])
 def test_bad_arguments_of_run_come_before_any_work(options, message, tmp_path):
     assert _refused(api.run, "no.onnx", "no.npz", tmp_path / "out", **options) == message
@@ -272,6 +274,26 @@ def test_widths_that_the_config_has_not(options, message, tmp_path):
         f"{message}, the width of config 'ecp5_85f', not "
         f"{max(options.data_bits, options.weight_bits, options.first_last_bits or 0)}. To see the "
         f"accuracy without hardware: dynafix quantize")
+
+
+def test_widths_of_a_config_with_wide_data_and_narrow_weights(tmp_path):
+    config = replace(preset("tiny"), data_bits=16, acc_bits=48)
+    message = _refused(
+        api.run, "no.onnx", "no.npz", tmp_path / "out", config=config,
+        options=Options(data_bits=16, weight_bits=16))
+    assert message.startswith("--weight-bits must be at most 8, the width of config 'tiny', not 16")
+
+
+@pytest.mark.parametrize(("weight_bits", "options"), [
+    (16, Options(data_bits=16, weight_bits=16)), (8, Options(data_bits=16)), (16, Options()),
+    (16, Options(first_last_bits=16)),
+])
+def test_config_of_16_bits(network, images, tmp_path, stand_in, weight_bits, options):
+    config = replace(
+        preset("tiny"), name="tiny16", data_bits=16, weight_bits=weight_bits, acc_bits=48)
+    found = api.run(network, images, tmp_path / "out", config=config, images=2, options=options)
+    assert found["engines_equal"]
+    assert load(tmp_path / "out" / "quantized").provenance["limits"]["acc_bits"] == 48
 
 
 def test_folder_of_pictures(network, tmp_path, stand_in):

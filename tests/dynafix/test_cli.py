@@ -111,6 +111,25 @@ def test_json_of_steps(dynafix, folder, stand_in, words, key):
     assert key in json.loads(out)
 
 
+def test_compile_explain(dynafix, folder):
+    code, out, err = dynafix("compile", folder, "--config", "tiny", "--explain", "--json")
+    assert (code, err) == (0, "")
+    found = json.loads(out)
+    assert [layer["name"] for layer in found["layers"]] == ["conv1", "conv2", "add", "pool", "fc"]
+    assert sum(sum(layer["parts"].values()) for layer in found["layers"]) == found["cycles"]
+    code, out, err = dynafix("compile", folder, "--config", "tiny", "--explain")
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    header = next(line for line in lines if line.startswith(" layer"))
+    assert header.split("  ")[-1] == "overhead"
+    for layer in found["layers"]:
+        line = next(line for line in lines if line.startswith(f" {layer['name']} "))
+        assert f" {layer['bound_by']} {100 * layer['share']:.0f} %" in line
+    assert lines[-2].startswith(" predicted  ")
+    assert "overhead" not in dynafix(
+        "compile", folder, "--config", "tiny", "--explain", "--quiet")[1].splitlines()[0]
+
+
 def test_json_of_quantize(dynafix, network, images, tmp_path):
     _, out, _ = dynafix("quantize", network, "--data", images, "--output", tmp_path, "--json")
     assert set(json.loads(out)["formats"]) == {"x", "a1", "t2", "s", "p", "g"}
@@ -208,8 +227,8 @@ def test_unwritable_output(dynafix, network, images, tmp_path):
 def test_unknown_preset(dynafix, network, images, tmp_path):
     assert dynafix("run", network, "--data", images, "--config", "ecp5", "--output",
                    tmp_path / "out") == (
-        2, "", ("error: --config must be one of tiny, small, ecp5_85f, large, or a JSON file, not "
-               "'ecp5'; did you mean ecp5_85f?\n"))
+        2, "", ("error: --config must be one of tiny, small, ecp5_85f, large, large16, or a JSON "
+               "file, not 'ecp5'; did you mean ecp5_85f?\n"))
 
 
 def test_config_too_small(dynafix, tmp_path):
@@ -244,6 +263,44 @@ def test_difference_has_its_own_exit_code(dynafix, folder, stand_in):
     assert code == 1
     assert err.startswith(
         "error: layer conv1, image 0: RTL differs from numpy at (k 0, h 0, w 0): ")
+
+
+def test_diff_of_equal_engines(dynafix, folder, stand_in):
+    code, out, err = dynafix("diff", folder, "--image", 2)
+    assert (code, err) == (0, "")
+    assert out.splitlines()[-3:] == [
+        f" diff       ✓ {engine} = numpy on every value of image 2"
+        for engine in ("onnxruntime", "instructions", "RTL")]
+
+
+def test_diff_names_tile_and_values(dynafix, folder, stand_in, tmp_path):
+    def spoil(rows):
+        rows[0, 0] ^= 1
+    stand_in.spoil = spoil
+    (tmp_path / "broken.v").write_text("module broken; endmodule\n")
+    code, out, err = dynafix("diff", folder, "--verilog", tmp_path / "broken.v")
+    assert (code, err) == (1, "")
+    assert stand_in.calls[-1]["verilog"] == "module broken; endmodule\n"
+    lines = out.splitlines()
+    assert [line.split()[1] for line in lines] == ["✓", "✓", "✗"]
+    assert lines[2].startswith(
+        " diff       ✗ RTL differs from numpy: layer 0, 'conv1', tile 0 of ")
+    assert "position (k=0, h=0, w=0): " in lines[2]
+    found = json.loads(dynafix("diff", folder, "--json")[1])
+    assert found["equal"] is False
+    assert found["differences"]["onnxruntime"] is None
+    difference = found["differences"]["RTL"]
+    assert difference["expected"] ^ difference["got"] == 1
+    assert difference["position"] == [0, 0, 0]
+
+
+def test_diff_refuses(dynafix, folder, stand_in, tmp_path):
+    assert dynafix("diff", folder, "--image", 20) == (
+        2, "", "error: --image must be in 0..19, not 20\n")
+    path = tmp_path / "none.v"
+    assert dynafix("diff", folder, "--verilog", path) == (
+        2, "", (f"error: --verilog {path}: not readable as Verilog. Make one with: dynafix "
+               f"verilog --config PRESET --output FOLDER\n"))
 
 
 @pytest.mark.parametrize(("words", "message"), [
@@ -392,8 +449,8 @@ def _fresh(*words):
 def test_help_and_version_of_the_module():
     found = _fresh("-m", "dynafix", "--help")
     assert found.returncode == 0
-    for command in ("run", "quantize", "compile", "verilog", "simulate", "report", "inspect",
-                    "explain"):
+    for command in ("run", "quantize", "compile", "verilog", "simulate", "diff", "report",
+                    "inspect", "explain"):
         assert f"\n  {command} " in found.stdout
     assert _fresh("-m", "dynafix", "--version").stdout.startswith("dynafix ")
 

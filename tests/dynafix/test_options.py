@@ -33,8 +33,8 @@ def test_config_itself():
 
 def test_unknown_preset():
     assert _refused(load_config, "ecp5_85") == (
-        "--config must be one of tiny, small, ecp5_85f, large, or a JSON file, not 'ecp5_85'; did "
-        "you mean ecp5_85f?")
+        "--config must be one of tiny, small, ecp5_85f, large, large16, or a JSON file, not "
+        "'ecp5_85'; did you mean ecp5_85f?")
 
 
 def test_unknown_parameter(tmp_path):

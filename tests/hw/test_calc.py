@@ -1,6 +1,7 @@
 """The CALC engine with its feature memory, against loops written out in Python."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 from arch.config import AcceleratorConfig
 from arch.formats import divide_round, requantize
 from arch.isa import LEVELS, Engine, Opcode
-from arch.timing import DIVIDE_GROUP, pass_gap
+from arch.timing import divide_group, pass_gap
 from hw.calc import CalcEngine
 from hw.feature_memory import FeatureMemory
 from hw.layouts import Done, instruction_layout
@@ -22,6 +23,8 @@ from .bench import simulate
 CONFIG = AcceleratorConfig(
     "test", in_lanes=2, out_lanes=4, feature_depth=256, feature_banks=2, weight_depth=64,
     param_depth=4, acc_depth=32, dram_width=4)
+WIDE = replace(CONFIG, data_bits=16, weight_bits=16, acc_bits=48)
+MIXED = replace(CONFIG, data_bits=16, weight_bits=8, acc_bits=48)
 
 
 class Harness(wiring.Component):
@@ -74,17 +77,22 @@ class Model:
     def __init__(self, config, seed):
         rng = np.random.default_rng(seed)
         self.config = config
-        self.feature = rng.integers(0, 256, (config.feature_depth, config.out_lanes))
+        self.feature = rng.integers(
+            0, 1 << config.data_bits, (config.feature_depth, config.out_lanes))
+        half = 1 << (config.weight_bits - 1)
         self.weight = rng.integers(
-            -128, 128, (config.weight_depth, config.out_lanes, config.in_lanes))
-        self.bias = rng.integers(-5000, 5000, (config.param_depth, config.out_lanes))
+            -half, half, (config.weight_depth, config.out_lanes, config.in_lanes))
+        more = config.data_bits + config.weight_bits - 16
+        self.bias = rng.integers(
+            -5000 << more, 5000 << more, (config.param_depth, config.out_lanes))
         self.shift = rng.integers(4, 12, (config.param_depth, config.out_lanes))
+        self.shift += config.weight_bits - 8
         self.acc = np.zeros((config.acc_depth, config.out_lanes), np.int64)
         self.writes = []
 
     def write(self, row, codes):
-        self.feature[row] = codes & 0xFF
-        self.writes.append((row, (codes & 0xFF).tolist()))
+        self.feature[row] = codes & ((1 << self.config.data_bits) - 1)
+        self.writes.append((row, self.feature[row].tolist()))
 
     def run(self, opcode, code):
         """Run one instruction."""
@@ -104,9 +112,9 @@ class Model:
     def inside(self, code, y, x):
         return 0 <= y < code["height"] and 0 <= x < code["width"]
 
-    @staticmethod
-    def extend(codes, signed):
-        return codes - 256 * (signed & (codes >> 7))
+    def extend(self, codes, signed):
+        bits = self.config.data_bits
+        return codes - ((signed & (codes >> (bits - 1))) << bits)
 
     def depthwise(self, code, groups):
         for number, group in enumerate(groups):
@@ -163,25 +171,29 @@ class Model:
             if code["divide"]:
                 codes = divide_round(acc, count, code["shift"])
             else:
-                codes = requantize(acc, code["shift"], -2**31, 2**31)
+                codes = requantize(acc, code["shift"], -2**47, 2**47)
             row = code["row"] + number * code["row_step"]
             self.write(row, np.clip(codes, code["lo"], code["hi"]))
 
 
-def run(seed, program):
+def run(seed, program, config=CONFIG):
     """Run ``program`` on both and compare every row written, in order."""
-    dut, model = Harness(CONFIG), Model(CONFIG, seed)
+    dut, model = Harness(config), Model(config, seed)
+    code_type, weight_type = f"<u{config.code_size}", f"<i{config.weight_size}"
     writes, done = [], []
 
     async def drive(ctx):
-        for row, codes in enumerate(model.feature.tolist()):
-            ctx.set(dut.load_writes.valid, 1)
-            ctx.set(dut.load_writes.payload, {
-                "row": row, "column": 0, "data": int.from_bytes(bytes(codes), "little")})
-            await ctx.tick().until(dut.load_writes.ready)
+        for row, codes in enumerate(model.feature):
+            content = codes.astype(code_type).tobytes()
+            for column in range(len(content) // 4):
+                ctx.set(dut.load_writes.valid, 1)
+                ctx.set(dut.load_writes.payload, {
+                    "row": row, "column": column,
+                    "data": int.from_bytes(content[4 * column:][:4], "little")})
+                await ctx.tick().until(dut.load_writes.ready)
         ctx.set(dut.load_writes.valid, 0)
         for row, tile in enumerate(model.weight):
-            await load(ctx, dut.weight_en, row, tile.astype(np.int8).tobytes())
+            await load(ctx, dut.weight_en, row, tile.astype(weight_type).tobytes())
         for row, (biases, shifts) in enumerate(zip(model.bias.tolist(), model.shift.tolist())):
             await load(ctx, dut.param_en, row, b"".join(
                 bias.to_bytes(6, "little", signed=True) + bytes([shift, 0])
@@ -207,8 +219,8 @@ def run(seed, program):
         while True:
             await ctx.tick()
             if ctx.get(dut.write):
-                row = ctx.get(dut.write_data).to_bytes(4, "little")
-                writes.append((ctx.get(dut.write_row), list(row)))
+                row = ctx.get(dut.write_data).to_bytes(config.row_size, "little")
+                writes.append((ctx.get(dut.write_row), np.frombuffer(row, code_type).tolist()))
             if ctx.get(dut.done.valid):
                 done.append((ctx.get(dut.done.layer), len(writes)))
 
@@ -337,9 +349,42 @@ def test_average_with_padding():
     three = {
         "count_0": 3, "word_1": 12 - 4, "x_1": -2, "count_1": 3, "word_2": 4 - 28, "y_2": -2,
         "x_2": 0, "word_3": 24 - 28 - 8, "x_3": -6, "y_3": 0, "y": -1, "x": -1,
-        "op": 1, "divide": 1, "gap": DIVIDE_GROUP - 9,
+        "op": 1, "divide": 1, "gap": divide_group(8) - 9,
     }
     padded = {"count_pad": 1, "count_height": 5, "count_width": 7, "row": 150}
     shifted = {"shift_a": 2, "shift_b": 2, "shift": 1, "signed": 0, "signed_b": 0}
     run(9, [pool(**three, fence=0), pool(**three, **padded), add(fence=0),
             pool(**three, **shifted)])
+
+
+BOUNDS = {"lo": -(1 << 15), "hi": (1 << 15) - 1}
+
+
+@pytest.mark.parametrize("config", [WIDE, MIXED], ids=["16 x 16", "16 x 8"])
+def test_convolutions_of_16_bits(config):
+    run(15, [
+        conv(**BOUNDS), conv(row=140, fence=0, signed=0, lo=0, hi=(1 << 16) - 1),
+        depthwise(row=180, fence=0, **BOUNDS)], config)
+
+
+def test_accumulators_of_more_than_32_bits():
+    model = Model(WIDE, 16)
+    parts = [conv(count_4=1, finish=0, signed=0),
+             conv(count_4=1, init=0, word=1, weight_row=12, fence=0, signed=0)]
+    model.run(*parts[0])
+    assert abs(model.acc).max() >= 1 << 31
+    run(16, [(opcode, {**code, **BOUNDS}) for opcode, code in parts], WIDE)
+
+
+def test_vectors_of_16_bits():
+    three = {
+        "count_0": 3, "word_1": 12 - 4, "x_1": -2, "count_1": 3, "word_2": 4 - 28, "y_2": -2,
+        "x_2": 0, "word_3": 24 - 28 - 8, "x_3": -6, "y_3": 0, "y": -1, "x": -1,
+        "op": 1, "divide": 1, "gap": divide_group(16) - 9,
+    }
+    wide = {"signed": 0, "signed_b": 0, "lo": 0, "hi": (1 << 16) - 1}
+    run(17, [
+        pool(**BOUNDS), add(shift=2, fence=0, **BOUNDS),
+        add(shift_a=15, shift_b=15, shift=17, fence=0, row=30, **BOUNDS),
+        pool(**three, fence=0, **BOUNDS),
+        pool(**three | wide, shift_a=4, shift_b=4, shift=4, row=150)], WIDE)

@@ -111,7 +111,7 @@ def test_registers(rng):
             "ID": MAGIC, "VERSION": ISA_VERSION, "HASH_LO": CONFIG.hash % (1 << 32),
             "HASH_HI": CONFIG.hash >> 32}
         kept = {"PROGRAM": 32, "REGION_0": 32, "REGION_1": 32, "REGION_2": 32, "REGION_3": 32,
-                "SELECT": 14}
+                "LIMIT": 32, "SELECT": 14}
         for number in range(len(COUNTERS)):
             ctx.set(dut.counts[number], 1000 + number)
         ctx.set(dut.fetched, 77)
@@ -120,14 +120,14 @@ def test_registers(rng):
             if entry.name not in ("CONTROL", "STATUS"):
                 written[entry.name] = 0x1234_5678 + index * 0x1111_1111
                 await host.write(entry.name, written[entry.name])
-        for offset in (0x50, 0xFC):
+        for offset in (0x58, 0xFC):
             await host.write_at(offset, ~0 & 0xFFFF_FFFF)
         expected = {entry.name: 0 for entry in REGISTERS} | constants
         expected |= {name: written[name] & ((1 << width) - 1) for name, width in kept.items()}
         expected |= {f"COUNT_{name.upper()}": 1000 + n for n, name in enumerate(COUNTERS)}
         for entry in REGISTERS:
             assert await host.read(entry.name) == expected[entry.name], entry.name
-        assert await host.read_at(0x50) == 0
+        assert await host.read_at(0x58) == 0
         assert await host.read_at(0xFC) == 0
         assert ctx.get(dut.program) == expected["PROGRAM"]
         assert [ctx.get(dut.bases[n]) for n in range(4)] == [
@@ -272,6 +272,33 @@ def test_cycle_counter():
     simulate(dut, main)
 
 
+@pytest.mark.parametrize(("working", "waiting", "number", "done"), [
+    (0b000, 0b000, FETCH_SOURCE, 0), (0b110, 0b001, Engine.CALC, 2), (0b000, 0b101, Engine.LOAD, 1),
+    (0b000, 0b100, Engine.SAVE, 3),
+])
+def test_limit(working, waiting, number, done):
+    """A run that is too long ends; the engine at work is named, else one that waits."""
+    async def scenario(ctx, dut, host):
+        await host.write("LIMIT", 200)
+        await begin(ctx, dut, host)
+        ctx.set(dut.working, working)
+        ctx.set(dut.waiting, waiting)
+        for mask in (0b111, 0b110, 0b100):
+            await strobe(ctx, dut.ended, mask)
+        await ctx.tick().repeat(100)
+        assert not ctx.get(dut.stop)
+        await ctx.tick().repeat(150)
+        assert ctx.get(dut.stop)
+        ctx.set(dut.quiet, 1)
+        ctx.set(dut.fetch_idle, 1)
+        await ctx.tick().repeat(70)
+        assert await host.read("STATUS") == 6
+        assert await host.read("ERROR") == Error.TIMEOUT | number << 8
+        assert await host.read("ERROR_DONE") == done
+
+    run(scenario)
+
+
 @pytest.mark.parametrize(("source", "code", "number"), [
     ("fetch", Error.MAGIC, FETCH_SOURCE), ("fetch", Error.OPCODE, FETCH_SOURCE),
     ("load", Error.READ, Engine.LOAD), ("save", Error.WRITE, Engine.SAVE),
@@ -304,9 +331,16 @@ def test_error(source, code, number):
         await strobe(ctx, dut.dropped, 0b100)
         assert ctx.get(dut.stop)
         await strobe(ctx, dut.ended, 0b011)
-        await ctx.tick()
-        await ctx.tick()
+        await ctx.tick().repeat(100)
+        assert ctx.get(dut.stop), "the bus is not quiet"
+        assert not ctx.get(dut.abort)
+        ctx.set(dut.quiet, 1)
+        await ctx.tick().repeat(40)
+        assert ctx.get(dut.abort)
+        ctx.set(dut.quiet, 0)
+        await ctx.tick().repeat(30)
         assert not ctx.get(dut.stop)
+        assert not ctx.get(dut.abort)
         assert ctx.get(dut.interrupt)
         assert await host.read("STATUS") == 6
         assert await host.read("ERROR") == code | number << 8

@@ -48,6 +48,25 @@ def test_random(shares):
         for number, entries in sent.items()}
 
 
+def test_burst_of_load_withdrawn():
+    """LOAD takes back what was not accepted after an error; nothing of it may go out."""
+    dut = ReadArbiter(preset("tiny"))
+
+    async def main(ctx):
+        ctx.set(dut.load_requests.valid, 1)
+        await ctx.tick()
+        ctx.set(dut.load_requests.valid, 0)
+        ctx.set(dut.fetch_requests.valid, 1)
+        ctx.set(dut.fetch_requests.payload.address, 64)
+        ctx.set(dut.requests.ready, 1)
+        assert ctx.get(dut.requests.valid)
+        assert ctx.get(dut.requests.payload.id) == FETCH_ID
+        assert ctx.get(dut.requests.payload.request.address) == 64
+        assert ctx.get(dut.fetch_requests.ready)
+
+    simulate(dut, main)
+
+
 def test_fetch_first():
     dut = ReadArbiter(preset("tiny"))
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from arch.formats import divide_round, shift_round
-from hw.divider import Divider
+from arch.timing import divide_group
 from hw.vector_unit import VectorUnit
 
 from .bench import simulate
@@ -77,6 +77,6 @@ def test_average_divides_by_what_is_counted():
         groups.append(list(zip(codes, inside, counted)))
         sums.append((codes * inside[:, None]).sum(axis=0))
         counts.append(counted.sum())
-    actual = run(groups, total=True, divide=True, gap=Divider.latency)
+    actual = run(groups, total=True, divide=True, gap=divide_group(8))
     np.testing.assert_array_equal(
         shift_round(actual, 2), divide_round(sums, np.array(counts)[:, None]))

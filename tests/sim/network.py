@@ -12,7 +12,7 @@ from quantizer.model import QuantizedModel, QuantizedWeights
 __all__ = ("small_model", "small_program")
 
 
-def small_model(seed=7, widths=(8, 8, 8)):
+def small_model(seed=7, widths=(8, 8, 8), *, data_bits=8):
     """Return conv, conv, add, max pool, average pool, full-size conv over a 3 x 9 x 8 input.
 
     ``widths`` are the bits of the weights of the convolutions.
@@ -32,20 +32,26 @@ def small_model(seed=7, widths=(8, 8, 8)):
         Conv("classify", ("p",), "y", window=Window((2, 2)), weight=np.zeros((10, 6, 2, 2))),
     ]
     graph = Graph("small", "x", "y", nodes, shapes, (3, 9, 8), (10,))
-    formats = {name: Format(8, 4) for name in shapes}
-    formats["a"] = formats["s"] = formats["m"] = Format(8, 5, signed=False)
+    more = data_bits - 8
+    formats = {name: Format(data_bits, 4 + more) for name in shapes}
+    formats["a"] = formats["s"] = formats["m"] = Format(data_bits, 5 + more, signed=False)
+
+    def integers(largest, more, shape):
+        return rng.integers(-largest << more, (largest << more) + 1, shape)
+
     weights = {
         node.name: QuantizedWeights(
-            codes=rng.integers(-60, 61, node.weight.shape) >> (8 - bits), bits=bits,
-            frac=np.full(node.weight.shape[0], bits),
-            bias=rng.integers(-900, 901, len(node.weight)))
+            codes=integers(60, max(bits, 8) - 8, node.weight.shape) >> max(0, 8 - bits),
+            bits=bits, frac=np.full(node.weight.shape[0], bits),
+            bias=integers(900, max(bits, 8) - 8 + more, len(node.weight)))
         for node, bits in zip(
             (node for node in nodes if isinstance(node, Conv)), widths, strict=True)}
     return QuantizedModel(graph, formats, weights)
 
 
-def small_program(config: AcceleratorConfig, seed=7, widths=(8, 8, 8)):
+def small_program(config: AcceleratorConfig, seed=7, widths=(8, 8, 8), *, data_bits=8):
     """Return the model, its program, and input codes of two images."""
-    model = small_model(seed, widths)
-    codes = np.random.default_rng(seed + 1).integers(-128, 128, (2, 3, 9, 8))
+    model = small_model(seed, widths, data_bits=data_bits)
+    half = 1 << (data_bits - 1)
+    codes = np.random.default_rng(seed + 1).integers(-half, half, (2, 3, 9, 8))
     return model, compile_model(model, config), codes

@@ -16,10 +16,10 @@ PROGRAM = SimpleNamespace(
     layers=[SimpleNamespace(index=0, name="conv1"), SimpleNamespace(index=1, name="conv2")])
 
 
-def status(*, reason="interrupt", error=0, index=0, events=()):
+def status(*, reason="interrupt", error=0, index=0, done=0, events=()):
     raise_for_status(
-        {"reason": reason, "error": error, "error_index": index}, image=4, program=PROGRAM,
-        events=events, max_cycles=900)
+        {"reason": reason, "error": error, "error_index": index, "error_done": done}, image=4,
+        program=PROGRAM, events=events, max_cycles=900)
 
 
 def test_done():
@@ -36,9 +36,16 @@ def test_error_names_the_instruction():
     with pytest.raises(SimulationError) as raised:
         status(error=Error.READ, index=2)
     assert str(raised.value) == (
-        "Image 4: the accelerator stopped with error READ from LOAD after 2 instructions (last "
-        "fetched: CONV of layer 1, conv2): DRAM refused a read (is the address outside the "
-        "memory?)")
+        "Image 4: the accelerator stopped with error READ from LOAD in instruction 0 (LOAD of "
+        "layer 0, conv1): DRAM refused a read (is the address outside the memory?)")
+
+
+def test_error_of_the_fetch_names_what_it_fetched_last():
+    with pytest.raises(SimulationError) as raised:
+        status(error=Error.OPCODE | 3 << 8, index=2)
+    assert str(raised.value) == (
+        "Image 4: the accelerator stopped with error OPCODE from the instruction fetch after 2 "
+        "instructions (last fetched: CONV of layer 1, conv2): unknown opcode, or no END")
 
 
 def test_timeout_names_what_runs():

@@ -3,7 +3,7 @@
 import pytest
 
 from arch.formats import Format
-from dynafix.warnings import warnings
+from dynafix.collapse import warnings
 from quantizer.graph import Graph, Pool
 from quantizer.model import QuantizedModel
 
