@@ -51,7 +51,8 @@ def _emit(
 
 
 def lower_add(
-    emitter: Emitter, task: AddTask, tiling: Tiling, shifts: tuple[tuple[int, ...], int]
+    emitter: Emitter, task: AddTask, tiling: Tiling, shifts: tuple[tuple[int, ...], int],
+    turn: int = 0,
 ) -> None:
     """Emit a sum of two maps.
 
@@ -65,6 +66,8 @@ def lower_add(
         Its tiles.
     shifts : ((int, int), int)
         Left shifts of the operands and right shift of the result, in bits.
+    turn : int
+        Tiles of the layer before.
     """
     (left_a, left_b), right = shifts
     common = {
@@ -73,10 +76,10 @@ def lower_add(
         "shift": right, "lo": task.lo, "hi": task.hi,
     }
     every = range(task.output.blocks)
-    for turn, rect in enumerate(tiling.rects):
+    for step, rect in enumerate(tiling.rects):
         a = emitter.input_buffer(task, 0, tiling, rect)
         b = emitter.input_buffer(task, 1, tiling, rect)
-        target = emitter.output_buffer(task, tiling, turn, rect, every)
+        target = emitter.output_buffer(task, tiling, turn + step, rect, every)
         for part in _parts(rect, (a, b, target)):
             _emit(emitter, task, part, common, (a, b), target)
         emitter.save(task, tiling, rect, target)

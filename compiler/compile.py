@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+from collections import Counter
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,6 +19,7 @@ from .dependencies import assign_tokens, find_needs
 from .describe import Layer, operator_text
 from .emitter import Emitter
 from .errors import CompileError
+from .fusion import fuse_layers, single_layers
 from .ir import DramTiming, Instruction, Space
 from .layers import AddTask, ConvTask, PoolTask, Task
 from .machine import Machine
@@ -28,7 +30,7 @@ from .plan import UNROLLS, can_unroll, network_output, plan_layers
 from .pool import lower_pool
 from .program import Program
 from .schedule import hoist_loads
-from .tiling import Costs
+from .tiling import Costs, Tiling
 from .verify import verify
 
 
@@ -87,17 +89,34 @@ def _shifts(model: QuantizedModel, task: Task) -> tuple[tuple[int, ...], int]:
     return left, right
 
 
-def _lower(
-    model: QuantizedModel, tasks: list[Task], memory: MemoryMap, emitter: Emitter
+def _lower(model: QuantizedModel, memory: MemoryMap, emitter: Emitter) -> None:
+    for plan in memory.plans:
+        layers = list(zip(plan.group.tasks, plan.tilings, strict=True))
+        emitter.add_weights(layers)
+        if not plan.steps:
+            _lower_layer(model, *layers[0], emitter)
+            continue
+        for task in plan.group.tasks[:-1]:
+            emitter.open_window(task.output, *plan.windows[task.output.name])
+        turns = Counter[int]()
+        for step in plan.steps:
+            task, tiling = layers[step.number]
+            emitter.move_window(task, step.keep, step.rect)
+            _lower_layer(
+                model, task, replace(tiling, rects=(step.rect,)), emitter, turns[step.number])
+            turns[step.number] += 1
+
+
+def _lower_layer(
+    model: QuantizedModel, task: Task, tiling: Tiling, emitter: Emitter, turn: int = 0
 ) -> None:
-    for task, tiling in zip(tasks, memory.tilings, strict=True):
-        match task:
-            case ConvTask():
-                lower_conv(emitter, task, tiling)
-            case PoolTask():
-                lower_pool(emitter, task, tiling, _shifts(model, task))
-            case AddTask():
-                lower_add(emitter, task, tiling, _shifts(model, task))
+    match task:
+        case ConvTask():
+            lower_conv(emitter, task, tiling, turn)
+        case PoolTask():
+            lower_pool(emitter, task, tiling, _shifts(model, task), turn)
+        case AddTask():
+            lower_add(emitter, task, tiling, _shifts(model, task), turn)
 
 
 def _complete_fields(instructions: list[Instruction], layers: list[Layer]) -> None:
@@ -156,7 +175,7 @@ def _compulsory(layers: list[Layer], model: QuantizedModel, output: str) -> list
 
 @dataclass
 class _Draft:
-    """A program for one way to unroll the input, before it is predicted and verified."""
+    """A program for one way to unroll the input and to join layers, not yet verified."""
 
     unroll: str
     layers: list[Layer]
@@ -176,14 +195,24 @@ def _draft(
     model: QuantizedModel, config: AcceleratorConfig, dram: DramTiming, unroll: str,
     optimize: bool,
 ) -> _Draft:
-    """Compile for one way to unroll the input."""
-    graph = model.graph
-    output = network_output(graph)
+    """Compile for one way to unroll the input, layer by layer."""
     tasks = plan_layers(model, config, unroll)
     layers = _layers(model, tasks, config)
-    memory = plan_memory(tasks, graph.input, output, Costs(config, dram))
+    memory = plan_memory(
+        single_layers(tasks), model.graph.input, network_output(model.graph),
+        Costs(config, dram))
+    return _written(model, config, unroll, tasks, layers, memory, optimize)
+
+
+def _written(
+    model: QuantizedModel, config: AcceleratorConfig, unroll: str, tasks: list[Task],
+    layers: list[Layer], memory: MemoryMap, optimize: bool,
+) -> _Draft:
+    """Write and order the instructions for one memory map."""
+    graph = model.graph
+    output = network_output(graph)
     emitter = Emitter(config, memory, graph.input, output)
-    _lower(model, tasks, memory, emitter)
+    _lower(model, memory, emitter)
     sizes = {
         Space.FEATURE: config.feature_depth,
         Space.WEIGHT: config.weight_depth,
@@ -260,6 +289,27 @@ def _best_draft(
         draft.prefix(compared), config, dram).run().cycles)
 
 
+def _fastest(
+    drafts: list[_Draft], config: AcceleratorConfig, dram: DramTiming
+) -> _Draft:
+    """Return the draft with the shortest run, of equal ones the first."""
+    if len(drafts) == 1:
+        return drafts[0]
+    return min(
+        drafts, key=lambda draft: Machine(draft.instructions, config, dram).run().cycles)
+
+
+def _fused(
+    model: QuantizedModel, config: AcceleratorConfig, dram: DramTiming, draft: _Draft
+) -> list[_Draft]:
+    """Return the draft with chains of layers, if there are any."""
+    memory = fuse_layers(
+        draft.tasks, model.graph.input, network_output(model.graph), Costs(config, dram))
+    if memory is None:
+        return []
+    return [_written(model, config, draft.unroll, draft.tasks, draft.layers, memory, True)]
+
+
 def compile_model(
     model: QuantizedModel, config: AcceleratorConfig, *, dram: DramTiming | None = None,
     optimize: bool = True,
@@ -275,8 +325,9 @@ def compile_model(
     dram : DramTiming, optional
         DRAM to schedule for and to predict with.
     optimize : bool
-        Whether loads move up and the best way to unroll the input is searched; without it the
-        input stays as it is and every load stands in front of what needs it.
+        Whether loads move up, the best way to unroll the input is searched, and layers are joined
+        where that is faster; without it the input stays as it is, every layer runs alone, and
+        every load stands in front of what needs it.
 
     Returns
     -------
@@ -289,4 +340,8 @@ def compile_model(
         If the accelerator cannot run the network; names the layer, the buffer and what would do.
     """
     timing = dram or DramTiming()
-    return _finished(model, config, timing, _best_draft(model, config, timing, optimize))
+    draft = _best_draft(model, config, timing, optimize)
+    if optimize:
+        drafts = [draft, *_fused(model, config, timing, draft)]
+        draft = _fastest(drafts, config, timing)
+    return _finished(model, config, timing, draft)

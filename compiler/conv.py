@@ -117,7 +117,7 @@ def _steps(
                 yield n, rect, section, number == len(sections) - 1
 
 
-def lower_conv(emitter: Emitter, task: ConvTask, tiling: Tiling) -> None:
+def lower_conv(emitter: Emitter, task: ConvTask, tiling: Tiling, turn: int = 0) -> None:
     """Emit a convolution.
 
     Parameters
@@ -128,16 +128,17 @@ def lower_conv(emitter: Emitter, task: ConvTask, tiling: Tiling) -> None:
         Layer.
     tiling : Tiling
         Its tiles.
+    turn : int
+        Tiles of the layer before.
     """
-    emitter.add_weights(task, tiling)
     every = list(range(task.output.blocks))
     compact = (
         tiling.weights_outer and tiling.output_slots is not None and len(tiling.sections) > 1)
-    for turn, rect, section, last in _steps(tiling):
+    for step, rect, section, last in _steps(tiling):
         blocks = every
         if compact:
             blocks = list(range(section[0].blocks.start, section[-1].blocks.stop))
-        target = emitter.output_buffer(task, tiling, turn, rect, blocks)
+        target = emitter.output_buffer(task, tiling, turn + step, rect, blocks)
         for unit in section:
             weight_row = emitter.weights(task, unit)
             source = emitter.input_buffer(task, 0, tiling, task.input_rect(rect))

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import accumulate, pairwise
 from typing import Any
 
 from arch.config import AcceleratorConfig
@@ -33,7 +34,8 @@ class LayerPrediction:
     index : int
         Index of the layer.
     cycles : int
-        Cycles from the last result of the layer before to the last of this one.
+        Cycles from the last result of the layer before to the last of this one. Where layers
+        take turns, the sum over the turns.
     busy : dict from engine name to int
         Cycles that each engine works for the layer, others possibly at the same time.
     traffic : dict from stream to int
@@ -116,6 +118,12 @@ def _bound_by(cycles: int, calc: int, vector: bool) -> str:
     return "DRAM"
 
 
+def _rounded(spent: Sequence[float]) -> list[int]:
+    """Return whole cycles whose sum is that of ``spent``."""
+    ends = [0, *(round(end) for end in accumulate(spent))]
+    return [after - before for before, after in pairwise(ends)]
+
+
 def predict(
     instructions: Sequence[Instruction], layer_count: int, config: AcceleratorConfig,
     dram: DramTiming,
@@ -138,14 +146,16 @@ def predict(
     busy = [dict.fromkeys((engine.name.lower() for engine in Engine), 0)
             for _ in range(layer_count)]
     traffic = [dict.fromkeys(STREAMS, 0) for _ in range(layer_count)]
-    ends = [0.0] * layer_count
+    spent = [0.0] * layer_count
+    before = 0.0
     vector = [False] * layer_count
     for index, instruction in enumerate(instructions):
         layer = instruction.layer
         traffic[layer]["program"] += INSTRUCTION_SIZE
         if instruction.engine == Engine.CALC:
             cycles = group_cycles(instruction)
-            ends[layer] = max(ends[layer], run.done[index])
+            spent[layer] += run.done[index] - before
+            before = run.done[index]
             vector[layer] = instruction.opcode == Opcode.VECTOR
         else:
             size = transfer_size(instruction, config)
@@ -154,14 +164,10 @@ def predict(
         busy[layer][instruction.engine.name.lower()] += cycles
     traffic[0]["program"] += INSTRUCTION_SIZE
     traffic[-1]["program"] += INSTRUCTION_SIZE
-    ends[-1] = run.cycles
+    spent[-1] += run.cycles - before
     causes = attribute(instructions, run, layer_count)
     layers = []
-    before = 0
-    for layer, end in enumerate(ends):
-        now = max(before, round(end))
-        cycles = now - before
-        before = now
+    for layer, cycles in enumerate(_rounded(spent)):
         layers.append(LayerPrediction(
             layer, cycles, busy[layer], traffic[layer],
             _bound_by(cycles, busy[layer]["calc"], vector[layer]),

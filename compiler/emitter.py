@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 from arch.config import AcceleratorConfig
-from arch.isa import Memory, Opcode, Region
+from arch.isa import Memory, Opcode, Region, VectorOp
 
 from .buffers import Buffer
-from .ir import Instruction, Space, Span, WriteRecord
+from .ir import Instruction, Loop, Position, Space, Span, WriteRecord, calc_fields
 from .layers import ConvTask, Rect, StoredMap, Task
 from .memory_map import MemoryMap
 from .tiling import Tiling
@@ -50,7 +50,8 @@ class Emitter:
         self._unit_address: dict[tuple[int, int], int] = {}
         self._param_address: dict[int, int] = {}
         self._held: dict[tuple[int, int], Rect] = {}
-        self._turn: dict[int, int] = {}
+        self._turn: dict[tuple[int, int], int] = {}
+        self._windows: dict[str, Buffer] = {}
         self._input_lines = 0
 
     # Transfers
@@ -134,17 +135,26 @@ class Emitter:
 
     # Weights and parameters
 
-    def add_weights(self, task: ConvTask, tiling: Tiling) -> None:
-        """Append the weights of a layer to the image, and make room to keep them."""
+    def add_weights(self, layers: Sequence[tuple[Task, Tiling]]) -> None:
+        """Append the weights of layers to the image, and make room to keep them."""
+        convolutions = [
+            (task, tiling) for task, tiling in layers if isinstance(task, ConvTask)]
+        rows = sum(self._add_layer(task, tiling) for task, tiling in convolutions)
+        if rows <= self.config.weight_depth:
+            self._weights.reserve(rows)
+        params = sum(task.output.blocks for task, _ in convolutions)
+        if len(layers) > 1:
+            self._params.reserve(params)
+
+    def _add_layer(self, task: ConvTask, tiling: Tiling) -> int:
+        """Append the weights of a layer to the image; return their rows."""
         self._param_address[task.index] = self.image.add_params(task)
         units = [unit for section in tiling.sections for unit in section]
         for unit in units:
             self._unit_address[task.index, unit.number] = self.image.add_unit(task, unit)
         address = self._param_address[task.index]
         self.weight_places[task.index] = (address, self.image.size - address)
-        rows = sum(unit.rows for unit in units)
-        if rows <= self.config.weight_depth:
-            self._weights.reserve(rows)
+        return sum(unit.rows for unit in units)
 
     def weights(self, task: ConvTask, unit: Unit) -> int:
         """Return the first weight row of a unit, loading it if it is not there."""
@@ -179,6 +189,8 @@ class Emitter:
         """Return where a rectangle of an input lies, loading it if it is not there."""
         stored = task.inputs[index]
         slots = tiling.input_slots[index]
+        if stored.name in self._windows:
+            return self._windows[stored.name]
         if slots is None:
             buffer = Buffer.whole(stored, self._memory.resident[stored.name])
             if stored.name == self._input and rect.y1 > self._input_lines:
@@ -189,8 +201,8 @@ class Emitter:
         for base in slots:
             if self._held.get((task.index, base)) == rect:
                 return Buffer(base, rect, 0, stored.blocks)
-        turn = self._turn.get(index, 0)
-        self._turn[index] = turn + 1
+        turn = self._turn.get((task.index, index), 0)
+        self._turn[task.index, index] = turn + 1
         base = slots[turn % len(slots)]
         buffer = Buffer(base, rect, 0, stored.blocks)
         self._held[task.index, base] = rect
@@ -201,6 +213,8 @@ class Emitter:
         self, task: Task, tiling: Tiling, turn: int, rect: Rect, blocks: Sequence[int]
     ) -> Buffer:
         """Return where a rectangle of some blocks of the output is to be written."""
+        if task.output.name in self._windows:
+            return self._windows[task.output.name]
         if tiling.output_slots is None:
             return Buffer.whole(task.output, self._memory.resident[task.output.name])
         base = tiling.output_slots[turn % len(tiling.output_slots)]
@@ -211,6 +225,46 @@ class Emitter:
         stored = task.output
         if tiling.output_slots is not None or stored.name == self._output:
             self._move_rect(Opcode.SAVE, task.index, stored, rect, buffer)
+
+    # Windows of maps inside a chain
+
+    def open_window(self, stored: StoredMap, base: int, lines: int) -> None:
+        """Hold some lines of a map that never exists as a whole, at first the topmost."""
+        self._windows[stored.name] = Buffer(
+            base, Rect(0, lines, 0, stored.width), 0, stored.blocks)
+
+    def move_window(self, task: Task, keep: int, rect: Rect) -> None:
+        """Make room for a tile of a layer's output, if it has a window that is full.
+
+        The lines from ``keep`` on that are there already move to the start of the window. They
+        move towards lower rows, lowest first, so that none is overwritten before it is read.
+        """
+        stored = task.output
+        old = self._windows.get(stored.name)
+        if old is None or rect.y1 <= old.rect.y1:
+            return
+        new = Buffer(
+            old.base, Rect(keep, keep + old.rect.lines, 0, stored.width), 0, stored.blocks)
+        self._windows[stored.name] = new
+        kept = Rect(keep, rect.y0, 0, stored.width)
+        if not kept.lines:
+            return
+        per_row = self.config.words_per_row
+        signed, fmt = int(stored.format.signed), stored.format
+        loops = [
+            Loop(), Loop(), Loop(stored.blocks, per_row),
+            Loop(stored.width, stored.blocks * per_row), Loop(kept.lines, old.pitch * per_row)]
+        fields = {
+            **calc_fields(
+                Position(old.row(keep, 0) * per_row), loops, self.config.feature_words),
+            "row": new.base, "row_step": 1, "op": VectorOp.MAX, "signed": signed,
+            "signed_b": signed, "lo": fmt.min, "hi": fmt.max,
+        }
+        self.calc(
+            Opcode.VECTOR, task, f"move lines {keep}..{rect.y0 - 1}", fields,
+            (old.span(kept),), (new.span(kept),),
+            WriteRecord(
+                task.index, stored.name, keep, kept.lines, 0, stored.width, 0, stored.blocks))
 
     # Computation
 

@@ -1,18 +1,21 @@
 """Which maps stay on chip, where, and where the others lie in DRAM."""
 
 import enum
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from arch.config import PRESETS, AcceleratorConfig
 from arch.isa import Region
 
+from .chains import Chain, Group, Plan, choose_chain
 from .errors import CompileError
 from .layers import Rect, StoredMap, Task
 from .tiling import Costs, Spills, Tiling, choose_tiling
 
 
 __all__ = (
+    "KnownPlans",
     "Lifetime",
     "MemoryMap",
     "allocate",
@@ -20,16 +23,20 @@ __all__ = (
 )
 
 
+KnownPlans: TypeAlias = dict[Hashable, Plan | None]
+"""What is already known about groups, by layers, spilled maps and free rows."""
+
+
 @dataclass(frozen=True)
 class Lifetime:
-    """A map and the layers from the first to the last that touch it.
+    """A map and the groups of layers from the first to the last that touch it.
 
     Parameters
     ----------
     stored : StoredMap
         Map.
     first, last : int
-        Layers.
+        Groups.
     readers : int
         Layers that read it.
     """
@@ -39,9 +46,9 @@ class Lifetime:
     last: int
     readers: int
 
-    def live(self, layer: int) -> bool:
-        """Return whether the map must exist while ``layer`` runs."""
-        return self.first <= layer <= self.last
+    def live(self, group: int) -> bool:
+        """Return whether the map must exist while ``group`` runs."""
+        return self.first <= group <= self.last
 
 
 @dataclass(frozen=True)
@@ -54,29 +61,37 @@ class MemoryMap:
         First row of every map that stays on chip.
     dram : dict from tensor name to (Region, int)
         Place, in bytes, of every map in DRAM: input, output and spilled maps.
-    tilings : list of Tiling
-        One for each layer.
+    plans : list of Plan
+        One for each group of layers.
     scratch_size : int
         Bytes of region 3.
     """
 
     resident: dict[str, int]
     dram: dict[str, tuple[Region, int]]
-    tilings: list[Tiling]
+    plans: list[Plan]
     scratch_size: int
 
+    @property
+    def tilings(self) -> list[Tiling]:
+        """One for each layer."""
+        return [tiling for plan in self.plans for tiling in plan.tilings]
 
-def lifetimes(tasks: Sequence[Task], graph_input: str, output: str) -> dict[str, Lifetime]:
-    """Return the lifetime of every map."""
+
+def lifetimes(groups: Sequence[Group], graph_input: str, output: str) -> dict[str, Lifetime]:
+    """Return the lifetime of every map that is not inside a group."""
     found: dict[str, Lifetime] = {}
-    for task in tasks:
-        index = task.index
-        for stored in dict.fromkeys(task.inputs):
-            old = found.get(stored.name)
-            first = index if old is None else old.first
-            readers = 0 if old is None else old.readers
-            found[stored.name] = Lifetime(stored, first, index, readers + 1)
-        found[task.output.name] = Lifetime(task.output, index, index, 0)
+    for index, group in enumerate(groups):
+        for task in group.tasks:
+            for stored in dict.fromkeys(task.inputs):
+                if stored.name in group.producers:
+                    continue
+                old = found.get(stored.name)
+                first = index if old is None else old.first
+                readers = 0 if old is None else old.readers
+                found[stored.name] = Lifetime(stored, first, index, readers + 1)
+        last = group.output.output
+        found[last.name] = Lifetime(last, index, index, 0)
     assert graph_input in found
     assert output in found
     return found
@@ -181,21 +196,30 @@ class _Planner:
     """Spills maps, one after the other, until everything fits."""
 
     def __init__(
-        self, tasks: Sequence[Task], graph_input: str, output: str, costs: Costs
+        self, groups: Sequence[Group], graph_input: str, output: str, costs: Costs,
+        known: KnownPlans,
     ) -> None:
-        self._tasks = tasks
+        self._known = known
+        self._groups = groups
+        self._chains = {
+            index: Chain(group, costs.config) for index, group in enumerate(groups)
+            if len(group.tasks) > 1}
         self._input = graph_input
         self._output = output
         self._costs = costs
         self._depth = costs.config.feature_depth
-        self._life = lifetimes(tasks, graph_input, output)
+        self._life = lifetimes(groups, graph_input, output)
         self._spilled: set[str] = set()
 
-    def _need(self, task: Task, comfort: _Comfort = _Comfort.TWO_LINES) -> int:
-        """Return the rows that a layer wants."""
+    def _need(self, index: int, comfort: _Comfort = _Comfort.TWO_LINES) -> int:
+        """Return the rows that a group wants."""
         rows = sum(
             life.stored.rows for name, life in self._life.items()
-            if name not in self._spilled and life.live(task.index))
+            if name not in self._spilled and life.live(index))
+        if index in self._chains:
+            slots = 2 if comfort == _Comfort.TWO_LINES else 1
+            return rows + self._chains[index].smallest_rows(self._spilled, slots)
+        task = self._groups[index].output
         for stored in dict.fromkeys(task.inputs):
             if stored.name in self._spilled:
                 rows += _buffer_rows(task, stored, False, comfort)
@@ -210,19 +234,19 @@ class _Planner:
         reads = life.readers - (1 if name == self._input else 0)
         return life.stored.rows * (writes + reads)
 
-    def _gain(self, task: Task, name: str, comfort: _Comfort) -> int:
-        before = self._need(task, comfort)
+    def _gain(self, index: int, name: str, comfort: _Comfort) -> int:
+        before = self._need(index, comfort)
         self._spilled.add(name)
-        gain = before - self._need(task, comfort)
+        gain = before - self._need(index, comfort)
         self._spilled.remove(name)
         return gain
 
-    def _spill_for(self, task: Task, comfort: _Comfort) -> bool:
-        """Spill the map that helps ``task`` at the smallest price; return whether one does."""
-        excess = self._need(task, comfort) - self._depth
+    def _spill_for(self, index: int, comfort: _Comfort) -> bool:
+        """Spill the map that helps a group at the smallest price; return whether one does."""
+        excess = self._need(index, comfort) - self._depth
         candidates = [
-            (name, self._gain(task, name, comfort)) for name, life in self._life.items()
-            if name not in self._spilled and life.live(task.index)]
+            (name, self._gain(index, name, comfort)) for name, life in self._life.items()
+            if name not in self._spilled and life.live(index)]
         useful = [(name, gain) for name, gain in candidates if gain > 0]
         if not useful:
             return False
@@ -239,24 +263,38 @@ class _Planner:
             (name, life.stored.rows, life.first, life.last)
             for name, life in self._life.items() if name not in self._spilled]
         first = self._life[self._input].first
-        apart = (self._input, self._tasks[first].output.name)
+        apart = (self._input, self._groups[first].output.output.name)
         bank = self._depth // self._costs.config.feature_banks
         placed = allocate(items, self._depth, bank=bank, apart=apart)
         return allocate(items, self._depth) if placed is None else placed
 
-    def spills(self, task: Task) -> Spills:
-        """Return which maps of a layer pass through tile buffers."""
+    def _spills(self, index: int, task: Task) -> Spills:
+        """Return which maps of a layer of a group pass through tile buffers."""
         inputs = tuple(stored.name in self._spilled for stored in task.inputs)
         streams = (
             self._input in (stored.name for stored in task.inputs) and not any(inputs)
-            and self._life[self._input].first == task.index)
+            and self._life[self._input].first == index)
         return Spills(inputs, task.output.name in self._spilled, streams)
 
-    def _tile(self, task: Task, resident: Mapping[str, int]) -> Tiling | None:
+    def _plan(self, index: int, resident: Mapping[str, int]) -> Plan | None:
+        """Return how to run a group; ``None`` if it does not fit."""
         taken = [
             (start, start + self._life[name].stored.rows) for name, start in resident.items()
-            if self._life[name].live(task.index)]
-        return choose_tiling(task, self.spills(task), _gaps(taken, self._depth), self._costs)
+            if self._life[name].live(index)]
+        gaps = _gaps(taken, self._depth)
+        group = self._groups[index]
+        spills = tuple(self._spills(index, task) for task in group.tasks)
+        key = tuple(task.index for task in group.tasks), spills, tuple(gaps)
+        if key not in self._known:
+            plan: Plan | None = None
+            if index in self._chains:
+                plan = choose_chain(self._chains[index], spills, gaps, self._costs)
+            else:
+                tiling = choose_tiling(group.output, spills[0], gaps, self._costs)
+                if tiling is not None:
+                    plan = Plan(group, (tiling,), (), {}, tiling.cycles)
+            self._known[key] = plan
+        return self._known[key]
 
     def _refuse(self, task: Task) -> CompileError:
         config = self._costs.config
@@ -270,44 +308,45 @@ class _Planner:
 
     def _relax(self) -> None:
         """Spill until every layer is comfortable, or nothing more helps."""
-        for task in self._tasks:
+        for index in range(len(self._groups)):
             for comfort in _Comfort:
-                while self._need(task, comfort) > self._depth:
-                    if not self._spill_for(task, comfort):
+                while self._need(index, comfort) > self._depth:
+                    if not self._spill_for(index, comfort):
                         break
 
     def _fragmented(self) -> None:
         """Spill for the fullest layer, because there is room but not in one piece."""
-        for task in sorted(self._tasks, key=lambda task: -self._need(task)):
-            if any(self._spill_for(task, comfort) for comfort in _Comfort):
+        for index in sorted(range(len(self._groups)), key=lambda index: -self._need(index)):
+            if any(self._spill_for(index, comfort) for comfort in _Comfort):
                 return
-        raise self._refuse(max(self._tasks, key=_smallest_rows))
+        tasks = [task for group in self._groups for task in group.tasks]
+        raise self._refuse(max(tasks, key=_smallest_rows))
 
-    def plan(self) -> tuple[dict[str, int], list[Tiling], set[str]]:
-        """Return residents, tilings and spilled maps."""
+    def plan(self) -> tuple[dict[str, int], list[Plan], set[str]]:
+        """Return residents, plans and spilled maps."""
         self._relax()
         while True:
             resident = self._allocate()
             if resident is None:
                 self._fragmented()
                 continue
-            tilings: list[Tiling] = []
-            for task in self._tasks:
-                tiling = self._tile(task, resident)
-                if tiling is None:
-                    self._spill_any(task)
+            plans: list[Plan] = []
+            for index in range(len(self._groups)):
+                plan = self._plan(index, resident)
+                if plan is None:
+                    self._spill_any(index)
                     break
-                tilings.append(tiling)
+                plans.append(plan)
             else:
-                return resident, tilings, self._spilled
+                return resident, plans, self._spilled
 
-    def _spill_any(self, task: Task) -> None:
-        """Spill the largest map that is left at ``task``."""
+    def _spill_any(self, index: int) -> None:
+        """Spill the largest map that is left at a group."""
         left = [
             life.stored for name, life in self._life.items()
-            if name not in self._spilled and life.live(task.index)]
+            if name not in self._spilled and life.live(index)]
         if not left:
-            raise self._refuse(task)
+            raise self._refuse(self._groups[index].output)
         self._spilled.add(max(left, key=lambda stored: stored.rows).name)
 
     def scratch(self) -> tuple[dict[str, int], int]:
@@ -342,28 +381,31 @@ def _advice(
 
 
 def plan_memory(
-    tasks: Sequence[Task], graph_input: str, output: str, costs: Costs
+    groups: Sequence[Group], graph_input: str, output: str, costs: Costs,
+    known: KnownPlans | None = None,
 ) -> MemoryMap:
     """Decide which maps stay on chip, and cut every layer into tiles.
 
     Parameters
     ----------
-    tasks : sequence of Task
-        Layers.
+    groups : sequence of Group
+        Layers, by those that run together.
     graph_input, output : str
         Tensors that come from and go to DRAM.
     costs : Costs
         Config and durations.
+    known : KnownPlans, optional
+        Remembers plans from one call to the next, for the same tasks and costs.
 
     Raises
     ------
     CompileError
         If a layer does not fit, however small its tiles.
     """
-    planner = _Planner(tasks, graph_input, output, costs)
-    resident, tilings, spilled = planner.plan()
+    planner = _Planner(groups, graph_input, output, costs, {} if known is None else known)
+    resident, plans, spilled = planner.plan()
     scratch, scratch_size = planner.scratch()
     dram = {name: (Region.SCRATCH, scratch[name]) for name in spilled if name in scratch}
     dram[graph_input] = (Region.INPUT, 0)
     dram[output] = (Region.OUTPUT, 0)
-    return MemoryMap(resident, dram, tilings, scratch_size)
+    return MemoryMap(resident, dram, plans, scratch_size)

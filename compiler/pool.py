@@ -108,7 +108,8 @@ def _emit(
 
 
 def lower_pool(
-    emitter: Emitter, task: PoolTask, tiling: Tiling, shifts: tuple[tuple[int, ...], int]
+    emitter: Emitter, task: PoolTask, tiling: Tiling, shifts: tuple[tuple[int, ...], int],
+    turn: int = 0,
 ) -> None:
     """Emit a pooling.
 
@@ -122,11 +123,13 @@ def lower_pool(
         Its tiles.
     shifts : ((int,), int)
         Left shift of the input and right shift of the result, in bits.
+    turn : int
+        Tiles of the layer before.
     """
     common = _pool_fields(task, shifts, emitter.config)
     every = range(task.output.blocks)
-    for turn, rect in enumerate(tiling.rects):
+    for step, rect in enumerate(tiling.rects):
         source = emitter.input_buffer(task, 0, tiling, task.input_rect(rect))
-        target = emitter.output_buffer(task, tiling, turn, rect, every)
+        target = emitter.output_buffer(task, tiling, turn + step, rect, every)
         _emit(emitter, task, rect, common, source, target)
         emitter.save(task, tiling, rect, target)

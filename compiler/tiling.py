@@ -13,8 +13,13 @@ from .weights import Piece, Unit, cut_weights, group_units
 
 __all__ = (
     "Costs",
+    "Flow",
+    "Spills",
     "Tiling",
+    "balanced",
+    "calc_cycles",
     "choose_tiling",
+    "cut_output",
     "place",
     "tile_rows",
 )
@@ -76,7 +81,7 @@ class Tiling:
 
 
 @dataclass
-class _Flow:
+class Flow:
     """Three stages in a row, each in order, with ``slots`` buffers between them."""
 
     slots: int
@@ -95,7 +100,7 @@ class _Flow:
         self.saved.append(max(self.saved[-1], self.computed[-1]) + save)
 
 
-def _balanced(size: int, most: int) -> Iterator[int]:
+def balanced(size: int, most: int) -> Iterator[int]:
     """Yield sizes of equal parts of ``size``, largest first, at most ``most``."""
     previous = 0
     for parts in range(1, size + 1):
@@ -220,7 +225,7 @@ def _estimate(
     config = costs.config
     total = sum(unit.rows for section in sections for unit in section)
     kept = total <= config.weight_depth
-    flow = _Flow(slots)
+    flow = Flow(slots)
     done = 0
     order = (
         [(rect, section) for section in sections for rect in rects] if weights_outer
@@ -277,11 +282,11 @@ def _candidates(
     _, height, width = task.output.shape
     most = config.acc_depth if isinstance(task, ConvTask) else height * width
     if width <= most:
-        for lines in _balanced(height, most // width):
+        for lines in balanced(height, most // width):
             yield cut_output(height, width, lines, width)
             if not spills.any and not spills.streams:
                 return
-    for columns in _balanced(width, min(most, width)):
+    for columns in balanced(width, min(most, width)):
         if columns < width:
             yield cut_output(height, width, 1, columns)
             if not spills.any:

@@ -256,6 +256,8 @@ def layer_cycles(events: Sequence[tuple[int, str, str, int]], layers: int,
                  cycles: int) -> list[int]:
     """Return the cycles from the end of one layer's computation to that of the next.
 
+    Where layers take turns, those of a layer are the sum over its turns.
+
     Parameters
     ----------
     events : sequence of (cycle, engine, "start" or "done", layer)
@@ -270,13 +272,14 @@ def layer_cycles(events: Sequence[tuple[int, str, str, int]], layers: int,
     list of int
         One a layer; their sum is ``cycles``.
     """
-    ends = [0] * layers
+    spent = [0] * layers
+    before = 0
     for cycle, engine, kind, layer in events:
         if engine == "calc" and kind == "done":
-            ends[layer] = max(ends[layer], cycle)
-    ends[-1] = cycles
-    reached = np.maximum.accumulate(ends)
-    return np.diff(reached, prepend=0).tolist()
+            spent[layer] += cycle - before
+            before = cycle
+    spent[-1] += cycles - before
+    return spent
 
 
 def timeline(events: Sequence[tuple[int, str, str, int]]) -> list[dict[str, Any]]:

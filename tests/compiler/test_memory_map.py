@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from arch.config import preset
 from compiler import DramTiming, compile_model
+from compiler.fusion import single_layers
 from compiler.memory_map import allocate, plan_memory
 from compiler.plan import plan_layers
 from compiler.tiling import Costs, place
@@ -54,7 +55,7 @@ def plan(builder, config):
     model = builder.model()
     tasks = plan_layers(model, config)
     return tasks, plan_memory(
-        tasks, "input", model.graph.output, Costs(config, DramTiming()))
+        single_layers(tasks), "input", model.graph.output, Costs(config, DramTiming()))
 
 
 def test_everything_that_fits_stays_on_chip():

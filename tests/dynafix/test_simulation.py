@@ -23,9 +23,11 @@ def test_layer_cycles_add_up():
     assert layer_cycles(EVENTS, 2, 53) == [30, 23]
 
 
-def test_layer_that_ends_before_the_one_before():
-    events = [(10, "calc", "done", 1), (12, "calc", "done", 0), (20, "calc", "done", 2)]
-    assert layer_cycles(events, 3, 25) == [12, 0, 13]
+def test_layers_that_take_turns():
+    events = [
+        (10, "calc", "done", 0), (12, "calc", "done", 1), (15, "calc", "done", 0),
+        (20, "calc", "done", 1)]
+    assert layer_cycles(events, 3, 25) == [13, 7, 5]
 
 
 def test_timeline():

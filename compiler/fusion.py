@@ -1,0 +1,72 @@
+"""Which layers run together, so that the maps between them need not leave the chip."""
+
+from collections.abc import Sequence
+
+from .chains import Chain, Group
+from .errors import CompileError
+from .layers import Task
+from .memory_map import KnownPlans, MemoryMap, plan_memory
+from .tiling import Costs
+
+
+__all__ = ("fuse_layers", "single_layers")
+
+
+def single_layers(tasks: Sequence[Task]) -> list[Group]:
+    """Return groups of one layer each."""
+    return [Group((task,)) for task in tasks]
+
+
+def _merged(groups: Sequence[Group], index: int, output: str) -> list[Group] | None:
+    """Return the groups with one and the next made one; ``None`` where that cannot be."""
+    first, second = groups[index:index + 2]
+    name = first.output.output.name
+    readers = {
+        number for number, group in enumerate(groups) for task in group.tasks
+        if name in (stored.name for stored in task.inputs)}
+    if name == output or readers != {index + 1}:
+        return None
+    return [*groups[:index], Group(first.tasks + second.tasks), *groups[index + 2:]]
+
+
+def _duration(memory: MemoryMap) -> float:
+    return sum(plan.cycles for plan in memory.plans)
+
+
+def fuse_layers(
+    tasks: Sequence[Task], graph_input: str, output: str, costs: Costs
+) -> MemoryMap | None:
+    """Join layers whose maps would go through DRAM, as long as the estimate gets better.
+
+    Parameters
+    ----------
+    tasks : sequence of Task
+        Layers.
+    graph_input, output : str
+        Tensors that come from and go to DRAM.
+    costs : Costs
+        Config and durations.
+
+    Returns
+    -------
+    MemoryMap, or None
+        With at least one chain; ``None`` if no chain is of use.
+    """
+    known: KnownPlans = {}
+    groups = single_layers(tasks)
+    best = plan_memory(groups, graph_input, output, costs, known)
+    index = 0
+    while index < len(groups) - 1:
+        merged = None
+        if groups[index].output.output.name in best.dram:
+            merged = _merged(groups, index, output)
+        if merged and Chain(merged[index], costs.config).holds_weights:
+            try:
+                memory = plan_memory(merged, graph_input, output, costs, known)
+            except CompileError:
+                memory = best
+            if _duration(memory) < _duration(best):
+                groups, best = merged, memory
+                continue
+        index += 1
+    return best if len(groups) < len(tasks) else None
