@@ -173,7 +173,7 @@ def _speed(results: Mapping[str, Any]) -> str:
 
 def show_quantized(terminal: Terminal, quantized: "Quantized") -> None:
     """Print the format of every tensor and the accuracy of a quantized network."""
-    from .warnings import warnings
+    from .collapse import warnings
 
     model, losses = quantized.model, quantized.evaluation["tensors"]
     static = quantized.evaluation["static_accuracy"] is not None
