@@ -130,7 +130,6 @@ class _Addresses:
         values, config = instruction.values, self._config
         memory, count = Memory(values["memory"]), values["row_count"]
         bits = values.get("weight_bits", 0)
-        _check(not bits or config.weight_bits == 8, instruction, "packs what is not 8 bits wide")
         length = {
             Memory.FEATURE: count * config.row_size,
             Memory.WEIGHT: config.packed_size(count, bits or config.weight_bits),
@@ -144,7 +143,8 @@ class _Addresses:
         _check(starts.max() + length <= self._sizes[region], instruction, "leaves its region")
         _check(count > 0 and values["line_count"] > 0, instruction, "is empty")
         _check(
-            not bits or (memory == Memory.WEIGHT and bits > 1), instruction,
+            not bits or (memory == Memory.WEIGHT and bits > 1 and config.weight_bits == 8),
+            instruction,
             "has codes of no such width")
         chip = Access(Space.on_chip(memory), rows.ravel())
         unit = config.dram_width

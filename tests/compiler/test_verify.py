@@ -12,7 +12,7 @@ from compiler.dependencies import assign_tokens, find_needs
 from compiler.ir import Instruction, Space, Span
 from compiler.verify import VerifyError, happens_before, read_words, verify
 
-from .configs import NANO, SQUARE
+from .configs import NANO, SMALL16, SQUARE
 from .networks import NetworkBuilder, random_model
 
 
@@ -104,6 +104,20 @@ def test_narrow_codes_are_for_weights():
         item for item in damaged
         if item.opcode == Opcode.LOAD and item.values["memory"] == Memory.FEATURE]
     maps[0].values["weight_bits"] = 4
+    with pytest.raises(VerifyError, match="has codes of no such width"):
+        check(program, damaged)
+
+
+def test_codes_of_16_bits_are_not_packed():
+    b = NetworkBuilder(np.random.default_rng(3), (3, 6, 9), bits=16, weight_bits=16)
+    b.conv("input", 6, weight_bits=5)
+    program = compile_model(b.model(), SMALL16)
+    damaged = copy.deepcopy(program.instructions)
+    loads = [
+        item for item in damaged
+        if item.opcode == Opcode.LOAD and item.values["memory"] == Memory.WEIGHT]
+    assert all(item.values["weight_bits"] == 0 for item in loads)
+    loads[0].values["weight_bits"] = 5
     with pytest.raises(VerifyError, match="has codes of no such width"):
         check(program, damaged)
 

@@ -314,6 +314,13 @@ def test_what_the_hardware_cannot_do(opcode, values, message):
         machine().run(opcode, values)
 
 
+def test_weights_of_16_bits_are_not_packed():
+    config = replace(CONFIG, data_bits=16, weight_bits=16, acc_bits=48)
+    made = FunctionalMachine(config, {region: bytearray(1024) for region in Region})
+    with pytest.raises(SimulationError, match="Codes of 4 bits are for weight memory"):
+        made.run(Opcode.LOAD, transfer(memory=Memory.WEIGHT, weight_bits=4))
+
+
 @dataclass
 class Bytes:
     """A program that no compiler made."""
