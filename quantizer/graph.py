@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 __all__ = (
     "Add",
+    "Concat",
     "Conv",
     "Graph",
     "Node",
@@ -125,6 +126,11 @@ class Pool(Node):
 @dataclass(frozen=True)
 class Add(Node):
     """Sum of two maps of the same shape."""
+
+
+@dataclass(frozen=True)
+class Concat(Node):
+    """Maps of the same lines and columns, one after the other along channels; never clamped."""
 
 
 @dataclass(frozen=True)
