@@ -1,15 +1,16 @@
-"""Concat: where its inputs lie, and the kernels that move those that cannot lie there.
+"""Concat and Slice: which maps lie inside others, and the kernels that move what does not.
 
 A Concat costs nothing when every input starts at a multiple of ``out_lanes`` channels and has the
-format of the result: then its inputs are written into the rows of the result. All others run as a
-1 x 1 convolution whose kernels copy, with the shift of each input.
+format of the result: then its inputs are written into the rows of the result. A Slice that starts
+at such a multiple is some blocks of its input. All others run as a 1 x 1 convolution whose kernels
+copy, with the shift of each input.
 """
 
 import numpy as np
 
 from arch.config import AcceleratorConfig
 from quantizer.execute import output_name
-from quantizer.graph import Add, Concat, Graph, Window
+from quantizer.graph import Add, Concat, Graph, Slice, Window
 from quantizer.model import QuantizedModel
 
 from .errors import CompileError
@@ -20,6 +21,7 @@ __all__ = (
     "Places",
     "join_places",
     "join_task",
+    "slice_task",
 )
 
 
@@ -94,7 +96,30 @@ def join_places(model: QuantizedModel, lanes: int) -> tuple[Places, set[str]]:
             if found is not None:
                 places.update(found)
                 free.add(node.name)
+    for node in model.graph.accelerated:
+        if isinstance(node, Slice) and node.output not in places:
+            (source,) = node.inputs
+            aligned = node.start % lanes == 0 and source != model.graph.input
+            if aligned and _can_be_part(model.graph, node.output):
+                home, block = places.get(source, (source, 0))
+                places[node.output] = home, block + node.start // lanes
+                free.add(node.name)
     return places, free
+
+
+def slice_task(
+    model: QuantizedModel, node: Slice,
+    common: tuple[int, Slice, tuple[StoredMap, ...], StoredMap], *, free: bool,
+) -> FreeTask | JoinTask:
+    """Return the task of a Slice."""
+    index, _, _, output = common
+    bounds = model.bounds(node)
+    if free:
+        return FreeTask(index, node, (), output, *bounds)
+    zeros = np.zeros(output.channels, np.int64)
+    return JoinTask(
+        *common, *bounds, window=Window(), groups=1, codes=(zeros + 1).reshape(-1, 1, 1, 1),
+        bias=zeros, shift=zeros, bits=2, skip=node.start)
 
 
 def join_task(

@@ -206,11 +206,18 @@ class ConvTask(Task):
 
 @dataclass(frozen=True)
 class JoinTask(ConvTask):
-    """A Concat that moves data: a 1 x 1 convolution of several maps; see :class:`ConvTask`.
+    """A Concat or Slice that moves data: a 1 x 1 convolution of maps; see :class:`ConvTask`.
 
     The kernel of an output channel is one number, ``codes`` (k, 1, 1, 1), that meets the channel
     that is copied.
+
+    Parameters
+    ----------
+    skip : int
+        Channels of the first input that are left out.
     """
+
+    skip: int = 0
 
     @property
     def depthwise(self) -> bool:
@@ -223,14 +230,14 @@ class JoinTask(ConvTask):
         Parameters
         ----------
         first, last : int
-            Output channels ``first`` up to ``last``.
+            Output channels ``first`` up to ``last``; those past the end do not count.
 
         Yields
         ------
         (int, int, int, int)
             Number of an input, its first channel, the first output channel, and how many.
         """
-        start = 0
+        start, last = -self.skip, min(last, self.output.channels)
         for number, stored in enumerate(self.inputs):
             c0, c1 = max(first, start), min(last, start + stored.channels)
             if c0 < c1:
@@ -240,7 +247,7 @@ class JoinTask(ConvTask):
 
 @dataclass(frozen=True)
 class FreeTask(Task):
-    """A Concat whose inputs are written where its result lies; it has no inputs to read."""
+    """A Concat or Slice whose result lies where its inputs do; it has no inputs to read."""
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arch.config import AcceleratorConfig
-from quantizer.graph import Add, Concat, Conv, Graph, Node, Pool, Window
+from quantizer.graph import Add, Concat, Conv, Graph, Node, Pool, Slice, Window
 from quantizer.model import QuantizedModel
 
 from .errors import CompileError
-from .join import join_places, join_task
+from .join import join_places, join_task, slice_task
 from .layers import AddTask, ConvTask, PoolTask, StoredMap, Task
 
 
@@ -116,7 +116,7 @@ def _task(
             return AddTask(*common, *model.bounds(node))
     raise CompileError(
         f"Layer '{node.name}': {type(node).__name__} cannot run on the accelerator; "
-        "Conv, Pool, Add and Concat can")
+        "Conv, Pool, Add, Concat and Slice can")
 
 
 def unrolled(task: ConvTask, unroll: str) -> ConvTask:
@@ -200,9 +200,12 @@ def plan_layers(
 
     tasks: list[Task] = []
     for index, node in enumerate(nodes):
+        maps = tuple(map(stored, node.inputs)), stored(node.output)
+        is_free = node.name in free
         if isinstance(node, Concat):
-            common = (index, node, tuple(map(stored, node.inputs)), stored(node.output))
-            tasks.append(join_task(model, node, config, common, free=node.name in free))
+            tasks.append(join_task(model, node, config, (index, node, *maps), free=is_free))
+        elif isinstance(node, Slice):
+            tasks.append(slice_task(model, node, (index, node, *maps), free=is_free))
         else:
             tasks.append(_task(model, index, node, config, stored))
     if unroll != "none":

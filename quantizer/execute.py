@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .accumulators import code_bounds
 from .errors import ModelError
-from .graph import Add, Concat, Conv, Graph, Node, Pool, Softmax
+from .graph import Add, Concat, Conv, Graph, Node, Pool, Slice, Softmax
 from .kernels import (
     Tile,
     add_tiles,
@@ -131,6 +131,8 @@ def execute_node(model: QuantizedModel, node: Node, maps: Maps) -> NDArray[np.in
         return max_pool(maps[node.inputs[0]], node, lo, hi)
     fmt = model.formats[node.output]
     channels, height, width = model.graph.shapes[node.output]
+    if isinstance(node, Slice):
+        return maps[node.inputs[0]][..., node.start:node.start + channels]
     count = len(maps[node.inputs[0]])
     result = np.empty((count, height, width, channels), code_type(fmt))
     for tile in accumulate(model, node, maps):

@@ -15,6 +15,7 @@ __all__ = (
     "Graph",
     "Node",
     "Pool",
+    "Slice",
     "Softmax",
     "Window",
 )
@@ -131,6 +132,19 @@ class Add(Node):
 @dataclass(frozen=True)
 class Concat(Node):
     """Maps of the same lines and columns, one after the other along channels; never clamped."""
+
+
+@dataclass(frozen=True)
+class Slice(Node):
+    """Channels ``start`` onward of a map, as many as the result has; never clamped.
+
+    Parameters
+    ----------
+    start : int
+        First channel.
+    """
+
+    start: int = 0
 
 
 @dataclass(frozen=True)

@@ -79,7 +79,7 @@ class QuantizedModel:
         The network; its float weights stay for reference.
     formats : dict from tensor name to Format
         Format of every tensor on the accelerator, the input included. The output of a maximum
-        pooling has its input's format.
+        pooling, or of a Slice, has its input's format.
     weights : dict from node name to QuantizedWeights
         Integers of every convolution.
     rounding : Rounding

@@ -13,7 +13,7 @@ from arch.formats import Rounding
 from ..accumulators import check_limits
 from ..errors import ModelError
 from ..execute import Maps, accumulate, execute_node, forget, input_maps, quantize_input
-from ..graph import Add, Concat, Conv, Node, Pool
+from ..graph import Add, Concat, Conv, Node, Pool, Slice
 from ..kernels import Tile, rescale
 from ..model import QuantizedModel
 from ..ranges import (
@@ -226,7 +226,8 @@ def _given(context: Context, tensor: str) -> bool:
     root = format_root(context.graph, tensor)
     if root != tensor:
         context.model.formats[tensor] = context.model.formats[root]
-        context.log[tensor] = {"rule": "maximum pooling keeps the format of its input"}
+        what = "Slice" if isinstance(context.graph.producer(tensor), Slice) else "maximum pooling"
+        context.log[tensor] = {"rule": f"{what} keeps the format of its input"}
         return True
     return False
 

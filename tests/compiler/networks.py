@@ -3,7 +3,7 @@
 import numpy as np
 
 from arch.formats import Format, Rounding
-from quantizer.graph import Add, Concat, Conv, Graph, Node, Pool, Window
+from quantizer.graph import Add, Concat, Conv, Graph, Node, Pool, Slice, Window
 from quantizer.model import QuantizedModel, QuantizedWeights
 
 
@@ -111,6 +111,12 @@ class NetworkBuilder:
         node = Concat(name, tuple(sources), f"{name}_out")
         fmt = Format(8, frac, any(fmt.signed for fmt in formats))
         return self._add_node(node, (channels, h, w), fmt)
+
+    def slice(self, source, start, stop):
+        name = self._name("slice")
+        _, h, w = self.shapes[source]
+        node = Slice(name, (source,), f"{name}_out", start=start)
+        return self._add_node(node, (stop - start, h, w), self.formats[source])
 
     def same_format(self, *tensors):
         """Give tensors made by convolutions the format of the first."""
@@ -229,7 +235,7 @@ def random_model(rng, *, shape=None, layers=4, max_channels=20, max_size=12, bit
         rng, shape, signed=bool(rng.integers(2)), bits=bits, weight_bits=weight_bits)
     tensor = "input"
     for _ in range(layers):
-        kind = rng.choice(["conv", "conv", "pool", "residual", "clamp", "join"])
+        kind = rng.choice(["conv", "conv", "pool", "residual", "clamp", "join", "slice"])
         channels = int(rng.integers(1, max_channels + 1))
         if kind == "conv":
             tensor = _random_conv(rng, builder, tensor, channels)
@@ -237,6 +243,10 @@ def random_model(rng, *, shape=None, layers=4, max_channels=20, max_size=12, bit
             tensor = _random_pool(rng, builder, tensor)
         elif kind == "clamp":
             tensor = builder.clamp(tensor, relu=rng.choice([None, "relu", "clip"]))
+        elif kind == "slice":
+            start, stop = sorted(rng.choice(builder.shapes[tensor][0] + 1, 2, replace=False))
+            start = int(start) // 4 * 4 if rng.integers(2) else int(start)
+            tensor = builder.slice(tensor, start, int(stop))
         elif kind == "join":
             tensor = _random_join(rng, builder, tensor, channels)
         else:

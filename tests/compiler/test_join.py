@@ -1,4 +1,4 @@
-"""Concat: free where it can be, right where it cannot."""
+"""Concat and Slice: free where they can be, right where they cannot."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from compiler import CompileError, compile_model, load, save
 from sim.functional import run_functional
 
 from .check import assert_runs
-from .configs import NANO, SINGLE
+from .configs import NANO, SINGLE, SQUARE
 from .networks import NetworkBuilder, random_codes
 
 
@@ -32,10 +32,10 @@ def join(b, *parts):
 
 
 def moved(program):
-    """Return the names of the Concats that have instructions."""
+    """Return the names of the Concats and Slices that have instructions."""
     busy = {item.layer for item in program.instructions}
     return [layer.name for layer in program.layers
-            if layer.operator == "Concat" and layer.index in busy]
+            if layer.operator in ("Concat", "Slice") and layer.index in busy]
 
 
 @every_config
@@ -71,7 +71,7 @@ def test_fire_module_parts(tmp_path):
 
 
 @every_config
-@pytest.mark.parametrize("channels", [(3, 5), (1, 1, 1), (9, 4, 33), (64, 2)])
+@pytest.mark.parametrize("channels", [(3, 5), (1, 1, 1), (9, 4, 9), (32, 2)])
 def test_parts_anywhere(config, channels):
     b = build((3, 5, 6))
     parts = [b.conv("input", count, (1, 1)) for count in channels]
@@ -127,7 +127,8 @@ def test_concat_of_concat(config):
     assert program.parts[parts[2]] == (outer, 2 * blocks)
 
 
-@every_config
+@pytest.mark.parametrize(
+    "config", [SINGLE, preset("small"), preset("large")], ids=lambda config: config.name)
 def test_dense_block(config):
     b = build((4, 5, 6))
     parts = [b.conv("input", 32, (1, 1))]
@@ -199,9 +200,9 @@ def test_a_part_is_the_output_of_the_network(config):
 
 
 @pytest.mark.parametrize("free", [True, False])
-@pytest.mark.parametrize("config", [NANO, preset("tiny")], ids=lambda config: config.name)
+@pytest.mark.parametrize("config", [SQUARE, SINGLE], ids=lambda config: config.name)
 def test_spilled(config, free):
-    b = build((3, 30, 17))
+    b = build((3, 20, 13))
     a = b.conv("input", 16 if free else 15, (1, 1))
     x = join(b, a, b.conv("input", 8, **SAME), b.max_pool(a, (3, 3), **SAME))
     x = b.conv(x, 8, **SAME)
@@ -217,3 +218,56 @@ def test_pool_over_more_than_the_memory_holds():
     program = assert_runs(b.model(b.fc(x, 3)), NANO)
     vectors = [item for item in program.instructions if item.opcode == Opcode.VECTOR]
     assert len(vectors) == 8
+
+
+@every_config
+def test_slices(config):
+    b = build((4, 6, 7))
+    x = b.conv("input", 96, (1, 1))
+    cut = [b.slice(x, 0, 32), b.slice(x, 32, 37), b.slice(x, 64, 96), b.slice(x, 3, 70)]
+    y = b.conv(cut[0], 4, (2, 2))
+    z = b.conv(b.conv(cut[1], 5, (3, 3), groups=5), 4, (1, 1))
+    w = b.max_pool(b.average_pool(cut[2], (3, 3), strides=(1, 1)), (2, 2), strides=(1, 1))
+    v = b.max_pool(cut[3], (3, 3), strides=(1, 1))
+    program = assert_runs(b.model(b.conv(b.concat(v, z), 4, (1, 1))), config)
+    assert moved(program)[0] == cut[3].removesuffix("_out")
+    assert set(cut[:3]) <= set(program.parts)
+    for name in (y, w):
+        assert name in program.tensors
+
+
+@every_config
+def test_slice_into_concat_and_add(config):
+    b = build((4, 6, 7))
+    x = b.conv("input", 64, (1, 1))
+    left, right = b.slice(x, 0, 32), b.slice(x, 32, 64)
+    y = b.conv(left, 32, (3, 3), pads=(1, 1, 1, 1))
+    b.formats[y] = b.formats[x]
+    joined = join(b, right, y)
+    total = b.add(b.slice(joined, 32, 64), b.slice(joined, 0, 32))
+    program = assert_runs(b.model(total), config)
+    assert [name[:5] for name in moved(program)] == ["slice"] * 3
+    assert program.parts[right] == (joined, 0)
+
+
+@every_config
+def test_slices_of_the_ends(config):
+    b = build((40, 6, 7))
+    assert_runs(b.model(b.slice("input", 32, 40)), config)
+    b = build((5, 6, 7))
+    x = b.slice(b.slice(b.conv("input", 96, (1, 1)), 32, 96), 32, 50)
+    program = assert_runs(b.model(b.conv(x, 3, (1, 1))), config)
+    assert program.parts[x] == ("conv0_out", 64 // config.out_lanes)
+    y = b.conv("input", 40, (1, 1))
+    b.conv(y, 3, (1, 1))
+    assert_runs(b.model(b.slice(y, 32, 39)), config)
+
+
+@pytest.mark.parametrize("start", [16, 15])
+@pytest.mark.parametrize("config", [SQUARE, SINGLE], ids=lambda config: config.name)
+def test_spilled_slices(config, start):
+    b = build((3, 20, 13))
+    x = b.conv("input", 32, (1, 1))
+    y = b.conv(b.slice(x, start, 30), 8, **SAME)
+    program = assert_runs(b.model(b.conv(b.concat(y, x), 3, (1, 1))), config)
+    assert program.scratch_size

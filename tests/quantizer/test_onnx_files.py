@@ -145,8 +145,8 @@ def test_unsupported_operator(tmp_path, operator, domain, hint):
         f"{path}: node 'odd' ({shown}): the operator is not supported{hint}; supported are Add, "
         f"AveragePool, BatchNormalization, Cast, Clip, Concat, Conv, Div, Dropout, Flatten, Gemm, "
         f"GlobalAveragePool, GlobalMaxPool, Identity, MatMul, MaxPool, Mul, Pad, ReduceMean, Relu, "
-        f"Reshape, Shape, Softmax, Squeeze, Sub, Transpose, Unsqueeze, and any operator on "
-        f"constants")
+        f"Reshape, Shape, Slice, Softmax, Split, Squeeze, Sub, Transpose, Unsqueeze, and any "
+        f"operator on constants")
     assert error.value.reason == f"the operator is not supported{hint}"
 
 

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.verilator
 
 
 def joined_model(seed=2):
-    """Return a network with a free Concat, and one with other formats, places and signs."""
+    """Return a network with Concats free and not, of other formats and signs, and Slices."""
     b = NetworkBuilder(np.random.default_rng(seed), (3, 12, 11))
     x = b.conv("input", 5, (1, 1))
     parts = [b.conv(x, 8, (1, 1)), b.conv(x, 7, (3, 3), pads=(1, 1, 1, 1))]
@@ -32,7 +32,8 @@ def joined_model(seed=2):
     z = b.conv(y, 6, (1, 1), relu=None)
     last = b.concat(z, "input", y)
     b.formats[last] = Format(8, min(b.formats[n].frac for n in (z, y, "input")) + 1, True)
-    mean = b.average_pool(last, (12, 11), strides=(1, 1), up=1)
+    cut = b.concat(b.slice(last, 8, 20), b.conv(b.slice(last, 5, 18), 4, (1, 1), signed=True))
+    mean = b.average_pool(cut, (12, 11), strides=(1, 1), up=1)
     return b.model(b.fc(mean, 4))
 
 

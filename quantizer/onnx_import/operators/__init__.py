@@ -5,7 +5,7 @@ from collections.abc import Callable
 from ...errors import NodeError
 from ..context import Context
 from ..node import OnnxNode
-from . import concat, conv, dense, elementwise, layout, pool, softmax
+from . import concat, conv, dense, elementwise, layout, pool, slice, softmax
 
 
 __all__ = (
@@ -40,7 +40,9 @@ OPERATORS: dict[str, Converter] = {
     "Relu": elementwise.convert_relu,
     "Reshape": layout.convert_reshape,
     "Shape": layout.convert_shape,
+    "Slice": slice.convert_slice,
     "Softmax": softmax.convert_softmax,
+    "Split": slice.convert_split,
     "Squeeze": layout.convert_reshape,
     "Sub": elementwise.convert_sub,
     "Transpose": layout.convert_transpose,
