@@ -6,7 +6,7 @@ from arch.isa import Opcode, VectorOp
 
 from .buffers import Buffer
 from .emitter import Emitter
-from .ir import Loop, Position, Space, Span, WriteRecord, calc_fields
+from .ir import Loop, Position, WriteRecord, calc_fields
 from .layers import AddTask, Rect
 from .tiling import Tiling
 
@@ -16,7 +16,7 @@ __all__ = ("lower_add",)
 
 def _parts(rect: Rect, buffers: tuple[Buffer, ...]) -> Iterator[Rect]:
     """Yield parts of a tile in which all buffers have their lines equally far apart."""
-    if len({buffer.pitch for buffer in buffers}) == 1 or rect.lines == 1:
+    if len({buffer.rect.columns for buffer in buffers}) == 1 or rect.lines == 1:
         yield rect
         return
     for y in range(rect.y0, rect.y1):
@@ -25,29 +25,28 @@ def _parts(rect: Rect, buffers: tuple[Buffer, ...]) -> Iterator[Rect]:
 
 def _emit(
     emitter: Emitter, task: AddTask, rect: Rect, common: dict[str, int],
-    operands: tuple[Buffer, Buffer], target: Buffer,
+    operands: tuple[Buffer, Buffer], target: Buffer, blocks: range,
 ) -> None:
     per_row = emitter.config.words_per_row
-    a, b = (buffer.row(rect.y0, rect.x0) for buffer in operands)
-    blocks = task.output.blocks
+    a, b = (buffer.row(rect.y0, rect.x0, blocks.start) for buffer in operands)
     loops = [
         Loop(2, (b - a) * per_row),
         Loop(),
-        Loop(blocks, per_row),
-        Loop(rect.columns, blocks * per_row),
+        Loop(len(blocks), per_row),
+        Loop(rect.columns, operands[0].step * per_row),
         Loop(rect.lines, operands[0].pitch * per_row),
     ]
-    row = target.row(rect.y0, rect.x0)
+    written = target.written(rect, blocks)
     fields = {
         **calc_fields(Position(a * per_row), loops, emitter.config.feature_words),
-        "row": row, "row_step": 1, **common,
+        "row": written.start, "row_step": written.step, **common,
     }
     emitter.calc(
         Opcode.VECTOR, task, f"lines {rect.y0}..{rect.y1 - 1}", fields,
-        tuple(buffer.span(rect) for buffer in operands),
-        (Span(Space.FEATURE, row, row + rect.size * blocks),),
+        tuple(buffer.span(rect) for buffer in operands), (written,),
         WriteRecord(
-            task.index, task.output.name, rect.y0, rect.lines, rect.x0, rect.columns, 0, blocks))
+            task.index, task.output.place.name, rect.y0, rect.lines, rect.x0, rect.columns,
+            task.output.block0 + blocks.start, len(blocks)))
 
 
 def lower_add(
@@ -81,5 +80,6 @@ def lower_add(
         b = emitter.input_buffer(task, 1, tiling, rect)
         target = emitter.output_buffer(task, tiling, turn + step, rect, every)
         for part in _parts(rect, (a, b, target)):
-            _emit(emitter, task, part, common, (a, b), target)
+            for blocks in target.runs:
+                _emit(emitter, task, part, common, (a, b), target, blocks)
         emitter.save(task, tiling, rect, target)

@@ -213,8 +213,8 @@ class Chain:
         windows, inputs, output = self._smallest
         rows = windows + sum(
             slots * size for (number, index), size in inputs.items()
-            if self.group.tasks[number].inputs[index].name in spilled)
-        return rows + (slots * output if self.group.output.output.name in spilled else 0)
+            if self.group.tasks[number].inputs[index].place.name in spilled)
+        return rows + (slots * output if self.group.output.output.place.name in spilled else 0)
 
 
 def _moved_rows(group: Group, steps: Sequence[Step], windows: Mapping[str, int]) -> list[int]:

@@ -3,6 +3,7 @@
 import hashlib
 import math
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -21,13 +22,13 @@ from .emitter import Emitter
 from .errors import CompileError
 from .fusion import fuse_layers, single_layers
 from .ir import DramTiming, Instruction, Space
-from .layers import AddTask, ConvTask, PoolTask, Task
+from .layers import AddTask, ConvTask, FreeTask, PoolTask, Task
 from .machine import Machine
 from .maps import InputLayout, OutputLayout
 from .memory_map import MemoryMap, plan_memory
 from .overflow import check_accumulators
 from .plan import UNROLLS, can_unroll, network_output, plan_layers
-from .pool import lower_pool
+from .pool import lower_pool, split_pool
 from .program import Program
 from .schedule import hoist_loads
 from .tiling import Costs, Tiling
@@ -65,10 +66,11 @@ def _layers(model: QuantizedModel, tasks: list[Task], config: AcceleratorConfig)
     layers = []
     for task in tasks:
         node = task.node
-        shifts = () if isinstance(task, ConvTask) else _shifts(model, task)[0]
-        bits = check_accumulators(task, bounds, shifts, config.acc_bits)
-        size = 0
-        if isinstance(task, ConvTask):
+        bits = size = 0
+        if not isinstance(task, FreeTask):
+            shifts = () if isinstance(task, ConvTask) else _shifts(model, task)[0]
+            bits = check_accumulators(task, bounds, shifts, config.acc_bits)
+        if isinstance(task, ConvTask) and isinstance(node, Conv):
             size = task.codes.size * model.weights[node.name].bits // 8
             size += config.acc_bits // 8 * len(task.bias)
         layers.append(Layer(
@@ -87,6 +89,17 @@ def _shifts(model: QuantizedModel, task: Task) -> tuple[tuple[int, ...], int]:
             f"Layer '{task.name}': shifts must be at most 15 bits left and 31 right, not "
             f"{left} and {right}; choose closer formats for its inputs and output")
     return left, right
+
+
+def _steps(tasks: Sequence[Task], config: AcceleratorConfig) -> list[Task]:
+    """Return what is to be done, step by step: nothing for some layers, for others several."""
+    steps: list[Task] = []
+    for task in tasks:
+        if isinstance(task, PoolTask):
+            steps += split_pool(task, config.feature_depth)
+        elif not isinstance(task, FreeTask):
+            steps.append(task)
+    return steps
 
 
 def _lower(model: QuantizedModel, memory: MemoryMap, emitter: Emitter) -> None:
@@ -199,7 +212,7 @@ def _draft(
     tasks = plan_layers(model, config, unroll)
     layers = _layers(model, tasks, config)
     memory = plan_memory(
-        single_layers(tasks), model.graph.input, network_output(model.graph),
+        single_layers(_steps(tasks, config)), model.graph.input, network_output(model.graph),
         Costs(config, dram))
     return _written(model, config, unroll, tasks, layers, memory, optimize)
 
@@ -263,7 +276,10 @@ def _finished(
         dram=dram,
         compulsory=_compulsory(draft.layers, model, output),
         prediction=predict(draft.instructions, len(draft.layers), config, dram),
-        places=_places(draft.memory), model_hash=model_hash(model))
+        places=_places(draft.memory), model_hash=model_hash(model),
+        parts={
+            task.output.name: (task.output.home.name, task.output.block0)
+            for task in draft.tasks if task.output.home is not None})
 
 
 def _best_draft(
@@ -304,7 +320,7 @@ def _fused(
 ) -> list[_Draft]:
     """Return the draft with chains of layers, if there are any."""
     memory = fuse_layers(
-        draft.tasks, model.graph.input, network_output(model.graph), Costs(config, dram))
+        _steps(draft.tasks, config), model.graph.input, network_output(model.graph), Costs(config, dram))
     if memory is None:
         return []
     return [_written(model, config, draft.unroll, draft.tasks, draft.layers, memory, True)]

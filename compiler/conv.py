@@ -31,7 +31,7 @@ def _window_loops(
     warm = (piece.columns[1] - piece.columns[0] - 1) * dx
     skipped = min(warm, max(0, -x))
     x, warm = x + skipped, warm - skipped
-    column, line = source.blocks * words_per_row, source.pitch * words_per_row
+    column, line = source.step * words_per_row, source.pitch * words_per_row
     start = Position(
         source.row(y, x) * words_per_row + piece.words[0], y, x, stored.height, stored.width)
     return start, [
@@ -45,12 +45,12 @@ def _loops(
     task: ConvTask, rect: Rect, piece: Piece, source: Buffer, words_per_row: int
 ) -> tuple[Position, list[Loop]]:
     """Return start and loops: columns and lines of the tile inside, then taps, then words."""
-    window, stored = task.window, task.inputs[0]
+    window, stored = task.window, task.inputs[piece.source]
     (sy, sx), (dy, dx) = window.strides, window.dilations
     top, left = window.pads[:2]
     y = rect.y0 * sy - top + piece.lines[0] * dy
     x = rect.x0 * sx - left + piece.columns[0] * dx
-    column, line = source.blocks * words_per_row, source.pitch * words_per_row
+    column, line = source.step * words_per_row, source.pitch * words_per_row
     start = Position(
         source.row(y, x) * words_per_row + piece.words[0], y, x, stored.height, stored.width)
     return start, [
@@ -77,9 +77,9 @@ def _emit(
     param_row = emitter.params(task, piece.block)
     fields = {
         **calc_fields(start, loops, config.feature_words),
-        "row": row, "row_step": target.blocks if many else 0,
+        "row": row, "row_step": target.step if many else 0,
         "gap": pass_gap(loops[0].count * loops[1].count),
-        "signed": int(task.inputs[0].format.signed),
+        "signed": int(task.inputs[piece.source].format.signed),
         "lo": task.lo, "hi": task.hi, "weight_row": weight_row, "param_row": param_row,
         "init": int(piece.first), "finish": int(piece.last), **extra,
     }
@@ -91,11 +91,11 @@ def _emit(
     writes: tuple[Span, ...] = ()
     record = None
     if piece.last:
-        stop = row + (rect.size - 1) * target.blocks + 1
-        writes = (Span(Space.FEATURE, row, stop, target.blocks),)
+        stop = row + (rect.size - 1) * target.step + 1
+        writes = (Span(Space.FEATURE, row, stop, target.step),)
         record = WriteRecord(
-            task.index, task.output.name, rect.y0, rect.lines, rect.x0, rect.columns,
-            piece.block, 1)
+            task.index, task.output.place.name, rect.y0, rect.lines, rect.x0, rect.columns,
+            task.output.block0 + piece.block, 1)
     emitter.calc(
         Opcode.CONV, task, f"block {piece.block}, lines {rect.y0}..{rect.y1 - 1}", fields,
         reads, writes, record)
@@ -141,8 +141,9 @@ def lower_conv(emitter: Emitter, task: ConvTask, tiling: Tiling, turn: int = 0) 
         target = emitter.output_buffer(task, tiling, turn + step, rect, blocks)
         for unit in section:
             weight_row = emitter.weights(task, unit)
-            source = emitter.input_buffer(task, 0, tiling, task.input_rect(rect))
             for piece in unit.pieces:
+                source = emitter.input_buffer(
+                    task, piece.source, tiling, task.input_rect(rect))
                 _emit(emitter, task, rect, piece, weight_row + piece.offset, source, target)
         if last:
             emitter.save(task, tiling, rect, target)

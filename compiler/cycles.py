@@ -41,7 +41,8 @@ class LayerPrediction:
     traffic : dict from stream to int
         Bytes by stream; see :data:`STREAMS`.
     bound_by : str
-        ``array``, ``vector`` or ``DRAM``: what takes most of the cycles.
+        ``array``, ``vector`` or ``DRAM``: what takes most of the cycles; ``hidden`` when there
+        are none.
     causes : dict from cause to int
         Where the cycles go, by :data:`.bounds.CAUSES`.
     """
@@ -113,6 +114,8 @@ def _stream(instruction: Instruction) -> str:
 
 
 def _bound_by(cycles: int, calc: int, vector: bool) -> str:
+    if not cycles:
+        return "hidden"
     if 2 * calc >= cycles:
         return "vector" if vector else "array"
     return "DRAM"

@@ -49,7 +49,7 @@ class Emitter:
         self._params = Ring(config.param_depth)
         self._unit_address: dict[tuple[int, int], int] = {}
         self._param_address: dict[int, int] = {}
-        self._held: dict[tuple[int, int], Rect] = {}
+        self._held: dict[tuple[int, int, int], Rect] = {}
         self._turn: dict[tuple[int, int], int] = {}
         self._windows: dict[str, Buffer] = {}
         self._input_lines = 0
@@ -70,12 +70,12 @@ class Emitter:
         self, opcode: Opcode, layer: int, stored: StoredMap, rect: Rect, buffer: Buffer
     ) -> None:
         """Emit the LOAD or SAVE of a rectangle, in as few lines as possible."""
-        region, base = self._memory.dram[stored.name]
-        whole = Buffer(0, stored.rect, 0, stored.blocks)
+        region, base = self._memory.dram[stored.place.name]
+        whole = Buffer.whole(stored, 0)
         row_size = self.config.row_size
         first = whole.row(rect.y0, rect.x0, buffer.block0)
         stop = whole.row(rect.y1 - 1, rect.x1 - 1, buffer.block0) + buffer.blocks
-        if buffer.blocks < stored.blocks:
+        if buffer.blocks < whole.step:
             self._move_blocks(opcode, layer, stored, rect, buffer)
             return
         row_count, line_count = rect.columns * stored.blocks, rect.lines
@@ -97,8 +97,8 @@ class Emitter:
         self, opcode: Opcode, layer: int, stored: StoredMap, rect: Rect, buffer: Buffer
     ) -> None:
         """Emit the transfer of some blocks of a rectangle: a line for each position."""
-        region, base = self._memory.dram[stored.name]
-        whole = Buffer(0, stored.rect, 0, stored.blocks)
+        region, base = self._memory.dram[stored.place.name]
+        whole = Buffer.whole(stored, 0)
         row_size = self.config.row_size
         start = base // row_size
         together = whole.contiguous(rect) and rect.size <= _MAX_LINES
@@ -114,8 +114,8 @@ class Emitter:
                 (buffer.span(part), Span(Space.dram(region), start + first, start + stop)),
                 address=base + first * row_size, row=buffer.row(y, rect.x0),
                 row_count=buffer.blocks, line_count=part.size,
-                line_stride=stored.blocks * row_size if many else 0,
-                row_stride=buffer.blocks if many else 0)
+                line_stride=whole.step * row_size if many else 0,
+                row_stride=buffer.step if many else 0)
 
     def _load_region(
         self, layer: int, note: str, memory: Memory, address: int, row: int, rows: int,
@@ -192,20 +192,20 @@ class Emitter:
         if stored.name in self._windows:
             return self._windows[stored.name]
         if slots is None:
-            buffer = Buffer.whole(stored, self._memory.resident[stored.name])
+            buffer = Buffer.whole(stored, self._memory.resident[stored.place.name])
             if stored.name == self._input and rect.y1 > self._input_lines:
                 lines = Rect(self._input_lines, rect.y1, 0, stored.width)
                 self._move_rect(Opcode.LOAD, task.index, stored, lines, buffer)
                 self._input_lines = rect.y1
             return buffer
         for base in slots:
-            if self._held.get((task.index, base)) == rect:
-                return Buffer(base, rect, 0, stored.blocks)
+            if self._held.get((task.index, stored.block0, base)) == rect:
+                return Buffer.tile(base, rect, 0, stored.blocks)
         turn = self._turn.get((task.index, index), 0)
         self._turn[task.index, index] = turn + 1
         base = slots[turn % len(slots)]
-        buffer = Buffer(base, rect, 0, stored.blocks)
-        self._held[task.index, base] = rect
+        buffer = Buffer.tile(base, rect, 0, stored.blocks)
+        self._held[task.index, stored.block0, base] = rect
         self._move_rect(Opcode.LOAD, task.index, stored, rect, buffer)
         return buffer
 
@@ -216,21 +216,21 @@ class Emitter:
         if task.output.name in self._windows:
             return self._windows[task.output.name]
         if tiling.output_slots is None:
-            return Buffer.whole(task.output, self._memory.resident[task.output.name])
+            return Buffer.whole(task.output, self._memory.resident[task.output.place.name])
         base = tiling.output_slots[turn % len(tiling.output_slots)]
-        return Buffer(base, rect, blocks[0], len(blocks))
+        return Buffer.tile(base, rect, blocks[0], len(blocks))
 
     def save(self, task: Task, tiling: Tiling, rect: Rect, buffer: Buffer) -> None:
         """Emit the SAVE of a finished rectangle, if the map goes to DRAM."""
         stored = task.output
-        if tiling.output_slots is not None or stored.name == self._output:
+        if tiling.output_slots is not None or stored.place.name == self._output:
             self._move_rect(Opcode.SAVE, task.index, stored, rect, buffer)
 
     # Windows of maps inside a chain
 
     def open_window(self, stored: StoredMap, base: int, lines: int) -> None:
         """Hold some lines of a map that never exists as a whole, at first the topmost."""
-        self._windows[stored.name] = Buffer(
+        self._windows[stored.name] = Buffer.tile(
             base, Rect(0, lines, 0, stored.width), 0, stored.blocks)
 
     def move_window(self, task: Task, keep: int, rect: Rect) -> None:
@@ -243,7 +243,7 @@ class Emitter:
         old = self._windows.get(stored.name)
         if old is None or rect.y1 <= old.rect.y1:
             return
-        new = Buffer(
+        new = Buffer.tile(
             old.base, Rect(keep, keep + old.rect.lines, 0, stored.width), 0, stored.blocks)
         self._windows[stored.name] = new
         kept = Rect(keep, rect.y0, 0, stored.width)

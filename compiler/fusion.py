@@ -24,9 +24,17 @@ def _merged(groups: Sequence[Group], index: int, output: str) -> list[Group] | N
     readers = {
         number for number, group in enumerate(groups) for task in group.tasks
         if name in (stored.name for stored in task.inputs)}
-    if name == output or readers != {index + 1}:
+    if name == output or readers != {index + 1} or _is_joined(groups, name):
         return None
     return [*groups[:index], Group(first.tasks + second.tasks), *groups[index + 2:]]
+
+
+def _is_joined(groups: Sequence[Group], name: str) -> bool:
+    """Return whether a map is a part of another, or has parts: only whole maps have windows."""
+    maps = (
+        stored for group in groups for task in group.tasks for stored in (*task.inputs, task.output))
+    return any(
+        stored.home is not None and name in (stored.name, stored.home.name) for stored in maps)
 
 
 def _duration(memory: MemoryMap) -> float:

@@ -72,6 +72,7 @@ def _manifest(program: Program, entries: Mapping[str, Any]) -> dict[str, Any]:
             name: {"shape": list(shape), "format": fmt.to_json()}
             for name, (shape, fmt) in program.tensors.items()},
         "places": program.places,
+        "parts": {name: list(part) for name, part in program.parts.items()},
         "dram": dataclasses.asdict(program.dram),
         "compulsory_bytes": program.compulsory,
         "prediction": program.prediction.to_json(),
@@ -193,6 +194,7 @@ def _program(manifest: Mapping[str, Any], files: Mapping[str, bytes]) -> Program
         writes=[WriteRecord(*fields) for fields in manifest["writes"]],
         tensors={name: _tensor(fields) for name, fields in manifest["tensors"].items()},
         places=manifest["places"],
+        parts={name: (whole, block) for name, (whole, block) in manifest["parts"].items()},
         dram=DramTiming(**manifest["dram"]), compulsory=manifest["compulsory_bytes"],
         prediction=Prediction.from_json(manifest["prediction"]),
         model_hash=manifest["model_hash"])

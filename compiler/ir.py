@@ -97,7 +97,7 @@ class WriteRecord:
     layer : int
         Index of the layer.
     tensor : str
-        Name of the tensor written.
+        Name of the tensor written; of the joined one, for a part of it.
     y0, lines, x0, columns, block, blocks : int
         Rectangle of positions and range of channel blocks.
     """

@@ -1,6 +1,7 @@
 """Layers to be lowered, and the maps between them."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,8 @@ from quantizer.graph import Node, Pool, Window
 __all__ = (
     "AddTask",
     "ConvTask",
+    "FreeTask",
+    "JoinTask",
     "PoolTask",
     "Rect",
     "StoredMap",
@@ -59,6 +62,10 @@ class StoredMap:
         Codes of a row.
     format : Format
         Format of the codes.
+    home : StoredMap, optional
+        The joined map of which this one is some blocks; it is never a part itself.
+    block0 : int
+        First of those blocks.
     """
 
     name: str
@@ -67,6 +74,18 @@ class StoredMap:
     width: int
     lanes: int
     format: Format
+    home: "StoredMap | None" = None
+    block0: int = 0
+
+    @property
+    def place(self) -> "StoredMap":
+        """The map that takes up memory: the joined map, or this one."""
+        return self.home or self
+
+    def part(self, first: int, stop: int) -> "StoredMap":
+        """Return blocks ``first`` up to ``stop`` of the map, as a map."""
+        channels = min(stop * self.lanes, self.channels) - first * self.lanes
+        return replace(self, channels=channels, home=self.place, block0=self.block0 + first)
 
     @property
     def blocks(self) -> int:
@@ -118,6 +137,13 @@ class Task:
     def name(self) -> str:
         """Name of the layer."""
         return self.node.name
+
+    @property
+    def smallest_rows(self) -> int:
+        """Rows that one output position in the middle needs on chip."""
+        y, x = self.output.height // 2, self.output.width // 2
+        size = self.input_rect(Rect(y, y + 1, x, x + 1)).size
+        return sum(size * stored.blocks for stored in self.inputs) + self.output.blocks
 
     def input_rect(self, rect: Rect) -> Rect:
         """Return the positions of the inputs that a rectangle of the output needs."""
@@ -176,6 +202,52 @@ class ConvTask(Task):
     def input_rect(self, rect: Rect) -> Rect:
         """Return the positions of the input that a rectangle of the output needs."""
         return window_rect(self.window, self.inputs[0], rect)
+
+
+@dataclass(frozen=True)
+class JoinTask(ConvTask):
+    """A Concat or Slice that moves data: a 1 x 1 convolution of maps; see :class:`ConvTask`.
+
+    The kernel of an output channel is one number, ``codes`` (k, 1, 1, 1), that meets the channel
+    that is copied.
+
+    Parameters
+    ----------
+    skip : int
+        Channels of the first input that are left out.
+    """
+
+    skip: int = 0
+
+    @property
+    def depthwise(self) -> bool:
+        """Whether every output channel has one input channel, its own."""
+        return False
+
+    def parts(self, first: int, last: int) -> Iterator[tuple[int, int, int, int]]:
+        """Yield what fills some output channels.
+
+        Parameters
+        ----------
+        first, last : int
+            Output channels ``first`` up to ``last``; those past the end do not count.
+
+        Yields
+        ------
+        (int, int, int, int)
+            Number of an input, its first channel, the first output channel, and how many.
+        """
+        start, last = -self.skip, min(last, self.output.channels)
+        for number, stored in enumerate(self.inputs):
+            c0, c1 = max(first, start), min(last, start + stored.channels)
+            if c0 < c1:
+                yield number, c0 - start, c0, c1 - c0
+            start += stored.channels
+
+
+@dataclass(frozen=True)
+class FreeTask(Task):
+    """A Concat or Slice whose result lies where its inputs do; it has no inputs to read."""
 
 
 @dataclass(frozen=True)

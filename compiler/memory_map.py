@@ -2,7 +2,7 @@
 
 import enum
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from arch.config import PRESETS, AcceleratorConfig
@@ -83,15 +83,16 @@ def lifetimes(groups: Sequence[Group], graph_input: str, output: str) -> dict[st
     found: dict[str, Lifetime] = {}
     for index, group in enumerate(groups):
         for task in group.tasks:
-            for stored in dict.fromkeys(task.inputs):
+            for stored in dict.fromkeys(stored.place for stored in task.inputs):
                 if stored.name in group.producers:
                     continue
                 old = found.get(stored.name)
                 first = index if old is None else old.first
                 readers = 0 if old is None else old.readers
                 found[stored.name] = Lifetime(stored, first, index, readers + 1)
-        last = group.output.output
-        found[last.name] = Lifetime(last, index, index, 0)
+        place = group.output.output.place
+        found[place.name] = replace(
+            found.get(place.name, Lifetime(place, index, index, 0)), last=index)
     assert graph_input in found
     assert output in found
     return found
@@ -221,9 +222,9 @@ class _Planner:
             return rows + self._chains[index].smallest_rows(self._spilled, slots)
         task = self._groups[index].output
         for stored in dict.fromkeys(task.inputs):
-            if stored.name in self._spilled:
+            if stored.place.name in self._spilled:
                 rows += _buffer_rows(task, stored, False, comfort)
-        if task.output.name in self._spilled:
+        if task.output.place.name in self._spilled:
             rows += _buffer_rows(task, task.output, True, comfort)
         return rows
 
@@ -263,18 +264,18 @@ class _Planner:
             (name, life.stored.rows, life.first, life.last)
             for name, life in self._life.items() if name not in self._spilled]
         first = self._life[self._input].first
-        apart = (self._input, self._groups[first].output.output.name)
+        apart = (self._input, self._groups[first].output.output.place.name)
         bank = self._depth // self._costs.config.feature_banks
         placed = allocate(items, self._depth, bank=bank, apart=apart)
         return allocate(items, self._depth) if placed is None else placed
 
     def _spills(self, index: int, task: Task) -> Spills:
         """Return which maps of a layer of a group pass through tile buffers."""
-        inputs = tuple(stored.name in self._spilled for stored in task.inputs)
+        inputs = tuple(stored.place.name in self._spilled for stored in task.inputs)
         streams = (
             self._input in (stored.name for stored in task.inputs) and not any(inputs)
             and self._life[self._input].first == index)
-        return Spills(inputs, task.output.name in self._spilled, streams)
+        return Spills(inputs, task.output.place.name in self._spilled, streams)
 
     def _plan(self, index: int, resident: Mapping[str, int]) -> Plan | None:
         """Return how to run a group; ``None`` if it does not fit."""
@@ -284,7 +285,7 @@ class _Planner:
         gaps = _gaps(taken, self._depth)
         group = self._groups[index]
         spills = tuple(self._spills(index, task) for task in group.tasks)
-        key = tuple(task.index for task in group.tasks), spills, tuple(gaps)
+        key = tuple((task.index, task.output.block0) for task in group.tasks), spills, tuple(gaps)
         if key not in self._known:
             plan: Plan | None = None
             if index in self._chains:
@@ -298,7 +299,7 @@ class _Planner:
 
     def _refuse(self, task: Task) -> CompileError:
         config = self._costs.config
-        need = _smallest_rows(task)
+        need = task.smallest_rows
         return CompileError(
             f"Layer '{task.name}': one output position needs {need} rows of {config.row_size} "
             f"bytes of feature memory (its windows and its result), config '{config.name}' has "
@@ -320,7 +321,7 @@ class _Planner:
             if any(self._spill_for(index, comfort) for comfort in _Comfort):
                 return
         tasks = [task for group in self._groups for task in group.tasks]
-        raise self._refuse(max(tasks, key=_smallest_rows))
+        raise self._refuse(max(tasks, key=lambda task: task.smallest_rows))
 
     def plan(self) -> tuple[dict[str, int], list[Plan], set[str]]:
         """Return residents, plans and spilled maps."""
@@ -360,12 +361,6 @@ class _Planner:
         places = allocate(items, total) or {}
         size = max((places[name] + size for name, size, _, _ in items), default=0)
         return places, size
-
-
-def _smallest_rows(task: Task) -> int:
-    """Return the rows that one output position needs on chip."""
-    rect = task.input_rect(_middle(task, False))
-    return sum(rect.size * stored.blocks for stored in task.inputs) + task.output.blocks
 
 
 def _advice(

@@ -41,7 +41,7 @@ def worst_bits(task: Task, bounds: Mapping[str, tuple[int, int]], shifts: tuple[
     match task:
         case ConvTask():
             weights = np.array([np.abs(kernel).sum(dtype=np.int64) for kernel in task.codes])
-            return _bits(int((weights * sizes[0] + np.abs(task.bias)).max(initial=0)))
+            return _bits(int((weights * max(sizes) + np.abs(task.bias)).max(initial=0)))
         case PoolTask(pool=pool) if pool.kind == "average":
             r, s = pool.window.kernel
             return _bits((r * s * sizes[0]) << shifts[0])

@@ -7,10 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arch.config import AcceleratorConfig
-from quantizer.graph import Add, Conv, Graph, Node, Pool, Window
+from quantizer.graph import Add, Concat, Conv, Graph, Node, Pool, Slice, Window
 from quantizer.model import QuantizedModel
 
 from .errors import CompileError
+from .join import join_places, join_task, slice_task
 from .layers import AddTask, ConvTask, PoolTask, StoredMap, Task
 
 
@@ -115,7 +116,7 @@ def _task(
             return AddTask(*common, *model.bounds(node))
     raise CompileError(
         f"Layer '{node.name}': {type(node).__name__} cannot run on the accelerator; "
-        "Conv, Pool and Add can")
+        "Conv, Pool, Add, Concat and Slice can")
 
 
 def unrolled(task: ConvTask, unroll: str) -> ConvTask:
@@ -188,10 +189,25 @@ def plan_layers(
             f"'{config.name}' tell {config.layer_depth} apart; use a layer_depth of at least "
             f"{1 << (len(nodes) - 1).bit_length()}")
 
-    def stored(name: str) -> StoredMap:
-        return StoredMap(name, *graph.shapes[name], config.out_lanes, model.formats[name])
+    places, free = join_places(model, config.out_lanes)
 
-    tasks = [_task(model, index, node, config, stored) for index, node in enumerate(nodes)]
+    def stored(name: str) -> StoredMap:
+        plain = StoredMap(name, *graph.shapes[name], config.out_lanes, model.formats[name])
+        if name not in places:
+            return plain
+        home, block = places[name]
+        return replace(plain, home=stored(home), block0=block)
+
+    tasks: list[Task] = []
+    for index, node in enumerate(nodes):
+        maps = tuple(map(stored, node.inputs)), stored(node.output)
+        is_free = node.name in free
+        if isinstance(node, Concat):
+            tasks.append(join_task(model, node, config, (index, node, *maps), free=is_free))
+        elif isinstance(node, Slice):
+            tasks.append(slice_task(model, node, (index, node, *maps), free=is_free))
+        else:
+            tasks.append(_task(model, index, node, config, stored))
     if unroll != "none":
         tasks = [
             unrolled(task, unroll)

@@ -1,4 +1,6 @@
-"""Pooling and lone clamps: one VECTOR for each tile."""
+"""Pooling and lone clamps: one VECTOR for each tile, or for each block of it."""
+
+from dataclasses import replace
 
 import numpy as np
 
@@ -9,12 +11,15 @@ from arch.timing import divide_group
 from .buffers import Buffer
 from .emitter import Emitter
 from .errors import CompileError
-from .ir import Loop, Position, Space, Span, WriteRecord, calc_fields
+from .ir import Loop, Position, WriteRecord, calc_fields
 from .layers import PoolTask, Rect
 from .tiling import Tiling
 
 
-__all__ = ("lower_pool",)
+__all__ = (
+    "lower_pool",
+    "split_pool",
+)
 
 
 def _counted(
@@ -78,33 +83,54 @@ def _pool_fields(
 
 def _emit(
     emitter: Emitter, task: PoolTask, rect: Rect, common: dict[str, int], source: Buffer,
-    target: Buffer,
+    target: Buffer, blocks: range,
 ) -> None:
     window, stored = task.pool.window, task.inputs[0]
     (r, s), (sy, sx), (dy, dx) = window.kernel, window.strides, window.dilations
     per_row = emitter.config.words_per_row
-    column, line = source.blocks * per_row, source.pitch * per_row
+    column, line = source.step * per_row, source.pitch * per_row
     y, x = rect.y0 * sy - window.pads[0], rect.x0 * sx - window.pads[1]
-    start = Position(source.row(y, x) * per_row, y, x, stored.height, stored.width)
+    start = Position(
+        source.row(y, x, blocks.start) * per_row, y, x, stored.height, stored.width)
     loops = [
         Loop(s, dx * column, x=dx),
         Loop(r, dy * line, y=dy),
-        Loop(source.blocks, per_row),
+        Loop(len(blocks), per_row),
         Loop(rect.columns, sx * column, x=sx),
         Loop(rect.lines, sy * line, y=sy),
     ]
-    row = target.row(rect.y0, rect.x0)
+    written = target.written(rect, blocks)
     fields = {
         **calc_fields(start, loops, emitter.config.feature_words),
-        "row": row, "row_step": 1, **common,
+        "row": written.start, "row_step": written.step, **common,
     }
     emitter.calc(
         Opcode.VECTOR, task, f"lines {rect.y0}..{rect.y1 - 1}", fields,
-        (source.span(task.input_rect(rect)),),
-        (Span(Space.FEATURE, row, row + rect.size * target.blocks),),
+        (source.span(task.input_rect(rect)),), (written,),
         WriteRecord(
-            task.index, task.output.name, rect.y0, rect.lines, rect.x0, rect.columns, 0,
-            task.output.blocks))
+            task.index, task.output.place.name, rect.y0, rect.lines, rect.x0, rect.columns,
+            task.output.block0 + blocks.start, len(blocks)))
+
+
+def split_pool(task: PoolTask, depth: int) -> list[PoolTask]:
+    """Cut a pooling by channel blocks if not even one of its windows fits the memory.
+
+    Parameters
+    ----------
+    task : PoolTask
+        Layer.
+    depth : int
+        Rows of feature memory.
+    """
+    need, blocks = task.smallest_rows, task.output.blocks
+    if need <= depth:
+        return [task]
+    most = max(1, depth // 2 * blocks // need)
+    return [
+        replace(
+            task, inputs=(task.inputs[0].part(first, min(first + most, blocks)),),
+            output=task.output.part(first, min(first + most, blocks)))
+        for first in range(0, blocks, most)]
 
 
 def lower_pool(
@@ -131,5 +157,6 @@ def lower_pool(
     for step, rect in enumerate(tiling.rects):
         source = emitter.input_buffer(task, 0, tiling, task.input_rect(rect))
         target = emitter.output_buffer(task, tiling, turn + step, rect, every)
-        _emit(emitter, task, rect, common, source, target)
+        for blocks in target.runs:
+            _emit(emitter, task, rect, common, source, target, blocks)
         emitter.save(task, tiling, rect, target)

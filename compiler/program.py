@@ -60,6 +60,8 @@ class Program:
         Where each map lies: ``feature_row`` on chip; ``region`` and ``address`` in DRAM.
     model_hash : str
         SHA-256 of the quantized integers.
+    parts : dict from tensor name to (str, int)
+        For each map that is written as a part of a joined one, that map and the first block.
     """
 
     name: str
@@ -80,6 +82,7 @@ class Program:
     prediction: Prediction
     places: dict[str, dict[str, int]] = field(default_factory=dict)
     model_hash: str = ""
+    parts: dict[str, tuple[str, int]] = field(default_factory=dict)
 
     @property
     def output_size(self) -> int:
@@ -144,6 +147,8 @@ class Program:
         maps = {
             name: np.zeros((h, w, -(-c // lanes), lanes), words.dtype)
             for name, ((c, h, w), _) in self.tensors.items()}
+        for name, (whole, block) in self.parts.items():
+            maps[name] = maps[whole][:, :, block:block + maps[name].shape[2]]
         position = 0
         for record in self.writes:
             part = words[position:position + record.row_count]
@@ -154,6 +159,7 @@ class Program:
             ] = part.reshape(record.lines, record.columns, record.blocks, lanes)
         found = {}
         for name, ((c, h, w), fmt) in self.tensors.items():
-            codes = maps[name].view(f"<i{self.config.code_size}") if fmt.signed else maps[name]
+            rows = np.ascontiguousarray(maps[name])
+            codes = rows.view(f"<i{self.config.code_size}") if fmt.signed else rows
             found[name] = codes.reshape(h, w, -1)[:, :, :c].transpose(2, 0, 1).astype(np.int64)
         return found

@@ -254,7 +254,7 @@ def _estimate(
         if spills.output:
             blocks = len({b for unit in section for b in unit.blocks}) or task.output.blocks
             size = rect.size * blocks * config.row_size
-            strided = weights_outer and len(sections) > 1
+            strided = blocks < task.output.place.blocks
             save = costs.save(size, rect.size if strided else rect.lines)
         flow.step(load, calc_cycles(task, rect, section), save)
         previous = rect, section

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from arch.config import AcceleratorConfig
 from quantizer.layout import pack_codes, pack_params
 
-from .layers import ConvTask
+from .layers import ConvTask, JoinTask
 
 
 __all__ = (
@@ -47,6 +47,8 @@ class Piece:
         First weight row, counted from the start of its unit.
     depthwise : bool
         Whether the columns are taken from the window of the last codes, all in one pass.
+    source : int
+        Number of the input that is read.
     """
 
     block: int
@@ -57,6 +59,7 @@ class Piece:
     last: bool
     offset: int
     depthwise: bool = False
+    source: int = 0
 
     @property
     def passes(self) -> int:
@@ -150,6 +153,41 @@ def _cut_depthwise(
             yield words, lines, columns
 
 
+def _cut_join(
+    task: JoinTask, block: int, config: AcceleratorConfig, limit: int
+) -> list[Piece]:
+    """Return the pieces of one block of a Concat: the words of its channels, input by input."""
+    first = block * config.out_lanes
+    last = min(first + config.out_lanes, task.output.channels)
+    found = []
+    for number, channel, _, count in task.parts(first, last):
+        words = channel // config.in_lanes, -(-(channel + count) // config.in_lanes)
+        found += [
+            Piece(block, part, (0, 1), (0, 1), False, False, 0, source=number)
+            for part in _ranges(*words, limit)]
+    found[0] = replace(found[0], first=True)
+    found[-1] = replace(found[-1], last=True)
+    return found
+
+
+def _cut_pieces(
+    task: ConvTask, block: int, config: AcceleratorConfig, limit: int
+) -> list[Piece]:
+    """Return the pieces of one block, each of at most ``limit`` rows."""
+    if isinstance(task, JoinTask):
+        return _cut_join(task, block, config, limit)
+    depthwise = runs_in_window(task, config)
+    if depthwise:
+        parts = list(_cut_depthwise(task, block, config, limit))
+    else:
+        words = block_words(task, block, config)
+        parts = list(_cut_block(words, task.window.kernel, limit))
+    return [
+        Piece(block, *part, number == 0, number == len(parts) - 1, 0, depthwise)
+        for number, part in enumerate(parts)
+    ]
+
+
 def cut_weights(task: ConvTask, config: AcceleratorConfig) -> list[Unit]:
     """Cut the weights of a convolution into units of at most half the weight memory.
 
@@ -168,8 +206,6 @@ def cut_weights(task: ConvTask, config: AcceleratorConfig) -> list[Unit]:
     pending: list[Piece] = []
     rows = 0
 
-    depthwise = runs_in_window(task, config)
-
     def close() -> None:
         nonlocal rows
         if pending:
@@ -178,15 +214,7 @@ def cut_weights(task: ConvTask, config: AcceleratorConfig) -> list[Unit]:
             rows = 0
 
     for block in range(task.output.blocks):
-        if depthwise:
-            parts = list(_cut_depthwise(task, block, config, limit))
-        else:
-            words = block_words(task, block, config)
-            parts = list(_cut_block(words, task.window.kernel, limit))
-        pieces = [
-            Piece(block, *part, number == 0, number == len(parts) - 1, 0, depthwise)
-            for number, part in enumerate(parts)
-        ]
+        pieces = _cut_pieces(task, block, config, limit)
         together = sum(piece.passes for piece in pieces) <= limit
         for piece in pieces:
             if not together or rows + piece.passes > limit:
@@ -274,9 +302,29 @@ class WeightImage:
         tiles[:, :len(codes), :(codes.shape[2] - 1) * step + 1:step] = codes.transpose(1, 0, 2)
         return tiles
 
+    def _join_tiles(self, task: JoinTask, piece: Piece) -> NDArray[Any]:
+        """Return the tiles of a piece of a Concat, (words, out_lanes, in_lanes)."""
+        config = self._config
+        first = piece.block * config.out_lanes
+        shape = (piece.passes, config.out_lanes, config.in_lanes)
+        tiles = np.zeros(shape, f"<i{config.weight_size}")
+        start = piece.words[0] * config.in_lanes
+        for number, channel, output, count in task.parts(first, first + config.out_lanes):
+            if number != piece.source:
+                continue
+            index = np.arange(count)
+            lanes = channel + index - start
+            keep = (lanes >= 0) & (lanes < piece.passes * config.in_lanes)
+            index, lanes = index[keep], lanes[keep]
+            tiles[lanes // config.in_lanes, output - first + index, lanes % config.in_lanes] = (
+                task.codes[output + index, 0, 0, 0])
+        return tiles
+
     def _tiles(self, task: ConvTask, piece: Piece) -> NDArray[Any]:
         """Return the tiles of a piece, (words, r, s, out_lanes, in_lanes)."""
         config = self._config
+        if isinstance(task, JoinTask):
+            return self._join_tiles(task, piece)
         if piece.depthwise:
             return self._window_tiles(task, piece)
         kernels, per_group = task.codes.shape[:2]

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import ModelError
-from .graph import Add, Conv, Graph, Node, Pool
+from .graph import Add, Concat, Conv, Graph, Node, Pool, Slice
 from .model import Limits, QuantizedModel
 
 
@@ -162,14 +162,25 @@ def _vector_errors(
     yield _accumulator_error(node, vector_worst_case(model, node), limits)
 
 
+def _concat_errors(
+    model: QuantizedModel, node: Concat, limits: Limits
+) -> Iterator[str | None]:
+    for left, right in model.concat_shifts(node):
+        yield _shift_error(node, "left shift of an input", left, 0, limits.concat_left)
+        yield _shift_error(node, "right shift of an input", right, 0, limits.conv_shift)
+
+
 def _errors(model: QuantizedModel, node: Node, limits: Limits) -> Iterator[str | None]:
     if isinstance(node, Conv):
         yield from _conv_errors(model, node, limits)
-    elif isinstance(node, Pool) and node.kind == "max":
+    elif isinstance(node, Slice) or (isinstance(node, Pool) and node.kind == "max"):
         before, after = model.formats[node.inputs[0]], model.formats[node.output]
+        what = "Slice" if isinstance(node, Slice) else "maximum pooling"
         if before != after:
-            yield (f"node '{node.name}': maximum pooling must keep the format of its input "
+            yield (f"node '{node.name}': {what} must keep the format of its input "
                    f"({before}), not {after}; set that of {node.inputs[0]} instead")
+    elif isinstance(node, Concat):
+        yield from _concat_errors(model, node, limits)
     elif isinstance(node, Add | Pool):
         yield from _vector_errors(model, node, limits)
 

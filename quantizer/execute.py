@@ -7,8 +7,17 @@ from numpy.typing import ArrayLike, NDArray
 
 from .accumulators import code_bounds
 from .errors import ModelError
-from .graph import Add, Conv, Graph, Node, Pool, Softmax
-from .kernels import Tile, add_tiles, average_tiles, code_type, conv_tiles, max_pool, rescale
+from .graph import Add, Concat, Conv, Graph, Node, Pool, Slice, Softmax
+from .kernels import (
+    Tile,
+    add_tiles,
+    average_tiles,
+    code_type,
+    concat_tiles,
+    conv_tiles,
+    max_pool,
+    rescale,
+)
 from .model import QuantizedModel
 
 
@@ -92,7 +101,7 @@ def accumulate(model: QuantizedModel, node: Node, maps: Maps) -> Iterator[Tile]:
     model : QuantizedModel
         Formats of the node's inputs, and its weights.
     node : Node
-        Convolution, Add or average pooling.
+        Convolution, Add, Concat or average pooling.
     maps : dict from tensor name to (n, h, w, c) integers
         Codes of the node's inputs.
 
@@ -108,6 +117,8 @@ def accumulate(model: QuantizedModel, node: Node, maps: Maps) -> Iterator[Tile]:
         yield from conv_tiles(inputs[0], node, model.weights[node.name], fracs[0], bounds)
     elif isinstance(node, Add):
         yield from add_tiles(inputs, node, fracs)
+    elif isinstance(node, Concat):
+        yield from concat_tiles(inputs, fracs)
     else:
         assert isinstance(node, Pool), node
         yield from average_tiles(inputs[0], node, fracs[0])
@@ -120,6 +131,8 @@ def execute_node(model: QuantizedModel, node: Node, maps: Maps) -> NDArray[np.in
         return max_pool(maps[node.inputs[0]], node, lo, hi)
     fmt = model.formats[node.output]
     channels, height, width = model.graph.shapes[node.output]
+    if isinstance(node, Slice):
+        return maps[node.inputs[0]][..., node.start:node.start + channels]
     count = len(maps[node.inputs[0]])
     result = np.empty((count, height, width, channels), code_type(fmt))
     for tile in accumulate(model, node, maps):

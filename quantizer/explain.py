@@ -17,7 +17,15 @@ from .graph import Conv
 from .integers import find_node
 from .model import Limits, QuantizedModel
 from .overrides import WEIGHTS_SUFFIX
-from .ranges import Reference, batches, check_calibration, format_root, format_sharers, snr_db
+from .ranges import (
+    Reference,
+    batches,
+    check_calibration,
+    format_root,
+    format_sharers,
+    joined_format,
+    snr_db,
+)
 from .search.weights import integer_weights
 
 
@@ -146,8 +154,16 @@ def _clipped(values: NDArray[Any], fmt: Format) -> float:
 
 
 def _with_tensor(model: QuantizedModel, tensor: str, frac: int) -> QuantizedModel:
-    """Return the model in which a tensor, and all that share its format, have another frac."""
-    sharers = format_sharers(model.graph, format_root(model.graph, tensor))
+    """Return the model in which a tensor, and all that share its format, have another frac.
+
+    The inputs of a Concat that have its format are moved with it.
+    """
+    root = format_root(model.graph, tensor)
+    sharers = format_sharers(model.graph, root)
+    for node in model.graph.accelerated:
+        joins = joined_format(model.graph, node.output) == root
+        if joins and model.formats[node.output] == model.formats[root]:
+            sharers += format_sharers(model.graph, node.output)
     formats = {
         name: replace(fmt, frac=frac) if name in sharers else fmt
         for name, fmt in model.formats.items()}

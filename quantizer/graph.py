@@ -10,10 +10,12 @@ from numpy.typing import NDArray
 
 __all__ = (
     "Add",
+    "Concat",
     "Conv",
     "Graph",
     "Node",
     "Pool",
+    "Slice",
     "Softmax",
     "Window",
 )
@@ -125,6 +127,24 @@ class Pool(Node):
 @dataclass(frozen=True)
 class Add(Node):
     """Sum of two maps of the same shape."""
+
+
+@dataclass(frozen=True)
+class Concat(Node):
+    """Maps of the same lines and columns, one after the other along channels; never clamped."""
+
+
+@dataclass(frozen=True)
+class Slice(Node):
+    """Channels ``start`` onward of a map, as many as the result has; never clamped.
+
+    Parameters
+    ----------
+    start : int
+        First channel.
+    """
+
+    start: int = 0
 
 
 @dataclass(frozen=True)

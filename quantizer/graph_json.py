@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .graph import Add, Conv, Graph, Node, Pool, Softmax, Window
+from .graph import Add, Concat, Conv, Graph, Node, Pool, Slice, Softmax, Window
 
 
 __all__ = (
@@ -19,7 +19,8 @@ __all__ = (
 
 ARRAYS = ("weight", "bias")  # fields of a convolution that are kept elsewhere
 
-_KINDS: dict[str, type[Node]] = {kind.__name__: kind for kind in (Conv, Pool, Add, Softmax)}
+_KINDS: dict[str, type[Node]] = {
+    kind.__name__: kind for kind in (Conv, Pool, Add, Concat, Slice, Softmax)}
 
 
 def _node_to_json(node: Node) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .errors import NodeError
-from .graph import Conv, Graph, Node, Softmax
+from .graph import Concat, Conv, Graph, Node, Slice, Softmax
 from .onnx_import.importer import convert
 from .onnx_import.node import OnnxNode
 from .onnx_import.reader import read_network
@@ -30,8 +30,9 @@ class NodeReport:
     operator : str
         Type of the operator.
     runs_on : str
-        ``array`` (multipliers), ``vector`` (pooling and sums), ``host``, ``folded`` (into another
-        node, or computed at import), or ``-`` (nowhere).
+        ``array`` (multipliers; Concat and Slice too, where they are not free), ``vector``
+        (pooling and sums), ``host``, ``folded`` (into another node, or computed at import), or
+        ``-`` (nowhere).
     macs : int
         Multiply-accumulate operations for one image.
     bytes : int
@@ -109,13 +110,17 @@ def _report(graph: Graph, label: str, operator: str) -> NodeReport:
 
 def _place(node: Node) -> str:
     """Return which unit runs a node of the graph."""
-    if isinstance(node, Conv):
+    if isinstance(node, Conv | Concat | Slice):
         return "array"
     return "host" if isinstance(node, Softmax) else "vector"
 
 
 def _clamp(node: Node) -> str:
-    """Return the clamp of a node in words."""
+    """Return the clamp of a node in words, or what a Concat or Slice costs."""
+    if isinstance(node, Slice):
+        return "free where it starts at a multiple of out_lanes channels"
+    if isinstance(node, Concat):
+        return "free where every input starts at a multiple of out_lanes channels"
     if not node.clamped:
         return ""
     if node.hi == np.inf:

@@ -25,6 +25,7 @@ __all__ = (
     "add_tiles",
     "average_tiles",
     "code_type",
+    "concat_tiles",
     "conv_tiles",
     "max_pool",
     "rescale",
@@ -317,6 +318,16 @@ def add_tiles(maps: list[NDArray[Any]], node: Add, fracs: list[int]) -> Iterator
         values: NDArray[Any] = np.multiply(a[images, rows], scales[0], dtype=dtype)
         values += np.multiply(b[images, rows], scales[1], dtype=dtype)
         yield Tile(images, rows, values, common)
+
+
+def concat_tiles(maps: list[NDArray[Any]], fracs: list[int]) -> Iterator[Tile]:
+    """Yield maps side by side, each channel with the fractional length of its map."""
+    count, lines, columns, _ = maps[0].shape
+    channels = [part.shape[3] for part in maps]
+    frac = np.repeat(fracs, channels)
+    for images, rows in _tiles(count, lines, 8 * columns * sum(channels)):
+        parts = [part[images, rows] for part in maps]
+        yield Tile(images, rows, np.concatenate(parts, axis=3, dtype=np.float32), frac)
 
 
 def _reach(codes: NDArray[Any], shift: int) -> int:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from arch.formats import Format, Rounding
 
-from .graph import Add, Conv, Graph, Node, Pool
+from .graph import Add, Concat, Conv, Graph, Node, Pool
 
 
 __all__ = (
@@ -34,6 +34,9 @@ class Limits:
         Largest left shift before a division by a window size that is no power of two, in bits.
     acc_bits : int
         Width of an accumulator, in bits.
+    concat_left : int
+        Largest left shift of an input of Concat, in bits; the largest right shift is
+        ``conv_shift``.
     """
 
     conv_shift: int = 31
@@ -41,6 +44,7 @@ class Limits:
     vector_right: int = 29
     divide_left: int = 4
     acc_bits: int = 32
+    concat_left: int = 6
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,7 @@ class QuantizedModel:
         The network; its float weights stay for reference.
     formats : dict from tensor name to Format
         Format of every tensor on the accelerator, the input included. The output of a maximum
-        pooling has its input's format.
+        pooling, or of a Slice, has its input's format.
     weights : dict from node name to QuantizedWeights
         Integers of every convolution.
     rounding : Rounding
@@ -116,3 +120,9 @@ class QuantizedModel:
         out = self.formats[node.output].frac
         common = max(*fracs, out)
         return tuple(common - frac for frac in fracs), common - out
+
+    def concat_shifts(self, node: Concat) -> tuple[tuple[int, int], ...]:
+        """Return the left and the right shift of each input of a Concat, in bits; one is 0."""
+        out = self.formats[node.output].frac
+        fracs = [self.formats[name].frac for name in node.inputs]
+        return tuple((max(out - frac, 0), max(frac - out, 0)) for frac in fracs)

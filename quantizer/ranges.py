@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .errors import ModelError
 from .execute import to_maps
-from .graph import Add, Graph, Node, Pool
+from .graph import Add, Concat, Graph, Node, Pool, Slice
 
 
 __all__ = (
@@ -19,6 +19,7 @@ __all__ = (
     "check_calibration",
     "format_root",
     "format_sharers",
+    "joined_format",
     "natural_frac",
     "observe",
     "snr_db",
@@ -157,23 +158,24 @@ def unsigned_tensors(graph: Graph, ranges: dict[str, tuple[float, float]]) -> se
     """Return the tensors whose codes need no sign.
 
     These are the input if no calibration image is negative, and results that cannot be negative:
-    clamped at zero or above, or sums and averages of unsigned tensors. A maximum pooling is as
-    its input.
+    clamped at zero or above, or sums, averages and joins of unsigned tensors. A maximum pooling
+    and a Slice are as their input.
     """
     names = {graph.input} if ranges[graph.input][0] >= 0 else set()
     for node in graph.accelerated:
-        inherits = isinstance(node, Add | Pool) and all(name in names for name in node.inputs)
+        inherits = (
+            isinstance(node, Add | Concat | Pool | Slice) and names.issuperset(node.inputs))
         if inherits or (node.lo >= 0 and not _copies(node)):
             names.add(node.output)
     return names
 
 
 def _copies(node: Node | None) -> bool:
-    return isinstance(node, Pool) and node.kind == "max"
+    return isinstance(node, Slice) or (isinstance(node, Pool) and node.kind == "max")
 
 
 def format_root(graph: Graph, tensor: str) -> str:
-    """Return the tensor whose format ``tensor`` has to have, through maximum pooling."""
+    """Return the tensor whose format ``tensor`` has to have, through maximum pooling and Slice."""
     producer = graph.producer(tensor)
     while producer is not None and _copies(producer):
         tensor = producer.inputs[0]
@@ -188,6 +190,26 @@ def format_sharers(graph: Graph, root: str) -> list[str]:
         if _copies(node) and node.inputs[0] in names:
             names.append(node.output)
     return names
+
+
+def joined_format(graph: Graph, tensor: str) -> str:
+    """Return the tensor whose format ``tensor`` had best have, so that joining it costs nothing.
+
+    It is the result of the Concat that alone reads ``tensor``, possibly through maximum pooling;
+    else ``tensor`` itself.
+    """
+    while tensor != graph.input and format_root(graph, tensor) == tensor:
+        sharers = format_sharers(graph, tensor)
+        readers = {
+            node.output: node for name in sharers for node in graph.consumers(name)
+            if node.output not in sharers}
+        if len(readers) != 1 or graph.output in sharers:
+            break
+        (node,) = readers.values()
+        if not isinstance(node, Concat):
+            break
+        tensor = node.output
+    return tensor
 
 
 def snr_db(reference: ArrayLike, value: ArrayLike) -> float:

@@ -7,7 +7,7 @@ import onnx
 from onnx import TensorProto, helper
 
 from ..accumulators import code_bounds, pool_counts, vector_worst_case
-from ..graph import Add, Conv, Node, Pool
+from ..graph import Add, Concat, Conv, Node, Pool, Slice
 from ..model import QuantizedModel
 from .builder import Builder, codes_name, float_name
 from .sums import Sum, is_exact_single, weighted_sum
@@ -44,6 +44,18 @@ def _add(builder: Builder, model: QuantizedModel, node: Add) -> None:
         *model.bounds(node))
 
 
+def _concat(builder: Builder, model: QuantizedModel, node: Concat) -> None:
+    joined = builder.node("Concat", *(float_name(name) for name in node.inputs), axis=1)
+    builder.quantize(joined, node.output, model.formats[node.output], *model.bounds(node))
+
+
+def _slice(builder: Builder, model: QuantizedModel, node: Slice) -> None:
+    stop = node.start + model.graph.shapes[node.output][0]
+    value = builder.node("Slice", float_name(node.inputs[0]), *(
+        builder.constant([number], np.int64) for number in (node.start, stop, 1)))
+    builder.quantize(value, node.output, model.formats[node.output], *model.bounds(node))
+
+
 def _average(builder: Builder, model: QuantizedModel, node: Pool) -> None:
     x = node.inputs[0]
     shape = model.graph.shapes[x]
@@ -74,6 +86,10 @@ def _node(builder: Builder, model: QuantizedModel, node: Node) -> None:
         _conv(builder, model, node)
     elif isinstance(node, Add):
         _add(builder, model, node)
+    elif isinstance(node, Concat):
+        _concat(builder, model, node)
+    elif isinstance(node, Slice):
+        _slice(builder, model, node)
     elif isinstance(node, Pool) and node.kind == "average":
         _average(builder, model, node)
     elif isinstance(node, Pool):

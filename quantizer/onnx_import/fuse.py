@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..graph import Add, Conv, Graph, Node, Pool, Window
+from ..graph import Add, Concat, Conv, Graph, Node, Pool, Slice, Window
 from .windows import has_empty_window
 
 
@@ -140,7 +140,7 @@ def _is_nonnegative(graph: Graph, tensor: str) -> bool:
         return False
     if node.lo >= 0:
         return True
-    return (isinstance(node, Pool | Add) and node.hi >= 0
+    return (isinstance(node, Pool | Add | Concat | Slice) and node.hi >= 0
             and all(_is_nonnegative(graph, name) for name in node.inputs))
 
 

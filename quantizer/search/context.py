@@ -94,6 +94,11 @@ class Context:
         fmt = self.data_format(tensor, 0)
         return int(natural_frac(*self.ranges[tensor], fmt.bits, signed=fmt.signed))
 
+    def is_known(self, tensor: str) -> bool:
+        """Return whether the format of a tensor is chosen, or given by the user."""
+        root = format_root(self.graph, tensor)
+        return root in self.model.formats or root in self.overrides
+
     def expected(self, tensor: str) -> int:
         """Return the fractional length that a tensor has, or the least that it may get."""
         root = format_root(self.graph, tensor)

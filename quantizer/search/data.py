@@ -8,13 +8,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from arch.formats import Rounding
+
 from ..accumulators import check_limits
 from ..errors import ModelError
 from ..execute import Maps, accumulate, execute_node, forget, input_maps, quantize_input
-from ..graph import Add, Conv, Node, Pool
-from ..kernels import rescale
+from ..graph import Add, Concat, Conv, Node, Pool, Slice
+from ..kernels import Tile, rescale
 from ..model import QuantizedModel
-from ..ranges import CANDIDATES, FRAC_LIMIT, batches, format_root, format_sharers
+from ..ranges import (
+    CANDIDATES,
+    FRAC_LIMIT,
+    batches,
+    format_root,
+    format_sharers,
+    joined_format,
+)
 from .context import Context
 from .options import Norm, Progress
 
@@ -85,7 +94,8 @@ class _Stream:
         """Return ``name`` and as many of the next names as fit the memory."""
         group: list[str] = []
         count = len(self._context.calibration)
-        for other in self._names[self._names.index(name):]:
+        first = self._names.index(name) if name in self._names else len(self._names)
+        for other in self._names[first:] or [name]:
             pieces = batches(
                 self._context.graph, count, [*group, other], size=_STREAM_SIZE)
             if group and next(pieces).stop < count:
@@ -99,6 +109,11 @@ def _window(context: Context, tensor: str) -> tuple[int, int]:
     graph, limits = context.graph, context.limits
     sharers = format_sharers(graph, tensor)
     least, most = -FRAC_LIMIT, FRAC_LIMIT
+    producer = graph.producer(tensor)
+    for name in producer.inputs if isinstance(producer, Concat) else ():
+        if context.is_known(name):
+            frac = context.expected(name)
+            least, most = max(least, frac - limits.conv_shift), min(most, frac + limits.concat_left)
     for node in (node for name in sharers for node in graph.consumers(name)):
         if isinstance(node, Add):
             most = min(most, context.expected(node.output) + limits.vector_right)
@@ -106,6 +121,10 @@ def _window(context: Context, tensor: str) -> tuple[int, int]:
                 most = min(most, context.expected(other) + limits.vector_left)
                 if format_root(graph, other) in context.model.formats:
                     least = max(least, context.expected(other) - limits.vector_left)
+        elif isinstance(node, Concat):
+            whole = context.expected(node.output)
+            least = max(least, whole - limits.concat_left)
+            most = min(most, whole + limits.conv_shift)
         elif isinstance(node, Pool) and node.kind == "average":
             size = node.window.kernel[0] * node.window.kernel[1]
             most = min(
@@ -159,6 +178,45 @@ def _settle(context: Context, tensor: str, errors: dict[int, float], total: floa
         "rule": "search", "natural": context.natural(tensor), "errors": errors}
 
 
+def _choose_joined(context: Context, whole: str, stream: _Stream) -> None:
+    """Choose the format of the result of a Concat, from its float values, before its inputs."""
+    if whole in context.model.formats:
+        return
+    if whole in context.overrides:
+        context.model.formats[whole] = context.overrides[whole]
+        return
+    candidates, exact = _candidates(context, None, whole), stream.take(whole)
+    errors = dict.fromkeys(candidates, 0.0)
+    for index in range(len(exact)):
+        image = exact[index:index + 1]
+        tile = Tile(slice(index, index + 1), slice(None), image, 0)
+        for frac in candidates:
+            fmt = context.data_format(whole, frac)
+            codes = rescale(tile, frac, fmt.min, fmt.max, Rounding.HALF_EVEN, keep=True)
+            errors[frac] += distance(codes, fmt.step, image, context.options.norm)
+    _settle(context, whole, errors, signal(exact, context.options.norm))
+
+
+def _joins(context: Context, node: Node, stream: _Stream) -> bool:
+    """Give an input of a Concat the format of the whole; return whether that is possible."""
+    whole = joined_format(context.graph, node.output)
+    if whole == node.output:
+        return False
+    _choose_joined(context, whole, stream)
+    fmt = context.model.formats[whole]
+    least, most = _window(context, node.output)
+    formats = {**context.model.formats, node.output: fmt}
+    try:
+        check_limits(replace(context.model, formats=formats), context.limits, [node])
+    except ModelError:
+        return False
+    if not least <= fmt.frac <= most:
+        return False
+    context.model.formats[node.output] = fmt
+    context.log[node.output] = {"rule": "an input of a Concat has the format of its result"}
+    return True
+
+
 def _given(context: Context, tensor: str) -> bool:
     """Set the format of a tensor that is not to be searched; return whether it is one."""
     if tensor in context.overrides:
@@ -168,7 +226,8 @@ def _given(context: Context, tensor: str) -> bool:
     root = format_root(context.graph, tensor)
     if root != tensor:
         context.model.formats[tensor] = context.model.formats[root]
-        context.log[tensor] = {"rule": "maximum pooling keeps the format of its input"}
+        what = "Slice" if isinstance(context.graph.producer(tensor), Slice) else "maximum pooling"
+        context.log[tensor] = {"rule": f"{what} keeps the format of its input"}
         return True
     return False
 
@@ -191,7 +250,9 @@ def _choose_input(context: Context) -> None:
 def _choose_output(
     context: Context, node: Node, maps: Maps, stream: _Stream
 ) -> None:
-    if _given(context, node.output):
+    if node.output in context.model.formats and node.output not in context.overrides:
+        return  # chosen before its inputs
+    if _given(context, node.output) or _joins(context, node, stream):
         return
     model = context.model
     candidates = _candidates(context, node, node.output)
@@ -209,10 +270,13 @@ def _choose_output(
 
 
 def _searched(context: Context) -> Iterable[str]:
-    for node in context.graph.accelerated:
-        if node.output not in context.overrides and (
-                format_root(context.graph, node.output) == node.output):
-            yield node.output
+    """Return the tensors that are searched, in order: the result of a Concat with its inputs."""
+    graph = context.graph
+    roots = [
+        node.output for node in graph.accelerated
+        if node.output not in context.overrides and format_root(graph, node.output) == node.output]
+    wholes = dict.fromkeys(joined_format(graph, name) for name in roots)
+    return [name for name in wholes if name not in context.overrides]
 
 
 def search_data(

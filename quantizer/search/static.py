@@ -10,7 +10,7 @@ from ..errors import ModelError
 from ..execute import execute, quantize_input
 from ..model import QuantizedModel
 from ..overrides import WEIGHTS_SUFFIX
-from ..ranges import CANDIDATES, batches, format_root
+from ..ranges import CANDIDATES, batches, format_root, joined_format
 from .context import Context
 from .data import best_frac, distance, signal
 from .options import Progress
@@ -45,8 +45,9 @@ def _model(context: Context, frac: int, weight_frac: int) -> QuantizedModel:
     formats: dict[str, Format] = {}
     for tensor in [graph.input, *(node.output for node in graph.accelerated)]:
         root = format_root(graph, tensor)
-        formats[tensor] = overrides.get(
-            tensor, formats[root] if root != tensor else context.data_format(tensor, frac))
+        whole = joined_format(graph, tensor)
+        free = overrides.get(whole, context.data_format(whole, frac))
+        formats[tensor] = overrides.get(tensor, formats[root] if root != tensor else free)
     weights = {}
     for node in context.convs:
         fixed = overrides.get(node.name + WEIGHTS_SUFFIX)

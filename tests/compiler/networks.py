@@ -3,7 +3,7 @@
 import numpy as np
 
 from arch.formats import Format, Rounding
-from quantizer.graph import Add, Conv, Graph, Node, Pool, Window
+from quantizer.graph import Add, Concat, Conv, Graph, Node, Pool, Slice, Window
 from quantizer.model import QuantizedModel, QuantizedWeights
 
 
@@ -101,6 +101,28 @@ class NetworkBuilder:
         node = Add(name, (a, b), f"{name}_out", **self._clamp(relu, fmt))
         return self._add_node(node, self.shapes[a], fmt)
 
+    def concat(self, *sources, spread=0):
+        """``spread`` is how far the format of the result may be from those of the inputs."""
+        name = self._name("concat")
+        formats = [self.formats[source] for source in sources]
+        _, h, w = self.shapes[sources[0]]
+        channels = sum(self.shapes[source][0] for source in sources)
+        frac = min(fmt.frac for fmt in formats) + int(self.rng.integers(-spread, spread + 1))
+        node = Concat(name, tuple(sources), f"{name}_out")
+        fmt = Format(8, frac, any(fmt.signed for fmt in formats))
+        return self._add_node(node, (channels, h, w), fmt)
+
+    def slice(self, source, start, stop):
+        name = self._name("slice")
+        _, h, w = self.shapes[source]
+        node = Slice(name, (source,), f"{name}_out", start=start)
+        return self._add_node(node, (stop - start, h, w), self.formats[source])
+
+    def same_format(self, *tensors):
+        """Give tensors made by convolutions the format of the first."""
+        for name in tensors[1:]:
+            self.formats[name] = self.formats[tensors[0]]
+
     def model(self, output=None, *, name="network", rounding=Rounding.HALF_EVEN):
         output = output or self.nodes[-1].output
         graph = Graph(name, "input", output, self.nodes, self.shapes, self.shapes["input"],
@@ -154,6 +176,41 @@ def _random_pool(rng, builder, source):
         up=int(rng.integers(0, 3)), relu=relu)
 
 
+def _random_join(rng, builder, source, channels):
+    """Join convolutions, pools and the source itself, in whole rows or not."""
+    parts = []
+    for _ in range(int(rng.integers(2, 5))):
+        kind = rng.choice(["conv", "conv", "conv", "pool", "same", "again"])
+        relu = rng.choice([None, "relu"])
+        if kind == "conv":
+            count = int(rng.choice([4, 8, 16, channels]))
+            parts.append(builder.conv(source, count, (1, 1), relu=relu))
+        elif kind == "pool":
+            parts.append(builder.max_pool(
+                source, (3, 3), strides=(1, 1), pads=(1, 1, 1, 1), relu=relu))
+        elif kind == "again" and parts:
+            parts.append(parts[int(rng.integers(len(parts)))])
+        else:
+            parts.append(source)
+    if rng.integers(2):
+        made = [name for name in parts if name.startswith("conv")]
+        shift = {name: builder.formats[name].frac for name in made}
+        for name in made:
+            if all(part == name or not part.startswith("maxpool") for part in parts):
+                builder.formats[name] = Format(8, min(shift.values()), True)
+    lowest = min(builder.formats[name].frac for name in parts)
+    if max(builder.formats[name].frac for name in parts) - lowest > 20:
+        return parts[0]
+    joined = builder.concat(*parts, spread=int(rng.integers(0, 2)) * 3)
+    if rng.integers(2):
+        return joined
+    if rng.integers(2):
+        other = builder.conv(source, 8, (1, 1), relu=None)
+        builder.same_format(joined, other)
+        return builder.concat(joined, other)
+    return builder.conv(joined, channels, (1, 1))
+
+
 def random_model(rng, *, shape=None, layers=4, max_channels=20, max_size=12, bits=8,
                  weight_bits=8):
     """Return a network of random layers over a map of random shape.
@@ -178,7 +235,7 @@ def random_model(rng, *, shape=None, layers=4, max_channels=20, max_size=12, bit
         rng, shape, signed=bool(rng.integers(2)), bits=bits, weight_bits=weight_bits)
     tensor = "input"
     for _ in range(layers):
-        kind = rng.choice(["conv", "conv", "pool", "residual", "clamp"])
+        kind = rng.choice(["conv", "conv", "pool", "residual", "clamp", "join", "slice"])
         channels = int(rng.integers(1, max_channels + 1))
         if kind == "conv":
             tensor = _random_conv(rng, builder, tensor, channels)
@@ -186,6 +243,12 @@ def random_model(rng, *, shape=None, layers=4, max_channels=20, max_size=12, bit
             tensor = _random_pool(rng, builder, tensor)
         elif kind == "clamp":
             tensor = builder.clamp(tensor, relu=rng.choice([None, "relu", "clip"]))
+        elif kind == "slice":
+            start, stop = sorted(rng.choice(builder.shapes[tensor][0] + 1, 2, replace=False))
+            start = int(start) // 4 * 4 if rng.integers(2) else int(start)
+            tensor = builder.slice(tensor, start, int(stop))
+        elif kind == "join":
+            tensor = _random_join(rng, builder, tensor, channels)
         else:
             branch = builder.conv(
                 tensor, builder.shapes[tensor][0], (3, 3), pads=(1, 1, 1, 1),

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 
 from arch.formats import Format, divide_round, requantize
-from quantizer.graph import Add, Conv, Graph, Pool, Softmax, Window
+from quantizer.graph import Add, Concat, Conv, Graph, Pool, Slice, Softmax, Window
 from quantizer.model import Limits, QuantizedModel
 from quantizer.search import quantize
 
@@ -19,6 +19,10 @@ def make_graph(shape, nodes, *, name="net", input_dims=None):
             shapes[node.output] = (len(node.weight), *node.window.output_size(h, w))
         elif isinstance(node, Pool):
             shapes[node.output] = (c, *node.window.output_size(h, w))
+        elif isinstance(node, Concat):
+            shapes[node.output] = (sum(shapes[name][0] for name in node.inputs), h, w)
+        elif isinstance(node, Slice):
+            shapes[node.output] = (c - node.start, h, w)
         else:
             shapes[node.output] = (c, h, w)
     output = nodes[-1].output
@@ -113,6 +117,13 @@ def slow_execute(model, codes):
             lefts, right = model.vector_shifts(node)
             acc = sum(values[name] << left for name, left in zip(node.inputs, lefts, strict=True))
             y = requantize(acc, right, lo, hi, model.rounding)
+        elif isinstance(node, Concat):
+            y = np.concatenate([
+                requantize(values[name] << left, right, lo, hi, model.rounding)
+                for name, (left, right) in zip(
+                    node.inputs, model.concat_shifts(node), strict=True)], axis=1)
+        elif isinstance(node, Slice):
+            y = x[:, node.start:node.start + model.graph.shapes[node.output][0]]
         elif node.kind == "max":
             y = np.clip(_slow_pool(x, node, lambda v, _: v.max(-1)), lo, hi)
         else:
@@ -142,6 +153,10 @@ class SlowReference:
                 y = _slow_conv(x, node, node.weight.astype(np.float64), node.bias)
             elif isinstance(node, Add):
                 y = sum(values[name] for name in node.inputs)
+            elif isinstance(node, Concat):
+                y = np.concatenate([values[name] for name in node.inputs], axis=1)
+            elif isinstance(node, Slice):
+                y = x[:, node.start:node.start + graph.shapes[node.output][0]]
             elif node.kind == "max":
                 y = _slow_pool(x, node, lambda v, _: v.max(-1))
             else:
@@ -179,6 +194,10 @@ def random_model(rng, graph, *, data_bits=8, weight_bits=8, per_channel=True, ro
                 rng.integers(-half, half, node.weight.shape), weight_bits, frac,
                 rng.integers(-(1 << 12), 1 << 12, kernels))
             fmt = Format(data_bits, fracs[0] + int(rng.integers(-4, 4)), fmt.signed)
+        elif isinstance(node, Concat):
+            fmt = Format(data_bits, min(fracs) + int(rng.integers(-4, 7)), fmt.signed)
+        elif isinstance(node, Slice):
+            fmt = model.formats[node.inputs[0]]
         elif isinstance(node, Add) or node.kind == "average":
             fmt = Format(data_bits, max(fracs) + int(rng.integers(-4, 4)), fmt.signed)
         else:

@@ -7,7 +7,7 @@ import onnx
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
-from quantizer.graph import Add, Conv, Pool, Softmax
+from quantizer.graph import Add, Concat, Conv, Pool, Slice, Softmax
 from quantizer.onnx_import import load_graph
 from quantizer.reference import FloatReference
 
@@ -100,6 +100,11 @@ def float_execute(graph, inputs):
                 result = _pool(node, *operands)
             case Add():
                 result = operands[0] + operands[1]
+            case Concat():
+                result = np.concatenate(operands, axis=1)
+            case Slice():
+                stop = node.start + graph.shapes[node.output][0]
+                result = operands[0][:, node.start:stop]
             case Softmax():
                 powers = np.exp(operands[0] - operands[0].max(axis=1, keepdims=True))
                 result = powers / powers.sum(axis=1, keepdims=True)

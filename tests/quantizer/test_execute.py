@@ -9,7 +9,7 @@ from arch.formats import Format, Rounding
 from quantizer import kernels
 from quantizer.errors import ModelError
 from quantizer.execute import execute, quantize_input, run
-from quantizer.graph import Add, Conv, Pool, Window
+from quantizer.graph import Add, Concat, Conv, Pool, Slice, Window
 from quantizer.model import QuantizedModel, QuantizedWeights
 from tests.quantizer.networks import (
     conv,
@@ -45,7 +45,8 @@ def graphs(draw):
     shape = draw(st.sampled_from([1, 2, 4, 6])), draw(st.integers(1, 7)), draw(st.integers(1, 7))
     nodes, source, (c, h, w) = [], "x", shape
     for index in range(draw(st.integers(1, 3))):
-        kind = draw(st.sampled_from(["conv", "depthwise", "grouped", "max", "average", "add"]))
+        kind = draw(st.sampled_from(
+            ["conv", "depthwise", "grouped", "max", "average", "add", "concat", "slice"]))
         name = f"{kind}{index}"
         lo, hi = draw(st.sampled_from([(-np.inf, np.inf), (0.0, np.inf), (0.0, 6.0)]))
         if kind in ("max", "average"):
@@ -57,6 +58,16 @@ def graphs(draw):
             nodes.append(other)
             node = Add(name, (source, other.output), f"{name}_out", lo, hi)
             window = Window()
+        elif kind == "concat":
+            other = conv(rng, f"{name}_b", source, c, draw(st.integers(1, 4)))
+            nodes.append(other)
+            parts = draw(st.permutations([source, other.output, source]))
+            node = Concat(name, tuple(parts), f"{name}_out")
+            c, window = 2 * c + len(other.weight), Window()
+        elif kind == "slice":
+            start = draw(st.integers(0, c - 1))
+            node = Slice(name, (source,), f"{name}_out", start=start)
+            c, window = c - start, Window()
         else:
             window = draw(windows(h, w))
             groups = {"conv": 1, "depthwise": c, "grouped": 2 if c % 2 == 0 else 1}[kind]

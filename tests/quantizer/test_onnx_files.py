@@ -143,16 +143,11 @@ def test_unsupported_operator(tmp_path, operator, domain, hint):
         load_graph(path)
     assert str(error.value) == (
         f"{path}: node 'odd' ({shown}): the operator is not supported{hint}; supported are Add, "
-        f"AveragePool, BatchNormalization, Cast, Clip, Conv, Div, Dropout, Flatten, Gemm, "
+        f"AveragePool, BatchNormalization, Cast, Clip, Concat, Conv, Div, Dropout, Flatten, Gemm, "
         f"GlobalAveragePool, GlobalMaxPool, Identity, MatMul, MaxPool, Mul, Pad, ReduceMean, Relu, "
-        f"Reshape, Shape, Softmax, Squeeze, Sub, Transpose, Unsqueeze, and any operator on "
-        f"constants")
+        f"Reshape, Shape, Slice, Softmax, Split, Squeeze, Sub, Transpose, Unsqueeze, and any "
+        f"operator on constants")
     assert error.value.reason == f"the operator is not supported{hint}"
-
-
-def test_concat(shared_models):
-    message = _refused(shared_models / "squeezenet1_1_224.onnx")
-    assert "node 'fire2_concat' (Concat): the operator is not supported: joining maps" in message
 
 
 def test_unknown_attribute(tmp_path):

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from ...errors import NodeError
 from ..context import Context
 from ..node import OnnxNode
-from . import conv, dense, elementwise, layout, pool, softmax
+from . import concat, conv, dense, elementwise, layout, pool, slice, softmax
 
 
 __all__ = (
@@ -23,6 +23,7 @@ OPERATORS: dict[str, Converter] = {
     "BatchNormalization": elementwise.convert_batch_normalization,
     "Cast": layout.convert_cast,
     "Clip": elementwise.convert_clip,
+    "Concat": concat.convert_concat,
     "Conv": conv.convert_conv,
     "Div": elementwise.convert_div,
     "Dropout": layout.convert_dropout,
@@ -39,7 +40,9 @@ OPERATORS: dict[str, Converter] = {
     "Relu": elementwise.convert_relu,
     "Reshape": layout.convert_reshape,
     "Shape": layout.convert_shape,
+    "Slice": slice.convert_slice,
     "Softmax": softmax.convert_softmax,
+    "Split": slice.convert_split,
     "Squeeze": layout.convert_reshape,
     "Sub": elementwise.convert_sub,
     "Transpose": layout.convert_transpose,
@@ -50,7 +53,6 @@ _ACTIVATION = "train with Relu or Clip (ReLU6) instead"
 _QUANTIZED = "give the float network, it is quantized here"
 
 HINTS: dict[str, str] = {
-    "Concat": "joining maps is not possible yet; a sum (Add) is",
     "ConvTranspose": "only convolutions that do not enlarge are possible",
     "DequantizeLinear": _QUANTIZED,
     "Elu": _ACTIVATION,
