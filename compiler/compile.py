@@ -320,7 +320,8 @@ def _fused(
 ) -> list[_Draft]:
     """Return the draft with chains of layers, if there are any."""
     memory = fuse_layers(
-        _steps(draft.tasks, config), model.graph.input, network_output(model.graph), Costs(config, dram))
+        _steps(draft.tasks, config), model.graph.input, network_output(model.graph),
+        Costs(config, dram))
     if memory is None:
         return []
     return [_written(model, config, draft.unroll, draft.tasks, draft.layers, memory, True)]

@@ -32,7 +32,8 @@ def _merged(groups: Sequence[Group], index: int, output: str) -> list[Group] | N
 def _is_joined(groups: Sequence[Group], name: str) -> bool:
     """Return whether a map is a part of another, or has parts: only whole maps have windows."""
     maps = (
-        stored for group in groups for task in group.tasks for stored in (*task.inputs, task.output))
+        stored for group in groups for task in group.tasks
+        for stored in (*task.inputs, task.output))
     return any(
         stored.home is not None and name in (stored.name, stored.home.name) for stored in maps)
 

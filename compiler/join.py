@@ -108,7 +108,7 @@ def join_places(model: QuantizedModel, lanes: int) -> tuple[Places, set[str]]:
 
 
 def slice_task(
-    model: QuantizedModel, node: Slice,
+    model: QuantizedModel, node: Slice, config: AcceleratorConfig,
     common: tuple[int, Slice, tuple[StoredMap, ...], StoredMap], *, free: bool,
 ) -> FreeTask | JoinTask:
     """Return the task of a Slice."""
@@ -119,7 +119,8 @@ def slice_task(
     zeros = np.zeros(output.channels, np.int64)
     return JoinTask(
         *common, *bounds, window=Window(), groups=1, codes=(zeros + 1).reshape(-1, 1, 1, 1),
-        bias=zeros, shift=zeros, bits=2, skip=node.start)
+        bias=zeros, shift=zeros, bits=config.stored_bits(2),
+        skip=node.start)
 
 
 def join_task(

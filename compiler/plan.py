@@ -205,7 +205,7 @@ def plan_layers(
         if isinstance(node, Concat):
             tasks.append(join_task(model, node, config, (index, node, *maps), free=is_free))
         elif isinstance(node, Slice):
-            tasks.append(slice_task(model, node, (index, node, *maps), free=is_free))
+            tasks.append(slice_task(model, node, config, (index, node, *maps), free=is_free))
         else:
             tasks.append(_task(model, index, node, config, stored))
     if unroll != "none":
