@@ -119,8 +119,7 @@ def slice_task(
     zeros = np.zeros(output.channels, np.int64)
     return JoinTask(
         *common, *bounds, window=Window(), groups=1, codes=(zeros + 1).reshape(-1, 1, 1, 1),
-        bias=zeros, shift=zeros, bits=config.stored_bits(2),
-        skip=node.start)
+        bias=zeros, shift=zeros, bits=config.stored_bits(2), skip=node.start)
 
 
 def join_task(

@@ -10,7 +10,7 @@ from compiler import CompileError, compile_model, load, save
 from sim.functional import run_functional
 
 from .check import assert_runs
-from .configs import NANO, SINGLE, SQUARE
+from .configs import MIXED, NANO, NANO16, SINGLE, SMALL16, SQUARE
 from .networks import NetworkBuilder, random_codes
 
 
@@ -271,3 +271,14 @@ def test_spilled_slices(config, start):
     y = b.conv(b.slice(x, start, 30), 8, **SAME)
     program = assert_runs(b.model(b.conv(b.concat(y, x), 3, (1, 1))), config)
     assert program.scratch_size
+
+
+@pytest.mark.parametrize("config", [NANO16, SMALL16, MIXED], ids=lambda config: config.name)
+def test_wide_codes(config):
+    b = build((3, 5, 6), bits=16)
+    a, c = b.conv("input", 5, (1, 1), bits=16), b.conv("input", 32, (1, 1), bits=16)
+    x = join(b, a, c)
+    x = join(b, b.slice(x, 3, 35), b.conv(x, 8, (2, 2), pads=(0, 0, 1, 1), bits=16))
+    b.formats[x] = b.formats["conv1_out"]
+    program = assert_runs(b.model(b.conv(b.slice(x, 32, 40), 4, (1, 1), bits=16)), config)
+    assert len(moved(program)) >= 2
