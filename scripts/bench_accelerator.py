@@ -108,7 +108,7 @@ class Case:
         return replace(preset(self.config), **self.changes)
 
 
-_WIDE = {"data_bits": 16, "weight_bits": 16}
+_WIDE = {"data_bits": 16, "weight_bits": 16, "bytes_per_cycle": 28}
 
 CASES = (
     Case("ResNet-8", "resnet8_mlperftiny", utilization=0.90, ratio=1.10, ideal="98 400"),
@@ -120,12 +120,10 @@ CASES = (
     Case("MobileNet v2 1.0, 224", "mobilenet_v2_100_224", utilization=0.70, ratio=1.20,
          ideal="2.94–3.05 M"),
     Case("SqueezeNet 1.1", "squeezenet1_1_224", utilization=0.90, ratio=1.08, ideal="2.99 M"),
-    Case("VGG-16, convolutions", "vgg16_convolutions", "large", utilization=0.95, ratio=1.05,
-         changes=_WIDE, **_WIDE, bytes_per_cycle=28),
-    Case("VGG-16, rank-500 FC6", "vgg16_rank500", "large", ratio=1.08, changes=_WIDE, **_WIDE,
-         bytes_per_cycle=28),
-    Case("ResNet-20, 4-bit weights", "resnet20_cifar10", utilization=1.6,
-         changes={"weight_bits": 4}, weight_bits=4),
+    Case("VGG-16, convolutions", "vgg16_convolutions", "large16", utilization=0.95, ratio=1.05,
+         **_WIDE),
+    Case("VGG-16, rank-500 FC6", "vgg16_rank500", "large16", ratio=1.08, **_WIDE),
+    Case("ResNet-20, 4-bit weights", "resnet20_cifar10", utilization=1.6, weight_bits=4),
     Case("peers_small_cnn", "peers_small_cnn", "small", utilization=0.90, ratio=1.10,
          ideal="53 800", kilobytes=32),
     Case("MobileNet v1 0.25, 224", "mobilenet_v1_025_224"),
@@ -219,7 +217,7 @@ def measure(case: Case, models: Path, folder: Path, *, rtl: bool,
     models : Path
         Folder of the ONNX files.
     folder : Path
-        Where results are stored.
+        Where results are stored, and ONNX files that scripts/vgg16.py has made.
     rtl : bool
         Whether to run the Verilog too.
     steps : Terminal
@@ -230,13 +228,16 @@ def measure(case: Case, models: Path, folder: Path, *, rtl: bool,
     dict
         ``reason`` if it cannot run; else ``predicted`` and, where it is known, ``rtl``.
     """
-    path, store = models / f"{case.model}.onnx", folder / f"{case.key}.json"
+    name = f"{case.model}.onnx"
+    path = next((
+        place / name for place in (models, folder) if (place / name).is_file()), models / name)
+    store = folder / f"{case.key}.json"
     try:
         case.accelerator()
     except ValueError as error:
         return {"reason": str(error)}
     if not path.is_file():
-        return {"reason": f"{path.name} is not in {models}"}
+        return {"reason": f"{name} is neither in {models} nor in {folder}"}
     key = _digest(path.read_bytes(), _software(), repr(case).encode())
     old = _stored(store)
     found = {name: old[name] for name in ("reason", "predicted") if old.get("key") == key

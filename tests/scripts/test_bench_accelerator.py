@@ -68,9 +68,9 @@ def test_misses(bench, case, rtl, missed):
 def test_network_that_cannot_run_says_why(bench, case, steps, tmp_path):
     found = bench.measure(case, tmp_path, tmp_path, rtl=False, steps=steps)
     assert bench.row(case, found)[-1] == (
-        f"does not run: lenet5_mnist.onnx is not in {tmp_path}")
+        f"does not run: lenet5_mnist.onnx is neither in {tmp_path} nor in {tmp_path}")
     wide = bench.Case("wide", "net", changes={"data_bits": 12})
-    assert "data_bits must be in" in bench.measure(
+    assert "data_bits must be 8 or 16, not 12" in bench.measure(
         wide, tmp_path, tmp_path, rtl=False, steps=steps)["reason"]
     (tmp_path / "lenet5_mnist.onnx").write_bytes(b"no model")
     found = bench.measure(case, tmp_path, tmp_path, rtl=False, steps=steps)
