@@ -10,7 +10,7 @@ import numpy as np
 
 from arch.config import AcceleratorConfig
 from arch.isa import Region, decode
-from quantizer.graph import Conv
+from quantizer.graph import Add, Conv, Pool
 from quantizer.model import QuantizedModel
 
 from .add import lower_add
@@ -81,9 +81,9 @@ def _layers(model: QuantizedModel, tasks: list[Task], config: AcceleratorConfig)
 
 
 def _shifts(model: QuantizedModel, task: Task) -> tuple[tuple[int, ...], int]:
-    assert isinstance(task, AddTask | PoolTask)
     node = task.node
-    left, right = model.vector_shifts(node)  # type: ignore[arg-type]
+    assert isinstance(node, Add | Pool)
+    left, right = model.vector_shifts(node)
     if max(left) > 15 or right > 31:
         raise CompileError(
             f"Layer '{task.name}': shifts must be at most 15 bits left and 31 right, not "

@@ -1,7 +1,7 @@
 """The float network after import: few operators, every shape known, clamps fused."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -218,8 +218,3 @@ class Graph:
     def __iter__(self) -> Iterator[Node]:
         """Iterate over the nodes in execution order."""
         return iter(self.nodes)
-
-    def replaced(self, name: str, **changes: object) -> "Graph":
-        """Return a copy in which the node called ``name`` has other attributes."""
-        nodes = [replace(n, **changes) if n.name == name else n for n in self.nodes]  # type: ignore[arg-type]
-        return replace(self, nodes=nodes)
