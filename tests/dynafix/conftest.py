@@ -1,6 +1,7 @@
 """A small network with its images, and a simulation without Verilator."""
 
 import json
+import shutil
 
 import numpy as np
 import onnx
@@ -8,6 +9,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import sim.simulate
+from dynafix import api
+from dynafix.cli import main
 from sim.build import Build
 from sim.functional import run_functional
 from sim.result import ImageRun, SimulationResult
@@ -116,3 +119,36 @@ def stand_in(monkeypatch, tmp_path):
     monkeypatch.setattr("sim.build.accelerator_verilog", stand_in.verilog)
     monkeypatch.setattr(sim.simulate, "simulate", stand_in.simulate)
     return stand_in
+
+
+@pytest.fixture
+def dynafix(capsys):
+    """Return a function that runs the command line and returns exit code, output and errors."""
+    def run(*words):
+        with pytest.raises(SystemExit) as exit_:
+            main([str(word) for word in words])
+        printed = capsys.readouterr()
+        return exit_.value.code, printed.out, printed.err
+    return run
+
+
+@pytest.fixture(scope="session")
+def compiled(network, images, tmp_path_factory):
+    """Output folder of a compiled network."""
+    folder = tmp_path_factory.mktemp("compiled")
+    api.quantize(network, images, folder)
+    api.compile(folder, config="tiny")
+    return folder
+
+
+@pytest.fixture
+def folder(compiled, tmp_path):
+    """Return a copy of it that a test may change."""
+    return shutil.copytree(compiled, tmp_path / "out")
+
+
+@pytest.fixture
+def tanh(tmp_path):
+    """Path of a network with an operator that is not supported."""
+    onnx.save(small_model(operator="Tanh"), tmp_path / "tanh.onnx")
+    return tmp_path / "tanh.onnx"
