@@ -28,7 +28,7 @@ __all__ = (
 )
 
 
-ISA_VERSION = 1
+ISA_VERSION = 2
 INSTRUCTION_BITS = 512
 INSTRUCTION_SIZE = INSTRUCTION_BITS // 8
 LEVELS = 5
@@ -123,7 +123,7 @@ COMMON_FIELDS = (
     Field("wait", 3, "bit e: take one token posted by engine e before starting"),
     Field("post", 3, "bit e: give one token to engine e when done"),
     Field("fence", 1, "CALC: wait until all earlier results are written"),
-    Field("reserved", 9, "zero"),
+    Field("reserved", 4, "zero"),
 )
 
 _TRANSFER_FIELDS = (
