@@ -46,7 +46,7 @@ COLUMNS = (
     Column("RTL", right=True), Column("model", right=True), Column("util.", right=True),
     Column("asked", right=True), Column("÷ roofline", right=True), Column("asked", right=True),
     Column("ideal", right=True), Column("DRAM KB", right=True), Column("asked", right=True),
-    Column(""),
+    Column("sim. M MAC/s", right=True), Column("asked", right=True), Column(""),
 )
 
 
@@ -70,6 +70,9 @@ class Case:
         Cycles of an ideal weight-stationary schedule, as shown.
     kilobytes : float or None
         Most DRAM traffic, in KB of 1024 bytes; ``None`` to print only.
+    speed : float or None
+        Least speed of the RTL simulation, in millions of MACs a second on one core; ``None`` to
+        print only.
     changes : dict
         Parameters in which the config differs from the preset.
     weight_bits, data_bits : int
@@ -85,6 +88,7 @@ class Case:
     ratio: float | None = None
     ideal: str = ""
     kilobytes: float | None = None
+    speed: float | None = None
     changes: dict[str, Any] = field(default_factory=dict)
     data_bits: int = 8
     weight_bits: int = 8
@@ -118,10 +122,10 @@ CASES = (
     Case("MobileNet v1 0.25, 96", "vww_mobilenetv1_025_96", utilization=0.62, ratio=1.35,
          ideal="73 100–83 100"),
     Case("MobileNet v2 1.0, 224", "mobilenet_v2_100_224", utilization=0.70, ratio=1.20,
-         ideal="2.94–3.05 M"),
+         ideal="2.94–3.05 M", speed=60),
     Case("SqueezeNet 1.1", "squeezenet1_1_224", utilization=0.90, ratio=1.08, ideal="2.99 M"),
     Case("VGG-16, convolutions", "vgg16_convolutions", "large16", utilization=0.95, ratio=1.05,
-         **_WIDE),
+         speed=120, **_WIDE),
     Case("VGG-16, rank-500 FC6", "vgg16_rank500", "large16", ratio=1.08, **_WIDE),
     Case("ResNet-20, 4-bit weights", "resnet20_cifar10", utilization=1.6, weight_bits=4),
     Case("peers_small_cnn", "peers_small_cnn", "small", utilization=0.90, ratio=1.10,
@@ -275,6 +279,8 @@ def misses(case: Case, found: Mapping[str, Any]) -> list[str]:
         missed.append("cycles ÷ roofline")
     if case.kilobytes is not None and figures["kilobytes"] > case.kilobytes:
         missed.append("DRAM traffic")
+    if case.speed is not None and figures["speed"] is not None and figures["speed"] < case.speed:
+        missed.append("speed of the simulation")
     if figures["error"] is not None and abs(figures["error"]) > MODEL_ERROR:
         missed.append("model against RTL")
     if found.get("rtl", {}).get("difference"):
@@ -291,6 +297,7 @@ def _figures(found: Mapping[str, Any]) -> dict[str, Any]:
         "ratio": seen["cycles"] / predicted["roofline"],
         "kilobytes": seen["bytes"] / 1024,
         "error": predicted["cycles"] / rtl["cycles"] - 1 if rtl else None,
+        "speed": predicted["macs"] / rtl["seconds"] / 1e6 if rtl else None,
     }
 
 
@@ -300,18 +307,20 @@ def _asked(sign: str, value: float | None) -> str:
 
 def row(case: Case, found: Mapping[str, Any]) -> list[str]:
     """Return the cells of a case for :data:`COLUMNS`."""
-    asked = _asked("≥", case.utilization), _asked("≤", case.ratio), _asked("≤", case.kilobytes)
+    asked = (_asked("≥", case.utilization), _asked("≤", case.ratio),
+             _asked("≤", case.kilobytes), _asked("≥", case.speed))
     if "reason" in found:
         return [case.title, case.label, "", "", "", "", asked[0], "", asked[1], case.ideal, "",
-                asked[2], f"does not run: {found['reason'].split(';')[0]}"]
+                asked[2], "", asked[3], f"does not run: {found['reason'].split(';')[0]}"]
     figures, rtl, missed = _figures(found), found.get("rtl"), misses(case, found)
-    error = figures["error"]
+    error, speed = figures["error"], figures["speed"]
     verdict = "" if not any(asked) else "✓"
     return [
         case.title, case.label, grouped(found["predicted"]["cycles"]),
         grouped(rtl["cycles"]) if rtl else "–", f"{100 * error:+.2f} %" if rtl else "–",
         f"{figures['utilization']:.3f}", asked[0], f"{figures['ratio']:.3f}", asked[1], case.ideal,
-        f"{figures['kilobytes']:.1f}", asked[2], f"✗ {', '.join(missed)}" if missed else verdict,
+        f"{figures['kilobytes']:.1f}", asked[2], f"{speed:.0f}" if speed else "–", asked[3],
+        f"✗ {', '.join(missed)}" if missed else verdict,
     ]
 
 

@@ -3,6 +3,7 @@
 Example::
 
     python scripts/vgg16.py vgg16_convolutions.onnx --convolutions
+    python scripts/vgg16.py vgg16_rank500.onnx --rank 500
 """
 
 import argparse
@@ -49,13 +50,19 @@ class _Builder:
         self.add(operator, name, f"{name}.weight", f"{name}.bias", **attributes)
 
 
-def vgg16(*, convolutions_only: bool = False, size: int = 224, seed: int = 0) -> onnx.ModelProto:
+def vgg16(
+    *, convolutions_only: bool = False, rank: int | None = None, size: int = 224, seed: int = 0
+) -> onnx.ModelProto:
     """Return VGG-16, configuration D of Simonyan and Zisserman, with random weights.
 
     Parameters
     ----------
     convolutions_only : bool
         Whether the network ends with the last pooling.
+    rank : int, optional
+        Rank of fc6, which becomes two layers, as if by a truncated singular value decomposition;
+        the full matrix when left out. Source: Qiu et al., Going Deeper with Embedded FPGA
+        Platform for Convolutional Neural Network, FPGA 2016, which takes 500.
     size : int
         Lines and columns of the image, a multiple of 32.
     seed : int
@@ -82,6 +89,9 @@ def vgg16(*, convolutions_only: bool = False, size: int = 224, seed: int = 0) ->
         builder.add("Flatten", "flatten")
         inputs = channels * (size // 32) ** 2
         for index, outputs in enumerate(FEATURES):
+            if rank is not None and index == 0:
+                builder.weighted("Gemm", "fc6_v", rank, inputs, transB=1)
+                inputs = rank
             builder.weighted("Gemm", f"fc{index + 6}", outputs, inputs, transB=1)
             if index < len(FEATURES) - 1:
                 builder.add("Relu", f"relu{index + 6}")
@@ -102,9 +112,11 @@ def main() -> None:
     parser.add_argument("output", type=Path, help="ONNX file to write")
     parser.add_argument(
         "--convolutions", action="store_true", help="leave out the fully connected layers")
+    parser.add_argument("--rank", type=int, help="rank of fc6, as two layers (default: whole)")
     parser.add_argument("--size", type=int, default=224, help="lines of the image")
     arguments = parser.parse_args()
-    model = vgg16(convolutions_only=arguments.convolutions, size=arguments.size)
+    model = vgg16(
+        convolutions_only=arguments.convolutions, rank=arguments.rank, size=arguments.size)
     onnx.save(model, arguments.output)
     print(f"{arguments.output}: {arguments.output.stat().st_size / 1e6:.0f} MB")
 

@@ -26,7 +26,8 @@ def bench():
 
 @pytest.fixture
 def case(bench):
-    return bench.Case("LeNet-5", "lenet5_mnist", "tiny", utilization=0.5, ratio=2.0, kilobytes=600)
+    return bench.Case("LeNet-5", "lenet5_mnist", "tiny", utilization=0.5, ratio=2.0, kilobytes=600,
+                      speed=0.004)
 
 
 @pytest.fixture
@@ -36,7 +37,8 @@ def steps():
 
 def _found(**rtl):
     predicted = {"macs": 8000, "multipliers": 8, "cycles": 1250, "roofline": 1000, "bytes": 2048}
-    return {"predicted": predicted, **({"rtl": {"difference": None, **rtl}} if rtl else {})}
+    measured = {"rtl": {"difference": None, "seconds": 1.0, **rtl}} if rtl else {}
+    return {"predicted": predicted, **measured}
 
 
 def test_all_met(bench, case):
@@ -57,6 +59,7 @@ def test_rtl_counts_where_it_has_run(bench, case):
 @pytest.mark.parametrize(("rtl", "missed"), [
     ({"cycles": 1290, "bytes": 0}, ["model against RTL"]),
     ({"cycles": 2001, "bytes": 0}, ["utilization", "cycles ÷ roofline", "model against RTL"]),
+    ({"cycles": 1250, "bytes": 0, "seconds": 2.5}, ["speed of the simulation"]),
     ({"cycles": 1250, "bytes": 601 * 1024}, ["DRAM traffic"]),
     ({"cycles": 1250, "bytes": 0, "difference": "layer 1"}, ["RTL differs from numpy"]),
 ])

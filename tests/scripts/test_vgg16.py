@@ -54,6 +54,14 @@ def test_structure(vgg16):
     assert shapes["fc8.bias"] == [1000]
 
 
+def test_rank_cuts_the_first_fully_connected_layer(vgg16):
+    graph = vgg16(size=32, rank=20).graph
+    shapes = {tensor.name: list(tensor.dims) for tensor in graph.initializer}
+    assert shapes["fc6_v.weight"] == [20, 512]
+    assert shapes["fc6.weight"] == [4096, 20]
+    assert shapes["fc7.weight"] == [4096, 4096]
+
+
 def test_small_image_is_right_on_the_functional_model(vgg16, tmp_path):
     model = convolutions(vgg16, 32, tmp_path)
     program = compile_model(model, preset("large16"))
