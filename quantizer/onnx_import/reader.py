@@ -115,6 +115,7 @@ def read_network(
     model = read_model(path)
     file = str(path)
     output = _output(model, file, outputs)
+    _check_writers(model, file)
     needed, names = needed_nodes(model, [output])
     stored = {tensor.name for tensor in model.graph.initializer}
     wanted = [v for v in model.graph.input if v.name in names and v.name not in stored]
@@ -160,6 +161,25 @@ def _output(model: onnx.ModelProto, file: str, outputs: str | Sequence[str] | No
     if names[0] not in known:
         raise ModelError(f"{file}: no node writes the output {names[0]!r}")
     return names[0]
+
+
+def _check_writers(model: onnx.ModelProto, file: str) -> None:
+    """Refuse a graph that writes a tensor twice, or reads one before it is written."""
+    labels = _labels(model.graph.node)
+    writers = {value.name: "the network's input" for value in model.graph.input}
+    written = {name for node in model.graph.node for name in node.output}
+    for label, node in zip(labels, model.graph.node, strict=True):
+        late = [name for name in node.input if name in written and name not in writers]
+        if late:
+            raise ModelError(
+                f"{file}: node {label!r} ({node.op_type}) reads {late[0]!r} before it is written; "
+                f"the nodes of a graph must be in an order without cycles: export again")
+        for name in filter(None, node.output):
+            if name in writers:
+                raise ModelError(
+                    f"{file}: tensor {name!r} must be written once, not by {writers[name]} and by "
+                    f"node {label!r}; export again")
+            writers[name] = f"node {label!r}"
 
 
 def _opset(model: onnx.ModelProto, file: str) -> int:

@@ -176,7 +176,28 @@ def test_nodes_out_of_order(tmp_path):
     net = Builder(["n", 2])
     net.node("Relu", net.node("Relu", "x"))
     net.nodes.reverse()
-    assert "(Relu): reads 't0', which no earlier node writes" in _refused(net.save(tmp_path, "t1"))
+    assert "node 'relu1' (Relu) reads 't0' before it is written" in _refused(
+        net.save(tmp_path, "t1"))
+
+
+def test_cycle(tmp_path):
+    net = Builder(["n", 2])
+    net.node("Add", "x", "t1", name="a")
+    net.node("Relu", "t0")
+    path = net.save(tmp_path)
+    assert _refused(path) == (
+        f"{path}: node 'a' (Add) reads 't1' before it is written; the nodes of a graph must be in "
+        "an order without cycles: export again")
+
+
+@pytest.mark.parametrize(("name", "writer"), [("t0", "node 'r'"), ("x", "the network's input")])
+def test_tensor_written_twice(tmp_path, name, writer):
+    net = Builder(["n", 2])
+    net.node("Relu", "x", name="r")
+    net.node("Relu", "x", name="s")
+    net.nodes[-1].output[0] = name
+    assert f"tensor '{name}' must be written once, not by {writer} and by node 's'" in _refused(
+        net.save(tmp_path, "t0"))
 
 
 def test_no_nodes(tmp_path):
