@@ -13,7 +13,7 @@ from arch.formats import Format
 from .accumulators import check_limits
 from .errors import ModelError
 from .execute import execute, output_name, quantize_input
-from .graph import Conv
+from .graph import Activation, Conv
 from .integers import find_node
 from .model import Limits, QuantizedModel
 from .overrides import WEIGHTS_SUFFIX
@@ -27,6 +27,7 @@ from .ranges import (
     snr_db,
 )
 from .search.weights import integer_weights
+from .tables import model_table
 
 
 __all__ = (
@@ -172,7 +173,11 @@ def _with_tensor(model: QuantizedModel, tensor: str, frac: int) -> QuantizedMode
         if isinstance(node, Conv) and node.inputs[0] in sharers:
             old = weights[node.name]
             weights[node.name] = integer_weights(node, old.bits, old.frac, frac)
-    return replace(model, formats=formats, weights=weights)
+    moved = replace(model, formats=formats, weights=weights, tables=dict(model.tables))
+    for node in model.graph:
+        if isinstance(node, Activation) and {node.inputs[0], node.output} & set(sharers):
+            moved.tables[node.name] = model_table(moved, node)
+    return moved
 
 
 def _with_weights(model: QuantizedModel, node: Conv, delta: int) -> QuantizedModel:

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from arch.formats import Format, Rounding, requantize
 
 from .graph import Activation
-from .model import ActivationTable
+from .model import ActivationTable, QuantizedModel
 
 
 __all__ = (
@@ -21,6 +21,7 @@ __all__ = (
     "activation",
     "build_table",
     "look_up",
+    "model_table",
 )
 
 
@@ -95,6 +96,12 @@ def build_table(
         wide.quantize(activation(node, np.ldexp(codes * TABLE_SIZE, -before.frac)), rounding)
         for codes in (index, index + 1))
     return ActivationTable(starts, ends - starts)
+
+
+def model_table(model: QuantizedModel, node: Activation) -> ActivationTable:
+    """Return the integers of an activation between the formats that it has in a model."""
+    before, after = (model.formats[name] for name in (node.inputs[0], node.output))
+    return build_table(node, before, after, model.bounds(node), model.rounding)
 
 
 def look_up(
