@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 
 __all__ = (
+    "POSITIVE",
     "Activation",
     "Add",
     "Concat",
@@ -26,6 +27,8 @@ __all__ = (
 
 
 Kind = Literal["sigmoid", "tanh", "hard_sigmoid", "hard_swish", "silu"]
+POSITIVE: tuple[Kind, ...] = ("sigmoid", "hard_sigmoid")
+"""Activations that are never negative; the others keep the sign."""
 
 
 @dataclass(frozen=True)

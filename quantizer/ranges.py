@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .errors import ModelError
 from .execute import to_maps
-from .graph import Activation, Add, Concat, Graph, Mul, Node, Pool, PRelu, Slice
+from .graph import POSITIVE, Activation, Add, Concat, Graph, Mul, Node, Pool, PRelu, Slice
 
 
 __all__ = (
@@ -166,7 +166,7 @@ def unsigned_tensors(graph: Graph, ranges: dict[str, tuple[float, float]]) -> se
         inherits = (
             isinstance(node, Activation | Add | Concat | Mul | Pool | PRelu | Slice)
             and names.issuperset(node.inputs))
-        positive = isinstance(node, Activation) and node.kind in ("sigmoid", "hard_sigmoid")
+        positive = isinstance(node, Activation) and node.kind in POSITIVE
         if inherits or positive or (node.lo >= 0 and not _copies(node)):
             names.add(node.output)
     return names
