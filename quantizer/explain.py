@@ -13,7 +13,7 @@ from arch.formats import Format
 from .accumulators import check_limits
 from .errors import ModelError
 from .execute import execute, output_name, quantize_input
-from .graph import Activation, Conv
+from .graph import Activation, Conv, Node
 from .integers import find_node
 from .model import Limits, QuantizedModel
 from .overrides import WEIGHTS_SUFFIX
@@ -77,7 +77,7 @@ class Explanation:
     layer : str
         Node that writes the tensor, or the network's input.
     operator : str
-        Kind of the node.
+        Kind of the node, or of its activation.
     name : str
         Tensor, or the node's name and ``.weights``.
     format : Format
@@ -271,6 +271,12 @@ def _explain_weights(model: QuantizedModel, judge: _Judge, node: Conv) -> Explan
         tuple(candidates))
 
 
+def _operator(node: Node | None) -> str:
+    if node is None:
+        return "Input"
+    return node.kind if isinstance(node, Activation) else type(node).__name__
+
+
 def explain(
     model: QuantizedModel, layer: str, calibration: ArrayLike, *,
     reference: Reference | None = None,
@@ -316,6 +322,6 @@ def explain(
     seen, candidates = _candidates(judge, tensor, variants, fmt.frac)
     return Explanation(
         graph.input if node is None else node.name,
-        "Input" if node is None else type(node).__name__, tensor, fmt, (fmt.frac, fmt.frac),
+        _operator(node), tensor, fmt, (fmt.frac, fmt.frac),
         seen, _chosen_by(model, tensor), tuple(candidates.values()),
         _explain_weights(model, judge, node) if isinstance(node, Conv) else None)

@@ -122,3 +122,25 @@ def test_agrees_with_the_import(shared_models, name):
     assert [r.node for r in reports if r.runs_on != "folded"] == [
         r.node for r in reports if r.node in {node.name for node in graph}]
     assert np.sum([r.runs_on == "host" for r in reports]) == 1
+
+
+def test_activations_and_products(tmp_path):
+    net = Builder(["n", 2, 6, 6])
+    x = net.conv("x", 4, 2, 3, 3)
+    x = net.node("Mul", x, net.node("Sigmoid", x))
+    y = net.node("HardSigmoid", net.conv(net.node("GlobalAveragePool", x), 4, 4, 1, 1))
+    net.node("LeakyRelu", net.node("Clip", net.node("Tanh", net.node("Mul", x, y)),
+                                   net.constant(-0.5)))
+    reports = inspect_model(net.save(tmp_path))
+    assert [(r.node, r.runs_on, r.note) for r in reports] == [
+        ("conv0", "array", ""),
+        ("sigmoid1", "folded", "into 'mul2'"),
+        ("mul2", "vector", "silu, looked up in a table"),
+        ("globalaveragepool3", "vector", ""),
+        ("conv4", "array", "result 0 to 1"),
+        ("hardsigmoid5", "folded", "into 'conv4'"),
+        ("mul6", "vector", ""),
+        ("tanh7", "vector", "tanh, looked up in a table, result at least -0.5"),
+        ("clip8", "folded", "into 'tanh7'"),
+        ("leakyrelu9", "vector", ""),
+    ]
