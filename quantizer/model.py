@@ -164,6 +164,19 @@ class QuantizedModel:
         common = max(*fracs, out)
         return tuple(common - frac for frac in fracs), common - out
 
+    def factor_fracs(self, node: Node) -> tuple[int, int, int] | None:
+        """Return the width of a node's weights or slopes, and their least and largest frac.
+
+        ``None`` where a node has neither.
+        """
+        if node.name in self.slopes:
+            slopes = self.slopes[node.name]
+            return slopes.bits, slopes.frac, slopes.frac
+        if node.name in self.weights:
+            weights = self.weights[node.name]
+            return weights.bits, int(weights.frac.min()), int(weights.frac.max())
+        return None
+
     def product_shift(self, node: Mul | PRelu) -> int:
         """Return the right shift after the product of a Mul or PRelu, in bits."""
         factor = (self.slopes[node.name].frac if isinstance(node, PRelu)

@@ -1,6 +1,7 @@
 """Formats of products, PRelu and activations: inside the limits, and near the float network."""
 
 import numpy as np
+import onnx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,7 +14,10 @@ from quantizer.explain import explain
 from quantizer.export import export_qdq, ort_tensors
 from quantizer.graph import Activation, Add, Concat, Mul, Pool, PRelu, Window
 from quantizer.model import Limits
+from quantizer.onnx_import import load_graph
 from quantizer.ranges import snr_db
+from quantizer.reference import FloatReference
+from quantizer.search import quantize
 from quantizer.search.weights import integer_slopes
 from quantizer.storage import load, save
 from quantizer.tables import model_table
@@ -25,6 +29,7 @@ from tests.quantizer.networks import (
     quantized,
     slow_execute,
 )
+from tests.quantizer.onnx_models import Builder
 from tests.quantizer.test_execute import assert_same
 
 
@@ -264,3 +269,45 @@ def test_prelu_of_any_slope(seed, bits, frac, shift, signed):
     found = execute(model, codes)
     assert_same(found, slow_execute(model, codes))
     assert_same(ort_tensors(model, inputs), found)
+
+
+def test_width_and_fracs_of_factors():
+    model = quantized(leaky_graph(), per_channel=True)
+    fracs = model.weights["conv1"].frac
+    assert model.factor_fracs(model.graph.node("conv1")) == (8, fracs.min(), fracs.max())
+    assert model.factor_fracs(model.graph.node("leaky1")) == (8, 10, 10)
+    assert model.factor_fracs(model.graph.node("pool1")) is None
+
+
+@pytest.mark.parametrize(("frac", "shift"), [(20, -2), (-20, 38)])
+def test_formats_that_no_shift_brings_together(frac, shift):
+    graph = make_graph((2, 4, 4), [
+        Pool("v", ("x",), "v_out", window=Window((4, 4))), Mul("mul", ("x", "v_out"), "y")])
+    with pytest.raises(ModelError) as error:
+        quantized(graph, overrides={"x": Format(8, 9), "y": Format(8, frac)})
+    assert str(error.value) == (
+        f"node 'mul': right shift must be in 0..29 bits, not {shift}; choose other fractional "
+        "lengths for x, v_out, y")
+
+
+@pytest.mark.parametrize("opset", [14, 21])
+@pytest.mark.parametrize("bits", [8, 16])
+def test_file_with_everything(tmp_path, opset, bits):
+    net = Builder(["n", 3, 16, 16], opset=opset)
+    y = net.node("HardSwish", net.conv("x", 8, 3, 3, 3, strides=[2, 2], pads=[1, 1, 1, 1]))
+    s = net.conv(net.node("GlobalAveragePool", y), 4, 8, 1, 1)
+    s = net.node("HardSigmoid", net.conv(net.node("Relu", s), 8, 4, 1, 1), alpha=1 / 6)
+    y = net.conv(net.node("Mul", y, s), 8, 8, 3, 3, pads=[1, 1, 1, 1])
+    y = net.node("PRelu", net.node("LeakyRelu", y, alpha=0.1), net.random(8, 1, 1))
+    y = net.conv(y, 8, 8, 1, 1)
+    y = net.node("Mul", y, net.node("Sigmoid", y))
+    y = net.node("Tanh", net.node("Add", y, net.node("GlobalMaxPool", y)))
+    net.node("Sigmoid", net.conv(y, 5, 8, 8, 8))
+    graph = load_graph(net.save(tmp_path))
+    inputs = inputs_for(graph, 4)
+    model = quantize(graph, inputs, data_bits=bits, weight_bits=bits)
+    found = execute(model, quantize_input(model, inputs))
+    assert_same(ort_tensors(model, inputs), found)
+    onnx.checker.check_model(export_qdq(model), full_check=True)
+    exact = FloatReference(graph).run(inputs)
+    assert snr_db(exact, run(model, inputs)) > (12 if bits == 8 else 45)
