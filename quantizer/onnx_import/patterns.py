@@ -3,15 +3,16 @@
 The import writes arithmetic with constants as 1 x 1 convolutions of each channel alone (here
 *scalings*) and clamps as maxima over 1 x 1. With ``gate(x) = clip(s * x + t, 0, h)``:
 
-===============================  ==============
-``gate(x) / h``                  hard_sigmoid
-``x * hard_sigmoid(x)``          hard_swish
-``x * gate(x) / h``              hard_swish
-``(x / h) * gate(x)``            hard_swish
-``x * sigmoid(x)``               silu
-===============================  ==============
+================================  ==============
+``gate(x) / h``                   hard_sigmoid
+``x * hard_sigmoid(x)``           hard_swish
+``x * gate(x)``, where ``h = 1``  hard_swish
+``x * gate(x) / h``               hard_swish
+``(x / h) * gate(x)``             hard_swish
+``x * sigmoid(x)``                silu
+================================  ==============
 
-Source: torchvision 0.3 to 0.16 and Keras 2, ``MobileNetV3``, as exported to ONNX.
+Source: none; these are what frameworks write for networks like MobileNet v3.
 """
 
 from collections import Counter
@@ -84,7 +85,7 @@ class _Matcher:
         return None
 
     def _with_argument(self, node: Node) -> tuple[Activation, tuple[Node, ...]] | None:
-        """Match ``x * sigmoid(x)``, ``x * hard_sigmoid(x)`` and ``(x / h) * gate(x)``."""
+        """Match products of ``x``, or of a part of it, and a function of it."""
         if not isinstance(node, Mul):
             return None
         for name, other in (node.inputs, node.inputs[::-1]):
@@ -96,6 +97,8 @@ class _Matcher:
                     inner, name=node.name, output=node.output, kind=kind,
                     sources=inner.sources + node.sources), (inner,)
             gate, scaling = self._gate(other), self._sole(name)
+            if gate is not None and gate.x == name:
+                return _activation(node, "hard_swish", gate, 1.0, gate.nodes)
             factor = None if scaling is None else _uniform(scaling)
             if (gate is not None and scaling is not None and factor is not None
                     and factor[1] == 0 and scaling.inputs == (gate.x,)):
@@ -111,11 +114,15 @@ class _Matcher:
         if not (isinstance(clamp, Pool) and clamp.kind == "max" and clamp.window == Window()
                 and clamp.lo == 0 and 0 < clamp.hi < np.inf):
             return None
-        scaling = self._sole(clamp.inputs[0])
-        factors = None if scaling is None else _uniform(scaling)
-        if scaling is None or factors is None:
-            return None
-        return _Gate(scaling.inputs[0], *factors, clamp.hi, (scaling, clamp))
+        x, scale, shift = clamp.inputs[0], 1.0, 0.0
+        nodes: tuple[Node, ...] = (clamp,)
+        while (scaling := self._sole(x)) is not None:
+            factors = _uniform(scaling)
+            if factors is None:
+                break
+            scale, shift = scale * factors[0], scale * factors[1] + shift
+            x, nodes = scaling.inputs[0], (scaling, *nodes)
+        return _Gate(x, scale, shift, clamp.hi, nodes) if len(nodes) > 1 else None
 
 
 def _uniform(node: Node) -> tuple[float, float] | None:

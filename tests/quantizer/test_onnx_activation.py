@@ -100,6 +100,14 @@ def test_hard_swish_in_parts(tmp_path, order, divide):
     assert len(node.sources) == 4
 
 
+def test_hard_swish_with_a_clip_to_one(tmp_path):
+    net = Builder(["n", 3, 4, 4])
+    x = net.conv("x", 5, 3, 3, 3)
+    y = net.node("Add", net.node("Mul", x, net.constant(1 / 6)), net.constant(0.5))
+    net.node("Mul", net.node("Clip", y, net.constant(0.0), net.constant(1.0)), x)
+    assert kinds(check(net.save(tmp_path))) == ["Conv", "Activation"]
+
+
 def test_hard_sigmoid_in_parts(tmp_path):
     net = Builder(["n", 3, 4, 4])
     y, sixth = gate(net, "x")
