@@ -10,7 +10,7 @@ import numpy as np
 
 from arch.config import AcceleratorConfig
 from arch.isa import Region, decode
-from quantizer.graph import Add, Conv, Pool
+from quantizer.graph import Activation, Add, Conv, Pool, PRelu
 from quantizer.model import QuantizedModel
 
 from .add import lower_add
@@ -54,6 +54,12 @@ def model_hash(model: QuantizedModel) -> str:
             weights = model.weights[node.name]
             for array in (*weights.codes, weights.bias, weights.frac):
                 digest.update(np.ascontiguousarray(array, np.int64).tobytes())
+        if isinstance(node, PRelu):
+            slopes = model.slopes[node.name]
+            digest.update(repr((slopes.codes.tolist(), slopes.frac)).encode())
+        if isinstance(node, Activation):
+            table = model.tables[node.name]
+            digest.update(repr((table.base.tolist(), table.delta.tolist())).encode())
     return digest.hexdigest()
 
 

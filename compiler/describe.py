@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from quantizer.graph import Conv, Graph, Node, Pool, Window
+from quantizer.graph import Activation, Conv, Graph, Node, Pool, Window
 
 
 __all__ = (
@@ -83,6 +83,10 @@ def operator_text(graph: Graph, node: Node) -> str:
             text = "Clamp" if node.clamped else "Copy"
         case Pool(kind=kind, window=window):
             text = f"{kind.capitalize()}Pool {_times(window.kernel)}{_strided(window)}"
+        case Activation(kind="silu"):
+            text = "SiLU"
+        case Activation(kind=kind):
+            text = kind.title().replace("_", "")
         case _:
             text = type(node).__name__
     if node.lo == 0:

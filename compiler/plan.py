@@ -112,10 +112,11 @@ def _task(
             return _conv_task(model, node, config, common)
         case Pool():
             return PoolTask(*common, *model.bounds(node), pool=node)
-        case Add():
+        case Add() if common[2][0].shape == common[2][1].shape:
             return AddTask(*common, *model.bounds(node))
+    what = "Add of a channel vector" if isinstance(node, Add) else type(node).__name__
     raise CompileError(
-        f"Layer '{node.name}': {type(node).__name__} cannot run on the accelerator; "
+        f"Layer '{node.name}': {what} cannot run on the accelerator; "
         "Conv, Pool, Add, Concat and Slice can")
 
 

@@ -7,7 +7,6 @@ import numpy as np
 
 from arch.formats import Format
 from compiler.program import Program
-from quantizer.graph import Conv
 from quantizer.model import QuantizedModel
 
 from .collapse import warnings
@@ -110,10 +109,10 @@ def _formats(model: QuantizedModel, name: str, output: str) -> dict[str, Any]:
     node, fmt = model.graph.node(name), model.formats[output]
     found = {"weight_format": None, "data_format": str(fmt), "format": fmt.to_json(),
              "weight_fracs": None}
-    if isinstance(node, Conv):
-        weights = model.weights[name]
-        low, high = int(weights.frac.min()), int(weights.frac.max())
-        text = str(Format(weights.bits, low))
+    factors = model.factor_fracs(node)
+    if factors is not None:
+        bits, low, high = factors
+        text = str(Format(bits, low))
         found["weight_format"] = text if low == high else f"{text} … .{high}"
         found["weight_fracs"] = [low, high]
     return found

@@ -183,9 +183,9 @@ def show_quantized(terminal: Terminal, quantized: "Quantized") -> None:
         graph = model.graph
         rows = [["input", "–", str(model.formats[graph.input]), *_loss_cells(losses[graph.input])]]
         for node in graph.accelerated:
-            weights = model.weights.get(node.name)
+            factors = model.factor_fracs(node)
             rows.append([
-                node.name, "–" if weights is None else f"s{weights.bits} .{_fracs(weights.frac)}",
+                node.name, "–" if factors is None else _factors(*factors),
                 str(model.formats[node.output]), *_loss_cells(losses[node.output])])
         terminal.blank()
         terminal.table(columns if static else columns[:-1], rows)
@@ -201,9 +201,8 @@ def _loss_cells(loss: Mapping[str, Any]) -> list[str]:
     return [_db(loss["snr_db"]), _db(loss["static_snr_db"])]
 
 
-def _fracs(frac: Any) -> str:
-    low, high = int(frac.min()), int(frac.max())
-    return f"{low}" if low == high else f"{low} … .{high}"
+def _factors(bits: int, low: int, high: int) -> str:
+    return f"s{bits} .{low}" if low == high else f"s{bits} .{low} … .{high}"
 
 
 def show_compiled(terminal: Terminal, program: "Program", folder: Path) -> None:

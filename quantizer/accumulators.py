@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import ModelError
-from .graph import Add, Concat, Conv, Graph, Node, Pool, Slice
+from .graph import Add, Concat, Conv, Graph, Mul, Node, Pool, PRelu, Slice
 from .model import Limits, QuantizedModel
 
 
@@ -16,6 +16,7 @@ __all__ = (
     "is_power_of_two",
     "pool_counts",
     "product_bounds",
+    "product_worst_case",
     "vector_worst_case",
     "worst_case",
 )
@@ -118,6 +119,16 @@ def vector_worst_case(model: QuantizedModel, node: Add | Pool) -> int:
         size * max(-lo, hi) << left for (lo, hi), left in zip(bounds, lefts, strict=True))
 
 
+def product_worst_case(model: QuantizedModel, node: Mul | PRelu) -> int:
+    """Return the largest magnitude of an accumulator of a Mul or PRelu."""
+    lo, hi = code_bounds(model, node.inputs[0])
+    if isinstance(node, PRelu):
+        slopes = model.slopes[node.name]
+        return max(hi << slopes.frac, -lo * int(np.abs(slopes.codes).max()), 0)
+    low, high = code_bounds(model, node.inputs[1])
+    return max(-lo, hi) * max(-low, high)
+
+
 def _accumulator_error(node: Node, worst: int, limits: Limits) -> str | None:
     if worst < 1 << (limits.acc_bits - 1):
         return None
@@ -162,6 +173,13 @@ def _vector_errors(
     yield _accumulator_error(node, vector_worst_case(model, node), limits)
 
 
+def _product_errors(
+    model: QuantizedModel, node: Mul | PRelu, limits: Limits
+) -> Iterator[str | None]:
+    yield _shift_error(node, "right shift", model.product_shift(node), 0, limits.vector_right)
+    yield _accumulator_error(node, product_worst_case(model, node), limits)
+
+
 def _concat_errors(
     model: QuantizedModel, node: Concat, limits: Limits
 ) -> Iterator[str | None]:
@@ -181,6 +199,8 @@ def _errors(model: QuantizedModel, node: Node, limits: Limits) -> Iterator[str |
                    f"({before}), not {after}; set that of {node.inputs[0]} instead")
     elif isinstance(node, Concat):
         yield from _concat_errors(model, node, limits)
+    elif isinstance(node, Mul | PRelu):
+        yield from _product_errors(model, node, limits)
     elif isinstance(node, Add | Pool):
         yield from _vector_errors(model, node, limits)
 

@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .accumulators import code_bounds
 from .errors import ModelError
-from .graph import Add, Concat, Conv, Graph, Node, Pool, Slice, Softmax
+from .graph import Activation, Add, Concat, Conv, Graph, Mul, Node, Pool, PRelu, Slice, Softmax
 from .kernels import (
     Tile,
     add_tiles,
@@ -16,14 +16,19 @@ from .kernels import (
     concat_tiles,
     conv_tiles,
     max_pool,
+    mul_tiles,
+    pieces,
+    prelu_tiles,
     rescale,
 )
-from .model import QuantizedModel
+from .model import ActivationTable, QuantizedModel
+from .tables import look_up
 
 
 __all__ = (
     "Maps",
     "accumulate",
+    "activate",
     "execute",
     "execute_node",
     "forget",
@@ -99,9 +104,9 @@ def accumulate(model: QuantizedModel, node: Node, maps: Maps) -> Iterator[Tile]:
     Parameters
     ----------
     model : QuantizedModel
-        Formats of the node's inputs, and its weights.
+        Formats of the node's inputs, and its weights or slopes.
     node : Node
-        Convolution, Add, Concat or average pooling.
+        Convolution, Add, Mul, PRelu, Concat or average pooling.
     maps : dict from tensor name to (n, h, w, c) integers
         Codes of the node's inputs.
 
@@ -116,12 +121,40 @@ def accumulate(model: QuantizedModel, node: Node, maps: Maps) -> Iterator[Tile]:
         bounds = code_bounds(model, node.inputs[0])
         yield from conv_tiles(inputs[0], node, model.weights[node.name], fracs[0], bounds)
     elif isinstance(node, Add):
-        yield from add_tiles(inputs, node, fracs)
+        yield from add_tiles(inputs, fracs)
+    elif isinstance(node, Mul):
+        yield from mul_tiles(inputs, fracs)
+    elif isinstance(node, PRelu):
+        yield from prelu_tiles(inputs[0], model.slopes[node.name], fracs[0])
     elif isinstance(node, Concat):
         yield from concat_tiles(inputs, fracs)
     else:
         assert isinstance(node, Pool), node
         yield from average_tiles(inputs[0], node, fracs[0])
+
+
+def activate(
+    model: QuantizedModel, node: Activation, table: ActivationTable, x: NDArray[np.integer],
+    bounds: tuple[int, int],
+) -> Iterator[tuple[slice, slice, NDArray[np.int64]]]:
+    """Yield images, lines and the codes there (n, h, w, c) of an activation of codes ``x``.
+
+    Parameters
+    ----------
+    model : QuantizedModel
+        Format of the node's input.
+    node : Activation
+        The function.
+    table : ActivationTable
+        Its integers.
+    x : int, (n, h, w, c)
+        Codes of the input.
+    bounds : (int, int)
+        Bounds of the result.
+    """
+    bits = model.formats[node.inputs[0]].bits
+    for images, rows in pieces(x, 32):
+        yield images, rows, look_up(table, x[images, rows], bits, bounds, model.rounding)
 
 
 def execute_node(model: QuantizedModel, node: Node, maps: Maps) -> NDArray[np.integer]:
@@ -135,6 +168,12 @@ def execute_node(model: QuantizedModel, node: Node, maps: Maps) -> NDArray[np.in
         return maps[node.inputs[0]][..., node.start:node.start + channels]
     count = len(maps[node.inputs[0]])
     result = np.empty((count, height, width, channels), code_type(fmt))
+    if isinstance(node, Activation):
+        table = model.tables[node.name]
+        for images, lines, codes in activate(
+                model, node, table, maps[node.inputs[0]], (lo, hi)):
+            result[images, lines] = codes
+        return result
     for tile in accumulate(model, node, maps):
         result[tile.images, tile.lines] = rescale(tile, fmt.frac, lo, hi, model.rounding)
     return result

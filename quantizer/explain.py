@@ -13,7 +13,7 @@ from arch.formats import Format
 from .accumulators import check_limits
 from .errors import ModelError
 from .execute import execute, output_name, quantize_input
-from .graph import Conv
+from .graph import Activation, Conv, Node
 from .integers import find_node
 from .model import Limits, QuantizedModel
 from .overrides import WEIGHTS_SUFFIX
@@ -27,6 +27,7 @@ from .ranges import (
     snr_db,
 )
 from .search.weights import integer_weights
+from .tables import model_table
 
 
 __all__ = (
@@ -76,7 +77,7 @@ class Explanation:
     layer : str
         Node that writes the tensor, or the network's input.
     operator : str
-        Kind of the node.
+        Kind of the node, or of its activation.
     name : str
         Tensor, or the node's name and ``.weights``.
     format : Format
@@ -172,7 +173,11 @@ def _with_tensor(model: QuantizedModel, tensor: str, frac: int) -> QuantizedMode
         if isinstance(node, Conv) and node.inputs[0] in sharers:
             old = weights[node.name]
             weights[node.name] = integer_weights(node, old.bits, old.frac, frac)
-    return replace(model, formats=formats, weights=weights)
+    moved = replace(model, formats=formats, weights=weights, tables=dict(model.tables))
+    for node in model.graph:
+        if isinstance(node, Activation) and {node.inputs[0], node.output} & set(sharers):
+            moved.tables[node.name] = model_table(moved, node)
+    return moved
 
 
 def _with_weights(model: QuantizedModel, node: Conv, delta: int) -> QuantizedModel:
@@ -266,6 +271,12 @@ def _explain_weights(model: QuantizedModel, judge: _Judge, node: Conv) -> Explan
         tuple(candidates))
 
 
+def _operator(node: Node | None) -> str:
+    if node is None:
+        return "Input"
+    return node.kind if isinstance(node, Activation) else type(node).__name__
+
+
 def explain(
     model: QuantizedModel, layer: str, calibration: ArrayLike, *,
     reference: Reference | None = None,
@@ -311,6 +322,6 @@ def explain(
     seen, candidates = _candidates(judge, tensor, variants, fmt.frac)
     return Explanation(
         graph.input if node is None else node.name,
-        "Input" if node is None else type(node).__name__, tensor, fmt, (fmt.frac, fmt.frac),
+        _operator(node), tensor, fmt, (fmt.frac, fmt.frac),
         seen, _chosen_by(model, tensor), tuple(candidates.values()),
         _explain_weights(model, judge, node) if isinstance(node, Conv) else None)

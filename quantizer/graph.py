@@ -9,16 +9,26 @@ from numpy.typing import NDArray
 
 
 __all__ = (
+    "POSITIVE",
+    "Activation",
     "Add",
     "Concat",
     "Conv",
     "Graph",
+    "Kind",
+    "Mul",
     "Node",
+    "PRelu",
     "Pool",
     "Slice",
     "Softmax",
     "Window",
 )
+
+
+Kind = Literal["sigmoid", "tanh", "hard_sigmoid", "hard_swish", "silu"]
+POSITIVE: tuple[Kind, ...] = ("sigmoid", "hard_sigmoid")
+"""Activations that are never negative; the others keep the sign."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +136,49 @@ class Pool(Node):
 
 @dataclass(frozen=True)
 class Add(Node):
-    """Sum of two maps of the same shape."""
+    """Sum of two maps of the same shape, or of a map and a channel vector, (c, 1, 1).
+
+    The vector is the second input; it is added at every position.
+    """
+
+
+@dataclass(frozen=True)
+class Mul(Node):
+    """Product of two maps of the same shape, or of a map and a channel vector, (c, 1, 1).
+
+    The vector is the second input; it is a factor at every position.
+    """
+
+
+@dataclass(frozen=True)
+class PRelu(Node):
+    """A map where it is at least zero, ``slope`` times it elsewhere.
+
+    Parameters
+    ----------
+    slope : float64, (c,)
+        Factor of each channel; LeakyRelu has the same for all.
+    """
+
+    slope: NDArray[np.floating] = field(default_factory=lambda: np.zeros(0))
+
+
+@dataclass(frozen=True)
+class Activation(Node):
+    """A function of one number, at every element of a map.
+
+    Parameters
+    ----------
+    kind : str
+        ``sigmoid``, ``tanh``, ``hard_sigmoid``: ``clip(alpha * x + beta, 0, 1)``, ``hard_swish``:
+        ``x`` times that, ``silu``: ``x * sigmoid(x)``.
+    alpha, beta : float
+        Slope and offset of ``hard_sigmoid`` and ``hard_swish``.
+    """
+
+    kind: Kind = "sigmoid"
+    alpha: float = 0.0
+    beta: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .graph import Add, Concat, Conv, Graph, Node, Pool, Slice, Softmax, Window
+from .graph import (
+    Activation,
+    Add,
+    Concat,
+    Conv,
+    Graph,
+    Mul,
+    Node,
+    Pool,
+    PRelu,
+    Slice,
+    Softmax,
+    Window,
+)
 
 
 __all__ = (
@@ -17,17 +30,20 @@ __all__ = (
 )
 
 
-ARRAYS = ("weight", "bias")  # fields of a convolution that are kept elsewhere
+ARRAYS = {"Conv": ("weight", "bias"), "PRelu": ("slope",)}
+"""Fields that are kept elsewhere, by kind of node."""
 
 _KINDS: dict[str, type[Node]] = {
-    kind.__name__: kind for kind in (Conv, Pool, Add, Concat, Slice, Softmax)}
+    kind.__name__: kind for kind in (
+        Conv, Pool, Add, Mul, PRelu, Activation, Concat, Slice, Softmax)}
 
 
 def _node_to_json(node: Node) -> dict[str, Any]:
     entry: dict[str, Any] = {"operator": type(node).__name__}
+    arrays = ARRAYS.get(type(node).__name__, ())
     for field in fields(node):
         value = getattr(node, field.name)
-        if field.name in ARRAYS:
+        if field.name in arrays:
             continue
         if field.name in ("lo", "hi"):
             value = float(value) if np.isfinite(value) else None
@@ -49,13 +65,13 @@ def _node_from_json(entry: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]
     if "window" in values:
         values["window"] = Window(**{
             key: _tuple(value) for key, value in values["window"].items()})
-    if entry["operator"] == "Conv":
-        values |= {key: arrays[f"{entry['name']}/{key}"] for key in ARRAYS}
+    for key in ARRAYS.get(entry["operator"], ()):
+        values[key] = arrays[f"{entry['name']}/{key}"]
     return _KINDS[entry["operator"]](**values)
 
 
 def graph_to_json(graph: Graph) -> dict[str, Any]:
-    """Return all of a graph but its weights, biases and file."""
+    """Return all of a graph but its weights, biases, slopes and file."""
     return {
         "name": graph.name, "input": graph.input, "output": graph.output,
         "nodes": [_node_to_json(node) for node in graph.nodes],
@@ -75,7 +91,7 @@ def graph_from_json(
     entry : mapping
         What it wrote.
     arrays : mapping from ``<node>/<field>`` to array
-        Weights and biases.
+        Weights, biases and slopes.
     source : str
         File of the float network, empty where there is none.
     """

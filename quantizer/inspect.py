@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .errors import NodeError
-from .graph import Concat, Conv, Graph, Node, Slice, Softmax
+from .graph import Activation, Concat, Conv, Graph, Node, Slice, Softmax
 from .onnx_import.importer import convert
 from .onnx_import.node import OnnxNode
 from .onnx_import.reader import read_network
@@ -31,8 +31,8 @@ class NodeReport:
         Type of the operator.
     runs_on : str
         ``array`` (multipliers; Concat and Slice too, where they are not free), ``vector``
-        (pooling and sums), ``host``, ``folded`` (into another node, or computed at import), or
-        ``-`` (nowhere).
+        (pooling, sums, products and activations), ``host``, ``folded`` (into another node, or
+        computed at import), or ``-`` (nowhere).
     macs : int
         Multiply-accumulate operations for one image.
     bytes : int
@@ -100,7 +100,7 @@ def _report(graph: Graph, label: str, operator: str) -> NodeReport:
         if node.name == label:
             size = node.weight.size if isinstance(node, Conv) else 0
             return NodeReport(
-                label, operator, _place(node), graph.macs(node), size, _clamp(node), True)
+                label, operator, _place(node), graph.macs(node), size, _note(node), True)
     if into:
         note = "into " + ", ".join(repr(node.name) for node in into)
     else:
@@ -115,12 +115,19 @@ def _place(node: Node) -> str:
     return "host" if isinstance(node, Softmax) else "vector"
 
 
-def _clamp(node: Node) -> str:
-    """Return the clamp of a node in words, or what a Concat or Slice costs."""
+def _note(node: Node) -> str:
+    """Return the clamp of a node in words, and what a Concat, Slice or activation is."""
     if isinstance(node, Slice):
         return "free where it starts at a multiple of out_lanes channels"
     if isinstance(node, Concat):
         return "free where every input starts at a multiple of out_lanes channels"
+    if isinstance(node, Activation):
+        return ", ".join(filter(None, (f"{node.kind}, looked up in a table", _clamp(node))))
+    return _clamp(node)
+
+
+def _clamp(node: Node) -> str:
+    """Return the clamp of a node in words."""
     if not node.clamped:
         return ""
     if node.hi == np.inf:

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from arch.formats import Format, Rounding, divide_round, requantize
 
 from .accumulators import pool_counts, product_bounds
-from .graph import Add, Conv, Pool, Window
-from .model import QuantizedWeights
+from .graph import Conv, Pool, Window
+from .model import QuantizedSlopes, QuantizedWeights
 
 
 __all__ = (
@@ -28,6 +28,9 @@ __all__ = (
     "concat_tiles",
     "conv_tiles",
     "max_pool",
+    "mul_tiles",
+    "pieces",
+    "prelu_tiles",
     "rescale",
 )
 
@@ -306,17 +309,49 @@ def conv_tiles(
         yield Tile(images, rows, product(windows), frac)
 
 
-def add_tiles(maps: list[NDArray[Any]], node: Add, fracs: list[int]) -> Iterator[Tile]:
-    """Yield the sums of two maps, aligned at the larger of their fractional lengths."""
+def pieces(x: NDArray[Any], size: int) -> Iterator[tuple[slice, slice]]:
+    """Cut a map (n, h, w, c) into images and lines, to work on ``size`` bytes an element."""
+    count, lines, columns, channels = x.shape
+    return _tiles(count, lines, size * columns * channels)
+
+
+def _part(x: NDArray[Any], images: slice, lines: slice) -> NDArray[Any]:
+    """Return a part of an operand; a channel vector is the same for all lines."""
+    return x[images] if x.shape[1] == 1 else x[images, lines]
+
+
+def mul_tiles(maps: list[NDArray[Any]], fracs: list[int]) -> Iterator[Tile]:
+    """Yield the products of two maps, or of a map and a channel vector."""
+    a, b = maps
+    small = _reach(a, 0) * _reach(b, 0) <= _EXACT_SINGLE
+    dtype = np.dtype(np.float32 if small else np.float64)
+    for images, rows in pieces(a, 2 * dtype.itemsize):
+        values = np.multiply(a[images, rows], _part(b, images, rows), dtype=dtype)
+        yield Tile(images, rows, values, sum(fracs))
+
+
+def prelu_tiles(x: NDArray[Any], slopes: QuantizedSlopes, x_frac: int) -> Iterator[Tile]:
+    """Yield a map at the fractional length of its products with the slopes."""
+    factors = slopes.codes.astype(np.float64)
+    for images, rows in pieces(x, 16):
+        values = x[images, rows].astype(np.float64)
+        values *= np.where(values >= 0, float(1 << slopes.frac), factors)
+        yield Tile(images, rows, values, x_frac + slopes.frac)
+
+
+def add_tiles(maps: list[NDArray[Any]], fracs: list[int]) -> Iterator[Tile]:
+    """Yield the sums of two maps, or of a map and a channel vector.
+
+    They are aligned at the larger of their fractional lengths.
+    """
     common = max(fracs)
     a, b = maps
-    count, lines, columns, channels = a.shape
     reach = sum(_reach(m, common - frac) for m, frac in zip(maps, fracs, strict=True))
     dtype = np.dtype(np.float32 if reach <= _EXACT_SINGLE else np.float64)
     scales = [float(1 << (common - frac)) for frac in fracs]
-    for images, rows in _tiles(count, lines, 2 * columns * channels * dtype.itemsize):
+    for images, rows in pieces(a, 2 * dtype.itemsize):
         values: NDArray[Any] = np.multiply(a[images, rows], scales[0], dtype=dtype)
-        values += np.multiply(b[images, rows], scales[1], dtype=dtype)
+        values += np.multiply(_part(b, images, rows), scales[1], dtype=dtype)
         yield Tile(images, rows, values, common)
 
 

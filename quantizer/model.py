@@ -8,12 +8,14 @@ from numpy.typing import NDArray
 
 from arch.formats import Format, Rounding
 
-from .graph import Add, Concat, Conv, Graph, Node, Pool
+from .graph import Add, Concat, Conv, Graph, Mul, Node, Pool, PRelu
 
 
 __all__ = (
+    "ActivationTable",
     "Limits",
     "QuantizedModel",
+    "QuantizedSlopes",
     "QuantizedWeights",
 )
 
@@ -69,6 +71,41 @@ class QuantizedWeights:
     bias: NDArray[np.int64]
 
 
+@dataclass(frozen=True)
+class QuantizedSlopes:
+    """Integers of one PRelu.
+
+    Parameters
+    ----------
+    codes : int64, (c,)
+        Slope of each channel.
+    bits : int
+        Width of a slope code, signed, in bits: 8 or 16, as the data's.
+    frac : int
+        Fractional length of all slopes, 0 to 15.
+    """
+
+    codes: NDArray[np.int64]
+    bits: int
+    frac: int
+
+
+@dataclass(frozen=True)
+class ActivationTable:
+    """A function of one code as integers, see ``quantizer.tables``.
+
+    Parameters
+    ----------
+    base : int64, (256,)
+        Results; with data of more than 8 bits those at the start of each segment of 256 codes.
+    delta : int64, (256,)
+        What is added over a segment; zeros with data of at most 8 bits.
+    """
+
+    base: NDArray[np.int64]
+    delta: NDArray[np.int64]
+
+
 @dataclass
 class QuantizedModel:
     """A network in dynamic fixed point.
@@ -88,6 +125,10 @@ class QuantizedModel:
         How an image becomes the float input, as stored with the model.
     provenance : dict
         Options, hashes and versions that made the model.
+    slopes : dict from node name to QuantizedSlopes
+        Integers of every PRelu.
+    tables : dict from node name to ActivationTable
+        Integers of every Activation.
     """
 
     graph: Graph
@@ -96,6 +137,8 @@ class QuantizedModel:
     rounding: Rounding = Rounding.HALF_EVEN
     preprocess: dict[str, Any] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
+    slopes: dict[str, QuantizedSlopes] = field(default_factory=dict)
+    tables: dict[str, ActivationTable] = field(default_factory=dict)
 
     def bounds(self, node: Node) -> tuple[int, int]:
         """Return ``lo, hi``: saturation and clamp of a node's result, as codes of its format."""
@@ -120,6 +163,25 @@ class QuantizedModel:
         out = self.formats[node.output].frac
         common = max(*fracs, out)
         return tuple(common - frac for frac in fracs), common - out
+
+    def factor_fracs(self, node: Node) -> tuple[int, int, int] | None:
+        """Return the width of a node's weights or slopes, and their least and largest frac.
+
+        ``None`` where a node has neither.
+        """
+        if node.name in self.slopes:
+            slopes = self.slopes[node.name]
+            return slopes.bits, slopes.frac, slopes.frac
+        if node.name in self.weights:
+            weights = self.weights[node.name]
+            return weights.bits, int(weights.frac.min()), int(weights.frac.max())
+        return None
+
+    def product_shift(self, node: Mul | PRelu) -> int:
+        """Return the right shift after the product of a Mul or PRelu, in bits."""
+        factor = (self.slopes[node.name].frac if isinstance(node, PRelu)
+                  else self.formats[node.inputs[1]].frac)
+        return self.formats[node.inputs[0]].frac + factor - self.formats[node.output].frac
 
     def concat_shifts(self, node: Concat) -> tuple[tuple[int, int], ...]:
         """Return the left and the right shift of each input of a Concat, in bits; one is 0."""

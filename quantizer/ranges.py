@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .errors import ModelError
 from .execute import to_maps
-from .graph import Add, Concat, Graph, Node, Pool, Slice
+from .graph import POSITIVE, Activation, Add, Concat, Graph, Mul, Node, Pool, PRelu, Slice
 
 
 __all__ = (
@@ -158,14 +158,16 @@ def unsigned_tensors(graph: Graph, ranges: dict[str, tuple[float, float]]) -> se
     """Return the tensors whose codes need no sign.
 
     These are the input if no calibration image is negative, and results that cannot be negative:
-    clamped at zero or above, or sums, averages and joins of unsigned tensors. A maximum pooling
-    and a Slice are as their input.
+    clamped at zero or above, of a Sigmoid or HardSigmoid, or sums, products, averages, joins and
+    other activations of unsigned tensors. A maximum pooling and a Slice are as their input.
     """
     names = {graph.input} if ranges[graph.input][0] >= 0 else set()
     for node in graph.accelerated:
         inherits = (
-            isinstance(node, Add | Concat | Pool | Slice) and names.issuperset(node.inputs))
-        if inherits or (node.lo >= 0 and not _copies(node)):
+            isinstance(node, Activation | Add | Concat | Mul | Pool | PRelu | Slice)
+            and names.issuperset(node.inputs))
+        positive = isinstance(node, Activation) and node.kind in POSITIVE
+        if inherits or positive or (node.lo >= 0 and not _copies(node)):
             names.add(node.output)
     return names
 

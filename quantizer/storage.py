@@ -4,7 +4,7 @@
 ``formats.json``  schema version, formats, network structure, preprocessing, provenance, and the
                   SHA-256 of the other files and of itself
 ``model.onnx``    the network as QDQ ONNX
-``network.npz``   float weights and biases, and their integers
+``network.npz``   float weights, biases and slopes, their integers, and the tables of activations
 ``float.onnx``    the float network as it was imported, where its file is known
 ===============  =================================================================================
 """
@@ -26,10 +26,10 @@ from arch.formats import Format, Rounding
 
 from .errors import ModelError
 from .export import export_qdq
-from .graph import Conv, Graph
+from .graph import Graph
 from .graph_json import ARRAYS, graph_from_json, graph_to_json
 from .kernels import code_type
-from .model import QuantizedModel, QuantizedWeights
+from .model import ActivationTable, QuantizedModel, QuantizedSlopes, QuantizedWeights
 
 
 __all__ = (
@@ -67,12 +67,17 @@ def _network(model: QuantizedModel) -> bytes:
     """Return all arrays as the bytes of an ``.npz``; names are ``<node>/<array>``."""
     arrays: dict[str, NDArray[Any]] = {}
     for node in model.graph:
-        if isinstance(node, Conv):
-            weights = model.weights[node.name]
-            arrays |= {f"{node.name}/{key}": getattr(node, key) for key in ARRAYS}
-            arrays[f"{node.name}/codes"] = weights.codes.astype(code_type(Format(weights.bits, 0)))
-            arrays[f"{node.name}/bias_codes"] = weights.bias
-            arrays[f"{node.name}/frac"] = weights.frac
+        for key in ARRAYS.get(type(node).__name__, ()):
+            arrays[f"{node.name}/{key}"] = getattr(node, key)
+    for name, weights in model.weights.items():
+        arrays[f"{name}/codes"] = weights.codes.astype(code_type(Format(weights.bits, 0)))
+        arrays[f"{name}/bias_codes"] = weights.bias
+        arrays[f"{name}/frac"] = weights.frac
+    for name, slopes in model.slopes.items():
+        arrays[f"{name}/slope_codes"] = slopes.codes.astype(code_type(Format(slopes.bits, 0)))
+    for name, table in model.tables.items():
+        arrays[f"{name}/base"] = table.base.astype(np.int32)
+        arrays[f"{name}/delta"] = table.delta.astype(np.int32)
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         for name, array in arrays.items():
@@ -112,6 +117,10 @@ def _content(model: QuantizedModel, files: Mapping[str, bytes]) -> bytes:
         "weights": {
             name: {"bits": weights.bits, "frac": sorted({int(f) for f in weights.frac})}
             for name, weights in model.weights.items()},
+        "slopes": {
+            name: {"bits": slopes.bits, "frac": slopes.frac}
+            for name, slopes in model.slopes.items()},
+        "tables": list(model.tables),
         "rounding": str(model.rounding),
         "preprocess": model.preprocess,
         "graph": graph_to_json(model.graph),
@@ -221,7 +230,16 @@ def load(folder: str | Path) -> QuantizedModel:
             arrays[f"{name}/codes"].astype(np.int64), entry["bits"], arrays[f"{name}/frac"],
             arrays[f"{name}/bias_codes"])
         for name, entry in content["weights"].items()}
+    slopes = {
+        name: QuantizedSlopes(
+            arrays[f"{name}/slope_codes"].astype(np.int64), entry["bits"], entry["frac"])
+        for name, entry in content.get("slopes", {}).items()}
+    tables = {
+        name: ActivationTable(*(
+            arrays[f"{name}/{key}"].astype(np.int64) for key in ("base", "delta")))
+        for name in content.get("tables", ())}
     return QuantizedModel(
         graph_from_json(content["graph"], arrays, source=source),
         {name: Format.from_json(fmt) for name, fmt in content["formats"].items()},
-        weights, Rounding(content["rounding"]), content["preprocess"], content["provenance"])
+        weights, Rounding(content["rounding"]), content["preprocess"], content["provenance"],
+        slopes, tables)

@@ -5,6 +5,8 @@ partial sum, counted in steps of the products, leaves 24 bits. Where the worst c
 weights and formats could, the convolution is written as several, over parts of the input channels
 and, above 8 bits, over the upper and lower 8 bits of data and weights; their exact results are
 added in double, and rounded there. Average pooling is an exact sum, divided and rounded in double.
+An activation is its own operator where that gives its table, for all codes, with room to spare;
+else a Gather from the table.
 """
 
 from .qdq import codes_name, export_qdq

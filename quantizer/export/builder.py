@@ -13,10 +13,16 @@ from ..kernels import code_type
 
 
 __all__ = (
+    "IR_VERSION",
+    "OPSET",
     "Builder",
     "codes_name",
     "float_name",
 )
+
+
+OPSET = 21  # the first with 16-bit codes
+IR_VERSION = 10  # what it asks for; newer ones are not read by every onnxruntime
 
 
 def codes_name(tensor: str) -> str:
@@ -100,6 +106,12 @@ class Builder:
         single = self.node("Cast", self.multiply(clipped, fmt.step), to=TensorProto.FLOAT)
         self._to_codes(single, tensor, fmt)
 
+    def dequantize_codes(self, tensor: str, fmt: Format) -> None:
+        """Turn the codes of ``tensor`` into its dequantized map."""
+        self.node(
+            "DequantizeLinear", codes_name(tensor), self.constant(fmt.step, np.float32),
+            self.constant(0, code_type(fmt)), output=float_name(tensor))
+
     def _round(self, value: str) -> str:
         def half_up(magnitude: str) -> str:
             half = self.constant(0.5, np.float64)
@@ -117,9 +129,7 @@ class Builder:
                 return self.node("Floor", value)
 
     def _to_codes(self, value: str, tensor: str, fmt: Format) -> None:
-        codes = self.node(
+        self.node(
             "QuantizeLinear", value, self.constant(fmt.step, np.float32),
             self.constant(0, code_type(fmt)), output=codes_name(tensor))
-        self.node(
-            "DequantizeLinear", codes, self.constant(fmt.step, np.float32),
-            self.constant(0, code_type(fmt)), output=float_name(tensor))
+        self.dequantize_codes(tensor, fmt)

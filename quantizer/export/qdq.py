@@ -7,9 +7,10 @@ import onnx
 from onnx import TensorProto, helper
 
 from ..accumulators import code_bounds, pool_counts, vector_worst_case
-from ..graph import Add, Concat, Conv, Node, Pool, Slice
+from ..graph import Activation, Add, Concat, Conv, Mul, Node, Pool, PRelu, Slice
 from ..model import QuantizedModel
-from .builder import Builder, codes_name, float_name
+from .builder import IR_VERSION, OPSET, Builder, codes_name, float_name
+from .elementwise import add_activation, add_mul, add_prelu
 from .sums import Sum, is_exact_single, weighted_sum
 
 
@@ -17,10 +18,6 @@ __all__ = (
     "codes_name",
     "export_qdq",
 )
-
-
-_OPSET = 21  # the first with 16-bit codes
-_IR_VERSION = 10  # what it asks for; newer ones are not read by every onnxruntime
 
 
 def _conv(builder: Builder, model: QuantizedModel, node: Conv) -> None:
@@ -86,6 +83,12 @@ def _node(builder: Builder, model: QuantizedModel, node: Node) -> None:
         _conv(builder, model, node)
     elif isinstance(node, Add):
         _add(builder, model, node)
+    elif isinstance(node, Mul):
+        add_mul(builder, model, node)
+    elif isinstance(node, PRelu):
+        add_prelu(builder, model, node)
+    elif isinstance(node, Activation):
+        add_activation(builder, model, node)
     elif isinstance(node, Concat):
         _concat(builder, model, node)
     elif isinstance(node, Slice):
@@ -137,8 +140,8 @@ def export_qdq(model: QuantizedModel, *, all_tensors: bool = False) -> onnx.Mode
             [helper.make_tensor_value_info(
                 graph.input, TensorProto.FLOAT, ["N", *graph.input_dims])],
             outputs, list(builder.initializers.values())),
-        producer_name="dynafix", opset_imports=[helper.make_opsetid("", _OPSET)],
-        ir_version=_IR_VERSION)
+        producer_name="dynafix", opset_imports=[helper.make_opsetid("", OPSET)],
+        ir_version=IR_VERSION)
     helper.set_model_props(
         proto, {**graph.metadata, "preprocess": json.dumps(model.preprocess)})
     return proto

@@ -9,8 +9,23 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ..graph import Add, Concat, Conv, Graph, Node, Pool, Slice, Window
+from ..graph import (
+    POSITIVE,
+    Activation,
+    Add,
+    Concat,
+    Conv,
+    Graph,
+    Mul,
+    Node,
+    Pool,
+    PRelu,
+    Slice,
+    Window,
+)
+from .patterns import match_activations
 from .windows import has_empty_window
 
 
@@ -21,9 +36,12 @@ Merge = Callable[[Graph, Node, Node], Node | None]
 
 
 def fuse(graph: Graph) -> Graph:
-    """Return the graph with scalings, clamps and padding merged into their neighbors."""
+    """Return the graph with scalings, clamps and padding merged into their neighbors.
+
+    Activations that are spelled out become one node.
+    """
     with np.errstate(over="ignore", invalid="ignore"):  # what overflows is not merged
-        graph = _into_producers(graph)
+        graph = _into_producers(match_activations(graph))
         graph = _into_consumers(graph, _with_padding, shared=True)
         graph = _into_consumers(graph, _with_scaling, shared=False)
     used = {graph.input, *(node.output for node in graph.nodes)}
@@ -38,7 +56,8 @@ def _into_producers(graph: Graph) -> Graph:
         producer = done.get(node.inputs[0]) if len(node.inputs) == 1 else None
         merged = None
         if producer is not None and uses[producer.output] == 1:
-            merged = _scaled(producer, node) or _clamped(producer, node)
+            merged = (_scaled(producer, node) or _clamped(producer, node)
+                      or _hardened(producer, node))
         if producer is None or merged is None:
             done[node.output] = node
         else:  # at the place of the producer, under the new name
@@ -86,21 +105,41 @@ def _scaled(producer: Node, node: Node) -> Node | None:
     if not (isinstance(producer, Conv) and not producer.clamped and isinstance(node, Conv)
             and _is_per_channel(node) and _is_pointwise(node.window)):
         return None
-    scale = node.weight.reshape(-1)
+    return _rescaled(producer, node, node.weight.reshape(-1), node.bias, node.lo, node.hi)
+
+
+def _hardened(producer: Node, node: Node) -> Node | None:
+    """Return a convolution with the HardSigmoid ``node`` behind it: a scaling and a clamp."""
+    if not (isinstance(producer, Conv) and not producer.clamped and isinstance(node, Activation)
+            and node.kind == "hard_sigmoid"):
+        return None
+    lo, hi = np.clip((0.0, 1.0), node.lo, node.hi)
+    count = len(producer.weight)
+    return _rescaled(
+        producer, node, np.full(count, node.alpha), np.full(count, node.beta), float(lo),
+        float(hi))
+
+
+def _rescaled(
+    producer: Conv, node: Node, scale: NDArray[np.floating], shift: NDArray[np.floating],
+    lo: float, hi: float,
+) -> Node | None:
+    """Return a convolution that does what ``node`` behind it does; ``None`` where it overflows."""
     if np.all(scale == 1):
         weight = producer.weight
     else:
         weight = producer.weight.astype(np.float64) * scale[:, None, None, None]
-    bias = producer.bias * scale + node.bias
+    bias = producer.bias * scale + shift
     if not (np.isfinite(weight).all() and np.isfinite(bias).all()):
         return None
-    return replace(producer, output=node.output, weight=weight, bias=bias, lo=node.lo, hi=node.hi,
+    return replace(producer, output=node.output, weight=weight, bias=bias, lo=lo, hi=hi,
                    sources=producer.sources + node.sources)
 
 
 def _clamped(producer: Node, node: Node) -> Node | None:
     """Return ``producer`` with the clamp ``node`` behind it."""
-    if not (isinstance(producer, Conv | Pool | Add) and isinstance(node, Pool)
+    if not (isinstance(producer, Conv | Pool | Add | Mul | PRelu | Activation)
+            and isinstance(node, Pool)
             and node.kind == "max" and _is_pointwise(node.window)):
         return None
     lo, hi = np.clip((producer.lo, producer.hi), node.lo, node.hi)
@@ -140,8 +179,10 @@ def _is_nonnegative(graph: Graph, tensor: str) -> bool:
         return False
     if node.lo >= 0:
         return True
-    return (isinstance(node, Pool | Add | Concat | Slice) and node.hi >= 0
-            and all(_is_nonnegative(graph, name) for name in node.inputs))
+    if isinstance(node, Activation) and node.kind in POSITIVE:
+        return node.hi >= 0
+    return (isinstance(node, Activation | Pool | Add | Concat | Mul | PRelu | Slice)
+            and node.hi >= 0 and all(_is_nonnegative(graph, name) for name in node.inputs))
 
 
 def _with_scaling(graph: Graph, producer: Node, node: Node) -> Node | None:

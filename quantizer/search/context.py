@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from arch.formats import Format
 
 from ..accumulators import code_bounds
-from ..graph import Conv, Graph
+from ..graph import Activation, Conv, Graph, PRelu
 from ..model import Limits, QuantizedModel
 from ..overrides import WEIGHTS_SUFFIX
 from ..ranges import (
@@ -20,8 +20,9 @@ from ..ranges import (
     observe,
     unsigned_tensors,
 )
+from ..tables import model_table
 from .options import Options
-from .weights import cap_frac, choose_frac, integer_weights
+from .weights import cap_frac, choose_frac, integer_slopes, integer_weights
 
 
 __all__ = ("Context",)
@@ -131,3 +132,11 @@ class Context:
             if np.any(frac != chosen):
                 self.log[name]["rule"] = "search, then lowered to fit accumulator and shifter"
         self.model.weights[node.name] = integer_weights(node, bits, frac, x_frac)
+
+    def set_slopes(self, node: PRelu) -> None:
+        """Give a PRelu its integers, which depend on no format of the data."""
+        self.model.slopes[node.name] = integer_slopes(node, self.options.data_bits)
+
+    def set_table(self, node: Activation) -> None:
+        """Give an activation its integers, between formats that are known."""
+        self.model.tables[node.name] = model_table(self.model, node)

@@ -12,8 +12,16 @@ from arch.formats import Rounding
 
 from ..accumulators import check_limits
 from ..errors import ModelError
-from ..execute import Maps, accumulate, execute_node, forget, input_maps, quantize_input
-from ..graph import Add, Concat, Conv, Node, Pool, Slice
+from ..execute import (
+    Maps,
+    accumulate,
+    activate,
+    execute_node,
+    forget,
+    input_maps,
+    quantize_input,
+)
+from ..graph import Activation, Add, Concat, Conv, Mul, Node, Pool, PRelu, Slice
 from ..kernels import Tile, rescale
 from ..model import QuantizedModel
 from ..ranges import (
@@ -24,6 +32,7 @@ from ..ranges import (
     format_sharers,
     joined_format,
 )
+from ..tables import model_table
 from .context import Context
 from .options import Norm, Progress
 
@@ -125,6 +134,13 @@ def _window(context: Context, tensor: str) -> tuple[int, int]:
             whole = context.expected(node.output)
             least = max(least, whole - limits.concat_left)
             most = min(most, whole + limits.conv_shift)
+        elif isinstance(node, Mul):
+            factors = [name for name in node.inputs if name not in sharers]
+            room = context.expected(node.output) + limits.vector_right
+            most = min(most, room - context.expected(factors[0]) if factors else room // 2)
+        elif isinstance(node, PRelu):
+            slopes = context.model.slopes[node.name]
+            most = min(most, context.expected(node.output) + limits.vector_right - slopes.frac)
         elif isinstance(node, Pool) and node.kind == "average":
             size = node.window.kernel[0] * node.window.kernel[1]
             most = min(
@@ -167,7 +183,7 @@ def _candidates(context: Context, node: Node | None, tensor: str) -> list[int]:
     reason = _obstacle(context, node, tensor, natural)
     raise ModelError(
         f"tensor '{tensor}': no fractional length near {natural} can be aligned: "
-        + (reason or f"what it is added to asks for {least}..{most} bits"))
+        + (reason or f"what it meets asks for {least}..{most} bits"))
 
 
 def _settle(context: Context, tensor: str, errors: dict[int, float], total: float) -> None:
@@ -247,6 +263,18 @@ def _choose_input(context: Context) -> None:
     _settle(context, tensor, errors, signal(context.calibration, context.options.norm))
 
 
+def _table_error(
+    context: Context, model: QuantizedModel, node: Activation, maps: Maps,
+    exact: NDArray[np.float32],
+) -> float:
+    """Return the error of an activation with the formats of ``model``."""
+    table, x = model_table(model, node), maps[node.inputs[0]]
+    return sum(
+        distance(codes, model.formats[node.output].step, exact[images, lines],
+                 context.options.norm)
+        for images, lines, codes in activate(model, node, table, x, model.bounds(node)))
+
+
 def _choose_output(
     context: Context, node: Node, maps: Maps, stream: _Stream
 ) -> None:
@@ -258,8 +286,14 @@ def _choose_output(
     candidates = _candidates(context, node, node.output)
     bounds = {
         frac: _with_frac(context, node.output, frac).bounds(node) for frac in candidates}
-    errors = dict.fromkeys(candidates, 0.0)
     exact = stream.take(node.output)
+    if isinstance(node, Activation):
+        errors = {
+            frac: _table_error(context, _with_frac(context, node.output, frac), node, maps, exact)
+            for frac in candidates}
+        _settle(context, node.output, errors, signal(exact, context.options.norm))
+        return
+    errors = dict.fromkeys(candidates, 0.0)
     for tile in accumulate(model, node, maps):
         part = exact[tile.images, tile.lines]
         for frac in candidates:
@@ -300,6 +334,9 @@ def search_data(
     """
     model, graph = context.model, context.graph
     stream = _Stream(context, list(_searched(context)))
+    for node in graph:
+        if isinstance(node, PRelu):
+            context.set_slopes(node)
     _choose_input(context)
     maps: Maps = {graph.input: input_maps(model, quantize_input(model, context.calibration))}
     for index, node in enumerate(graph.accelerated):
@@ -307,6 +344,8 @@ def search_data(
         if isinstance(node, Conv):
             context.set_weights(node, weight_fracs[node.name])
         _choose_output(context, node, maps, stream)
+        if isinstance(node, Activation):
+            context.set_table(node)
         check_limits(model, context.limits, [node])
         maps[node.output] = execute_node(model, node, maps)
         forget(graph, index, maps)

@@ -52,7 +52,7 @@ def quantize(
     """Choose a dynamic fixed-point format for everything in a network.
 
     Codes are unsigned where nothing can be negative: the input if no calibration image is, and
-    every result of a Relu. Weights and biases are rounded to nearest, halves to even.
+    every result of a Relu or Sigmoid. Weights and biases are rounded to nearest, halves to even.
 
     Parameters
     ----------

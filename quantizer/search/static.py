@@ -8,9 +8,11 @@ from arch.formats import Format
 from ..accumulators import check_limits
 from ..errors import ModelError
 from ..execute import execute, quantize_input
+from ..graph import Activation, PRelu
 from ..model import QuantizedModel
 from ..overrides import WEIGHTS_SUFFIX
 from ..ranges import CANDIDATES, batches, format_root, joined_format
+from ..tables import model_table
 from .context import Context
 from .data import best_frac, distance, signal
 from .options import Progress
@@ -55,7 +57,11 @@ def _model(context: Context, frac: int, weight_frac: int) -> QuantizedModel:
             node, context.weight_bits(node),
             np.full(len(node.weight), weight_frac if fixed is None else fixed.frac),
             formats[node.inputs[0]].frac)
-    return QuantizedModel(graph, formats, weights, context.model.rounding)
+    model = QuantizedModel(
+        graph, formats, weights, context.model.rounding, slopes=context.model.slopes)
+    model.tables = {
+        node.name: model_table(model, node) for node in graph if isinstance(node, Activation)}
+    return model
 
 
 def _models(context: Context, weight_frac: int) -> dict[int, QuantizedModel]:
@@ -113,6 +119,9 @@ def search_static(context: Context, progress: Progress) -> None:
     ModelError
         If the limits leave no fractional length.
     """
+    for node in context.graph:
+        if isinstance(node, PRelu):
+            context.set_slopes(node)
     weight_frac, weight_errors = _weight_frac(context)
     models = _models(context, weight_frac)
     totals = dict.fromkeys(models, 0.0)
@@ -127,6 +136,7 @@ def search_static(context: Context, progress: Progress) -> None:
     best = models[best_frac(totals, total, context.options.norm)]
     context.model.formats.update(best.formats)
     context.model.weights.update(best.weights)
+    context.model.tables.update(best.tables)
     for name in best.formats:
         rule = "override" if name in context.overrides else "static"
         context.log[name] = {"rule": rule, "errors": totals}

@@ -7,8 +7,8 @@ from arch.formats import Format
 
 from ..accumulators import worst_case
 from ..errors import ModelError
-from ..graph import Conv
-from ..model import Limits, QuantizedWeights
+from ..graph import Conv, PRelu
+from ..model import Limits, QuantizedSlopes, QuantizedWeights
 from ..ranges import CANDIDATES, FRAC_LIMIT, natural_frac
 from .options import Norm
 
@@ -17,12 +17,14 @@ __all__ = (
     "cap_frac",
     "channel_errors",
     "choose_frac",
+    "integer_slopes",
     "integer_weights",
     "natural_weight_frac",
 )
 
 
 _BIAS_LIMIT = float(1 << 62)
+_SLOPE_FRAC = 15  # largest fractional length of slopes, in bits
 
 
 def natural_weight_frac(node: Conv, bits: int, *, per_channel: bool) -> NDArray[np.int64]:
@@ -110,6 +112,34 @@ def integer_weights(
             f"fractional length of {int((x_frac + frac).max())} bits")
     return QuantizedWeights(
         Format(bits, 0).quantize(scaled), bits, np.asarray(frac, np.int64), bias.astype(np.int64))
+
+
+def integer_slopes(node: PRelu, data_bits: int) -> QuantizedSlopes:
+    """Return the integers of a PRelu, rounded to nearest, halves to even.
+
+    Their fractional length is the largest with which none overflows, at most 15.
+
+    Parameters
+    ----------
+    node : PRelu
+        Holds the float slopes.
+    data_bits : int
+        Width of the data; slopes have 8 bits with data of at most 8, else 16.
+
+    Raises
+    ------
+    ModelError
+        If a slope does not fit.
+    """
+    fmt = Format(8 if data_bits <= 8 else 16, 0)
+    lo, hi = float(node.slope.min()), float(node.slope.max())
+    frac = min(int(natural_frac(lo, hi, fmt.bits)), _SLOPE_FRAC)
+    if frac < 0:
+        worst = hi if hi > -lo else lo
+        raise ModelError(
+            f"node '{node.name}': slopes must be in {fmt.min}..{fmt.max} with {data_bits}-bit "
+            f"data, not {worst:g}")
+    return QuantizedSlopes(fmt.quantize(np.ldexp(node.slope, frac)), fmt.bits, frac)
 
 
 def _bias_cap(node: Conv, x_frac: int, limits: Limits) -> NDArray[np.int64]:

@@ -148,7 +148,7 @@ def folder(compiled, tmp_path):
 
 
 @pytest.fixture
-def tanh(tmp_path):
+def elu(tmp_path):
     """Path of a network with an operator that is not supported."""
-    onnx.save(small_model(operator="Tanh"), tmp_path / "tanh.onnx")
-    return tmp_path / "tanh.onnx"
+    onnx.save(small_model(operator="Elu"), tmp_path / "elu.onnx")
+    return tmp_path / "elu.onnx"

@@ -119,10 +119,10 @@ def test_inspect(dynafix, network):
     assert len(json.loads(dynafix("inspect", network, "--json")[1])) == 8
 
 
-def test_inspect_unsupported(dynafix, tanh):
-    code, out, err = dynafix("inspect", tanh)
+def test_inspect_unsupported(dynafix, elu):
+    code, out, err = dynafix("inspect", elu)
     assert (code, err) == (2, "")
-    assert out.splitlines()[-2].startswith(" refused    node 'act1' (Tanh): ")
+    assert out.splitlines()[-2].startswith(" refused    node 'act1' (Elu): ")
     assert out.splitlines()[-1] == " inspect    1 of 8 nodes cannot run"
 
 

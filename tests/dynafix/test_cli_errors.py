@@ -28,10 +28,10 @@ def test_explain_unknown_layer(dynafix, folder):
         2, "error: 'conv22' must be a layer or tensor of 'small'; did you mean 'conv2'?\n")
 
 
-def test_unsupported_operator(dynafix, tanh, images, tmp_path):
-    code, out, err = dynafix("run", tanh, "--data", images, "--output", tmp_path / "out")
+def test_unsupported_operator(dynafix, elu, images, tmp_path):
+    code, out, err = dynafix("run", elu, "--data", images, "--output", tmp_path / "out")
     assert (code, out) == (2, "")
-    assert err.startswith(f"error: {tanh}: node 'act1' (Tanh): ")
+    assert err.startswith(f"error: {elu}: node 'act1' (Elu): ")
     assert err.count("\n") == 1
     assert not (tmp_path / "out").exists()
 

@@ -5,9 +5,22 @@ import itertools
 import numpy as np
 
 from arch.formats import Format, divide_round, requantize
-from quantizer.graph import Add, Concat, Conv, Graph, Pool, Slice, Softmax, Window
+from quantizer.graph import (
+    Activation,
+    Add,
+    Concat,
+    Conv,
+    Graph,
+    Mul,
+    Pool,
+    PRelu,
+    Slice,
+    Softmax,
+    Window,
+)
 from quantizer.model import Limits, QuantizedModel
 from quantizer.search import quantize
+from quantizer.tables import activation, look_up, model_table
 
 
 def make_graph(shape, nodes, *, name="net", input_dims=None):
@@ -117,6 +130,16 @@ def slow_execute(model, codes):
             lefts, right = model.vector_shifts(node)
             acc = sum(values[name] << left for name, left in zip(node.inputs, lefts, strict=True))
             y = requantize(acc, right, lo, hi, model.rounding)
+        elif isinstance(node, Mul):
+            acc = x * values[node.inputs[1]]
+            y = requantize(acc, model.product_shift(node), lo, hi, model.rounding)
+        elif isinstance(node, PRelu):
+            slopes = model.slopes[node.name]
+            acc = np.where(x >= 0, x << slopes.frac, x * slopes.codes[:, None, None])
+            y = requantize(acc, model.product_shift(node), lo, hi, model.rounding)
+        elif isinstance(node, Activation):
+            bits = model.formats[node.inputs[0]].bits
+            y = look_up(model.tables[node.name], x, bits, (lo, hi), model.rounding)
         elif isinstance(node, Concat):
             y = np.concatenate([
                 requantize(values[name] << left, right, lo, hi, model.rounding)
@@ -153,6 +176,12 @@ class SlowReference:
                 y = _slow_conv(x, node, node.weight.astype(np.float64), node.bias)
             elif isinstance(node, Add):
                 y = sum(values[name] for name in node.inputs)
+            elif isinstance(node, Mul):
+                y = x * values[node.inputs[1]]
+            elif isinstance(node, PRelu):
+                y = np.where(x >= 0, x, x * node.slope[:, None, None])
+            elif isinstance(node, Activation):
+                y = activation(node, x)
             elif isinstance(node, Concat):
                 y = np.concatenate([values[name] for name in node.inputs], axis=1)
             elif isinstance(node, Slice):
@@ -178,7 +207,7 @@ def random_model(rng, graph, *, data_bits=8, weight_bits=8, per_channel=True, ro
                  limits=None):
     """Return a model with random codes and random formats that stay inside the limits."""
     from quantizer.accumulators import check_limits
-    from quantizer.model import QuantizedWeights
+    from quantizer.model import QuantizedSlopes, QuantizedWeights
     limits = limits or Limits(acc_bits=48)
     model = QuantizedModel(graph, {}, {}, rounding)
     model.formats["x"] = Format(data_bits, int(rng.integers(-3, 9)), bool(rng.integers(2)))
@@ -198,11 +227,27 @@ def random_model(rng, graph, *, data_bits=8, weight_bits=8, per_channel=True, ro
             fmt = Format(data_bits, min(fracs) + int(rng.integers(-4, 7)), fmt.signed)
         elif isinstance(node, Slice):
             fmt = model.formats[node.inputs[0]]
+        elif isinstance(node, Mul):
+            fmt = Format(data_bits, sum(fracs) - int(rng.integers(0, data_bits + 2)), fmt.signed)
+        elif isinstance(node, PRelu):
+            bits = 8 if data_bits <= 8 else 16
+            half_slope = 1 << (bits - 1)
+            slopes = QuantizedSlopes(
+                rng.integers(-half_slope, half_slope, len(node.slope)), bits,
+                int(rng.integers(0, 16)))
+            model.slopes[node.name] = slopes
+            fmt = Format(
+                data_bits, fracs[0] + slopes.frac - int(rng.integers(0, slopes.frac + 2)),
+                fmt.signed)
+        elif isinstance(node, Activation):
+            fmt = Format(data_bits, int(rng.integers(-2, data_bits + 2)), fmt.signed)
         elif isinstance(node, Add) or node.kind == "average":
             fmt = Format(data_bits, max(fracs) + int(rng.integers(-4, 4)), fmt.signed)
         else:
             fmt = model.formats[node.inputs[0]]
         model.formats[node.output] = fmt
+        if isinstance(node, Activation):
+            model.tables[node.name] = model_table(model, node)
     check_limits(model, limits)
     return model
 

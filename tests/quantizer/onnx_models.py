@@ -7,9 +7,10 @@ import onnx
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
-from quantizer.graph import Add, Concat, Conv, Pool, Slice, Softmax
+from quantizer.graph import Activation, Add, Concat, Conv, Mul, Pool, PRelu, Slice, Softmax
 from quantizer.onnx_import import load_graph
 from quantizer.reference import FloatReference
+from quantizer.tables import activation
 
 
 class Builder:
@@ -100,6 +101,13 @@ def float_execute(graph, inputs):
                 result = _pool(node, *operands)
             case Add():
                 result = operands[0] + operands[1]
+            case Mul():
+                result = operands[0] * operands[1]
+            case PRelu():
+                slope = node.slope[:, None, None]
+                result = np.where(operands[0] >= 0, operands[0], operands[0] * slope)
+            case Activation():
+                result = activation(node, operands[0])
             case Concat():
                 result = np.concatenate(operands, axis=1)
             case Slice():

@@ -1,5 +1,7 @@
 """Integer execution against the slow reference."""
 
+from typing import get_args
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,7 +11,18 @@ from arch.formats import Format, Rounding
 from quantizer import kernels
 from quantizer.errors import ModelError
 from quantizer.execute import execute, quantize_input, run
-from quantizer.graph import Add, Concat, Conv, Pool, Slice, Window
+from quantizer.graph import (
+    Activation,
+    Add,
+    Concat,
+    Conv,
+    Kind,
+    Mul,
+    Pool,
+    PRelu,
+    Slice,
+    Window,
+)
 from quantizer.model import QuantizedModel, QuantizedWeights
 from tests.quantizer.networks import (
     conv,
@@ -46,7 +59,8 @@ def graphs(draw):
     nodes, source, (c, h, w) = [], "x", shape
     for index in range(draw(st.integers(1, 3))):
         kind = draw(st.sampled_from(
-            ["conv", "depthwise", "grouped", "max", "average", "add", "concat", "slice"]))
+            ["conv", "depthwise", "grouped", "max", "average", "add", "concat", "slice", "mul",
+             "vector add", "vector mul", "prelu", "activation"]))
         name = f"{kind}{index}"
         lo, hi = draw(st.sampled_from([(-np.inf, np.inf), (0.0, np.inf), (0.0, 6.0)]))
         if kind in ("max", "average"):
@@ -57,6 +71,25 @@ def graphs(draw):
             other = conv(rng, f"{name}_b", source, c, c)
             nodes.append(other)
             node = Add(name, (source, other.output), f"{name}_out", lo, hi)
+            window = Window()
+        elif kind == "mul":
+            other = conv(rng, f"{name}_b", source, c, c)
+            nodes.append(other)
+            node = Mul(name, (source, other.output), f"{name}_out", lo, hi)
+            window = Window()
+        elif kind in ("vector add", "vector mul"):
+            vector = Pool(f"{name}_b", (source,), f"{name}_v", window=Window((h, w)), kind="max")
+            nodes.append(vector)
+            make = Add if kind == "vector add" else Mul
+            node = make(name, (source, vector.output), f"{name}_out", lo, hi)
+            window = Window()
+        elif kind == "prelu":
+            node = PRelu(name, (source,), f"{name}_out", lo, hi, slope=rng.uniform(-1, 1, c))
+            window = Window()
+        elif kind == "activation":
+            node = Activation(
+                name, (source,), f"{name}_out", lo, hi, alpha=0.2, beta=0.5,
+                kind=draw(st.sampled_from(get_args(Kind))))
             window = Window()
         elif kind == "concat":
             other = conv(rng, f"{name}_b", source, c, draw(st.integers(1, 4)))

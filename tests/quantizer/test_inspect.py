@@ -39,16 +39,16 @@ def test_unsupported_operators_do_not_end_the_table(tmp_path):
     net = Builder(["n", 2, 6, 6])
     a = net.conv("x", 4, 2, 3, 3)
     b = net.node("Relu", net.conv("x", 4, 2, 3, 3))
-    y = net.node("Sigmoid", net.node("Elu", net.node("Concat", a, b, axis=1)))
+    y = net.node("Softplus", net.node("Elu", net.node("Concat", a, b, axis=1)))
     net.node("Relu", net.conv(y, 2, 8, 3, 3))
     path = net.save(tmp_path)
     reports = {r.node: r for r in inspect_model(path)}
-    assert [r.node for r in reports.values() if not r.supported] == ["elu4", "sigmoid5"]
+    assert [r.node for r in reports.values() if not r.supported] == ["elu4", "softplus5"]
     assert reports["concat3"].note == (
         "free where every input starts at a multiple of out_lanes channels")
     assert reports["concat3"].runs_on == "array"
     assert reports["elu4"].note == (
-        "the operator is not supported: train with Relu or Clip (ReLU6) instead")
+        "the operator is not supported: train with Relu, LeakyRelu, HardSwish or SiLU instead")
     assert reports["elu4"].runs_on == "-"
     assert reports["conv6"].macs == 4 * 2 * 8 * 9
     assert reports["relu7"].note == "into 'conv6'"
@@ -67,9 +67,9 @@ def test_nodes_behind_an_unknown_shape_are_not_checked(tmp_path):
 
 def test_nodes_behind_an_unsupported_classifier(tmp_path):
     net = Builder(["n", 4])
-    net.node("Gemm", net.node("Tanh", "x"), net.random(4, 3))
-    tanh, gemm = inspect_model(net.save(tmp_path))
-    assert (tanh.supported, gemm.supported, gemm.macs) == (False, True, 12)
+    net.node("Gemm", net.node("Abs", "x"), net.random(4, 3))
+    other, gemm = inspect_model(net.save(tmp_path))
+    assert (other.supported, gemm.supported, gemm.macs) == (False, True, 12)
 
 
 def test_missing_tensor(tmp_path):
@@ -122,3 +122,25 @@ def test_agrees_with_the_import(shared_models, name):
     assert [r.node for r in reports if r.runs_on != "folded"] == [
         r.node for r in reports if r.node in {node.name for node in graph}]
     assert np.sum([r.runs_on == "host" for r in reports]) == 1
+
+
+def test_activations_and_products(tmp_path):
+    net = Builder(["n", 2, 6, 6])
+    x = net.conv("x", 4, 2, 3, 3)
+    x = net.node("Mul", x, net.node("Sigmoid", x))
+    y = net.node("HardSigmoid", net.conv(net.node("GlobalAveragePool", x), 4, 4, 1, 1))
+    net.node("LeakyRelu", net.node("Clip", net.node("Tanh", net.node("Mul", x, y)),
+                                   net.constant(-0.5)))
+    reports = inspect_model(net.save(tmp_path))
+    assert [(r.node, r.runs_on, r.note) for r in reports] == [
+        ("conv0", "array", ""),
+        ("sigmoid1", "folded", "into 'mul2'"),
+        ("mul2", "vector", "silu, looked up in a table"),
+        ("globalaveragepool3", "vector", ""),
+        ("conv4", "array", "result 0 to 1"),
+        ("hardsigmoid5", "folded", "into 'conv4'"),
+        ("mul6", "vector", ""),
+        ("tanh7", "vector", "tanh, looked up in a table, result at least -0.5"),
+        ("clip8", "folded", "into 'tanh7'"),
+        ("leakyrelu9", "vector", ""),
+    ]

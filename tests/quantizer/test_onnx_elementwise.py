@@ -208,14 +208,15 @@ def test_twice_a_map(tmp_path):
       r"same at all positions")),
     (lambda net: net.node("Mul", "x", net.random(2, 3, 1, 1)),
      r"\(Mul\): a constant of shape \(2, 3, 1, 1\) must be broadcast to the shape \(1, 3, 4, 4\)"),
-    (lambda net: net.node("Mul", "x", net.node("Relu", "x")),
-     r"\(Mul\): one operand must be a constant; of two maps only the sum is supported"),
+    (lambda net: net.node("Sub", "x", net.node("Relu", "x")),
+     (r"\(Sub\): one operand must be a constant; of two maps only the sum and the product are "
+      r"supported")),
     (lambda net: net.node("Div", "x", net.constant(0.0)), r"\(Div\): the divisor must not be 0"),
     (lambda net: net.node("Add", "x", net.constant(np.inf)),
      r"\(Add\): the constant 'c0' must be finite numbers"),
-    (lambda net: net.node("Add", "x", net.node("GlobalAveragePool", "x")),
-     (r"\(Add\): two maps must have the same shape, not \(1, 3, 4, 4\) and \(1, 3, 1, 1\); "
-      r"broadcasting is supported for constants only")),
+    (lambda net: net.node("Add", net.conv("x", 1, 3, 1, 1), "x"),
+     (r"\(Add\): two maps must have the same shape, or one must be a vector \(n, c, 1, 1\) of a "
+      r"number for each channel of the other, not \(1, 3, 4, 4\) and \(1, 1, 4, 4\)")),
 ], ids=range(6))
 def test_arithmetic_refused(tmp_path, arrange, message):
     net = Builder(["n", 3, 4, 4])

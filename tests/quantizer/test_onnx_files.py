@@ -127,9 +127,7 @@ def test_external_data_too_short(tmp_path):
 
 
 @pytest.mark.parametrize(("operator", "domain", "hint"), [
-    ("Sigmoid", "", (": train with Relu or Clip (ReLU6) instead; at the end of a network cut "
-                     "before it")),
-    ("LeakyRelu", "", ": train with Relu or Clip (ReLU6) instead"),
+    ("Softplus", "", ": train with Relu, LeakyRelu, HardSwish or SiLU instead"),
     ("Abs", "", ""),
     ("Fancy", "com.example", ""),
     ("RandomNormalLike", "", ""),
@@ -144,9 +142,9 @@ def test_unsupported_operator(tmp_path, operator, domain, hint):
     assert str(error.value) == (
         f"{path}: node 'odd' ({shown}): the operator is not supported{hint}; supported are Add, "
         f"AveragePool, BatchNormalization, Cast, Clip, Concat, Conv, Div, Dropout, Flatten, Gemm, "
-        f"GlobalAveragePool, GlobalMaxPool, Identity, MatMul, MaxPool, Mul, Pad, ReduceMean, Relu, "
-        f"Reshape, Shape, Slice, Softmax, Split, Squeeze, Sub, Transpose, Unsqueeze, and any "
-        f"operator on constants")
+        f"GlobalAveragePool, GlobalMaxPool, HardSigmoid, HardSwish, Identity, LeakyRelu, MatMul, "
+        f"MaxPool, Mul, PRelu, Pad, ReduceMean, Relu, Reshape, Shape, Sigmoid, Slice, Softmax, "
+        f"Split, Squeeze, Sub, Tanh, Transpose, Unsqueeze, and any operator on constants")
     assert error.value.reason == f"the operator is not supported{hint}"
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from ...errors import NodeError
 from ..context import Context
 from ..node import OnnxNode
-from . import concat, conv, dense, elementwise, layout, pool, slice, softmax
+from . import activation, concat, conv, dense, elementwise, layout, pool, slice, softmax
 
 
 __all__ = (
@@ -31,25 +31,31 @@ OPERATORS: dict[str, Converter] = {
     "Gemm": dense.convert_gemm,
     "GlobalAveragePool": pool.convert_global_average_pool,
     "GlobalMaxPool": pool.convert_global_max_pool,
+    "HardSigmoid": activation.convert_hard_sigmoid,
+    "HardSwish": activation.convert_hard_swish,
     "Identity": layout.convert_identity,
+    "LeakyRelu": activation.convert_leaky_relu,
     "MatMul": dense.convert_matmul,
     "MaxPool": pool.convert_max_pool,
     "Mul": elementwise.convert_mul,
+    "PRelu": activation.convert_prelu,
     "Pad": conv.convert_pad,
     "ReduceMean": pool.convert_reduce_mean,
     "Relu": elementwise.convert_relu,
     "Reshape": layout.convert_reshape,
     "Shape": layout.convert_shape,
+    "Sigmoid": activation.convert_sigmoid,
     "Slice": slice.convert_slice,
     "Softmax": softmax.convert_softmax,
     "Split": slice.convert_split,
     "Squeeze": layout.convert_reshape,
     "Sub": elementwise.convert_sub,
+    "Tanh": activation.convert_tanh,
     "Transpose": layout.convert_transpose,
     "Unsqueeze": layout.convert_reshape,
 }
 
-_ACTIVATION = "train with Relu or Clip (ReLU6) instead"
+_ACTIVATION = "train with Relu, LeakyRelu, HardSwish or SiLU instead"
 _QUANTIZED = "give the float network, it is quantized here"
 
 HINTS: dict[str, str] = {
@@ -57,16 +63,11 @@ HINTS: dict[str, str] = {
     "DequantizeLinear": _QUANTIZED,
     "Elu": _ACTIVATION,
     "Gelu": _ACTIVATION,
-    "HardSigmoid": _ACTIVATION,
-    "HardSwish": _ACTIVATION,
-    "LeakyRelu": _ACTIVATION,
     "LogSoftmax": "end the network before it, or with Softmax",
     "Mish": _ACTIVATION,
-    "PRelu": _ACTIVATION,
     "QLinearConv": _QUANTIZED,
     "QuantizeLinear": _QUANTIZED,
-    "Sigmoid": _ACTIVATION + "; at the end of a network cut before it",
-    "Tanh": _ACTIVATION,
+    "Softplus": _ACTIVATION,
 }
 
 

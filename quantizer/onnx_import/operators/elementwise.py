@@ -1,9 +1,11 @@
-"""Clamps, sums, and scaling of channels by constants: BatchNormalization and arithmetic."""
+"""Clamps, sums, products, and scaling of channels: BatchNormalization, arithmetic on constants."""
+
+from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...graph import Add, Conv, Pool
+from ...graph import Add, Conv, Mul, Pool
 from ..context import Context, Map
 from ..node import OnnxNode
 
@@ -16,6 +18,7 @@ __all__ = (
     "convert_mul",
     "convert_relu",
     "convert_sub",
+    "emit_clamp",
 )
 
 
@@ -24,7 +27,7 @@ _LARGEST = float(np.finfo(np.float32).max)
 
 def convert_relu(context: Context, node: OnnxNode) -> None:
     """``max(x, 0)``."""
-    _emit_clamp(context, node, 0.0, np.inf)
+    emit_clamp(context, node, 0.0, np.inf)
 
 
 def convert_clip(context: Context, node: OnnxNode) -> None:
@@ -36,7 +39,7 @@ def convert_clip(context: Context, node: OnnxNode) -> None:
     if lo == -np.inf and hi == np.inf:
         context.define(node.output, context.map(node))
     else:
-        _emit_clamp(context, node, lo, hi)
+        emit_clamp(context, node, lo, hi)
 
 
 def convert_batch_normalization(context: Context, node: OnnxNode) -> None:
@@ -67,23 +70,20 @@ def convert_batch_normalization(context: Context, node: OnnxNode) -> None:
 
 
 def convert_add(context: Context, node: OnnxNode) -> None:
-    """Sum of two maps, or of a map and a constant for each channel."""
+    """Sum of two maps, or of a map and a vector or constant for each channel."""
     operands = context.operands(node)
     if not all(isinstance(operand, Map) for operand in operands):
         value, constant = _map_and_constant(context, node)
         _emit_scaling(context, node, value, None, context.per_channel(node, value, constant))
         return
-    first, second = context.stream(node, 0), context.stream(node, 1)
-    shapes = [context.shapes[value.base] for value in (first, second)]
-    if first.shape != second.shape or shapes[0] != shapes[1]:
-        raise node.error(f"two maps must have the same shape, not {first.shape} and "
-                         f"{second.shape}; broadcasting is supported for constants only")
+    first, second = _maps(context, node)
+    chw = context.shapes[first.base]
     if first.base == second.base:
-        _emit_scaling(context, node, first, np.full(shapes[0][0], 2.0), None)
+        _emit_scaling(context, node, first, np.full(chw[0], 2.0), None)
         return
     context.emit(
         Add(node.label, (first.base, second.base), node.output, sources=(node.label,)),
-        shapes[0], first.shape)
+        chw, first.shape)
 
 
 def convert_sub(context: Context, node: OnnxNode) -> None:
@@ -97,7 +97,13 @@ def convert_sub(context: Context, node: OnnxNode) -> None:
 
 
 def convert_mul(context: Context, node: OnnxNode) -> None:
-    """Product of a map and a constant for each channel."""
+    """Product of two maps, or of a map and a vector or constant for each channel."""
+    if all(isinstance(operand, Map) for operand in context.operands(node)):
+        first, second = _maps(context, node)
+        context.emit(
+            Mul(node.label, (first.base, second.base), node.output, sources=(node.label,)),
+            context.shapes[first.base], first.shape)
+        return
     value, constant = _map_and_constant(context, node)
     _emit_scaling(context, node, value, context.per_channel(node, value, constant), None)
 
@@ -123,20 +129,38 @@ def _bound(context: Context, node: OnnxNode, name: str, index: int, default: flo
     return number if abs(number) < _LARGEST else float(np.copysign(np.inf, number))
 
 
+def _maps(context: Context, node: OnnxNode) -> tuple[Map, Map]:
+    """Return two maps of the same shape, or a map and a channel vector, the map first."""
+    first, second = context.stream(node, 0), context.stream(node, 1)
+    if prod(first.shape) < prod(second.shape):
+        first, second = second, first
+    shapes = [context.shapes[value.base] for value in (first, second)]
+    same = first.shape == second.shape and shapes[0] == shapes[1]
+    vector = (first.shape == (context.batch, *shapes[0])
+              and second.shape == (context.batch, shapes[0][0], 1, 1)
+              and shapes[1] == (shapes[0][0], 1, 1))
+    if not same and not vector:
+        raise node.error(
+            f"two maps must have the same shape, or one must be a vector (n, c, 1, 1) of a number "
+            f"for each channel of the other, not {first.shape} and {second.shape}")
+    return first, second
+
+
 def _map_and_constant(
     context: Context, node: OnnxNode
 ) -> tuple[Map, NDArray[np.float32] | NDArray[np.float64]]:
-    """Return the two operands of arithmetic, of which one must be a constant."""
+    """Return the operands of arithmetic, of which one must be a constant."""
     operands = context.operands(node)
     index = next((i for i, operand in enumerate(operands) if not isinstance(operand, Map)), None)
     if index is None or len(operands) != 2:
-        raise node.error("one operand must be a constant; of two maps only the sum is supported")
+        raise node.error("one operand must be a constant; of two maps only the sum and the "
+                         "product are supported")
     constant = context.numbers(node, index, "the constant")
     assert constant is not None, "Map or constant"
     return context.stream(node, 1 - index), constant
 
 
-def _emit_clamp(context: Context, node: OnnxNode, lo: float, hi: float) -> None:
+def emit_clamp(context: Context, node: OnnxNode, lo: float, hi: float) -> None:
     """Add a clamp: a maximum over 1 x 1."""
     value = context.stream(node)
     context.emit(
