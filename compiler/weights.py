@@ -11,6 +11,7 @@ from arch.config import AcceleratorConfig
 from quantizer.layout import pack_codes, pack_params
 
 from .layers import ConvTask, JoinTask
+from .transposed import TransposedTask
 
 
 __all__ = (
@@ -49,6 +50,10 @@ class Piece:
         Whether the columns are taken from the window of the last codes, all in one pass.
     source : int
         Number of the input that is read.
+    phase : int
+        Number of the phase of a transposed convolution.
+    more : bool
+        Whether pieces of other phases of the block follow.
     """
 
     block: int
@@ -60,6 +65,13 @@ class Piece:
     offset: int
     depthwise: bool = False
     source: int = 0
+    phase: int = 0
+    more: bool = False
+
+    @property
+    def completes(self) -> bool:
+        """Whether nothing of its block follows."""
+        return self.last and not self.more
 
     @property
     def passes(self) -> int:
@@ -176,6 +188,12 @@ def _cut_pieces(
     """Return the pieces of one block, each of at most ``limit`` rows."""
     if isinstance(task, JoinTask):
         return _cut_join(task, block, config, limit)
+    if isinstance(task, TransposedTask):
+        last = len(task.phases) - 1
+        return [
+            replace(piece, phase=number, more=number < last)
+            for number, phase in enumerate(task.phases)
+            for piece in _cut_pieces(phase, block, config, limit)]
     depthwise = runs_in_window(task, config)
     if depthwise:
         parts = list(_cut_depthwise(task, block, config, limit))
@@ -242,8 +260,9 @@ def group_units(units: list[Unit], limit: int) -> list[list[Unit]]:
     sections: list[list[Unit]] = []
     for unit in units:
         current = sections[-1] if sections else []
-        open_block = bool(current) and not current[-1].pieces[-1].last
-        whole = bool(current) and current[0].pieces[-1].last and unit.pieces[-1].last
+        open_block = bool(current) and not current[-1].pieces[-1].completes
+        whole = bool(current) and (
+            current[0].pieces[-1].completes and unit.pieces[-1].completes)
         if open_block or (whole and sum(u.rows for u in current) + unit.rows <= limit):
             current.append(unit)
         else:
@@ -322,7 +341,7 @@ class WeightImage:
 
     def _tiles(self, task: ConvTask, piece: Piece) -> NDArray[Any]:
         """Return the tiles of a piece, (words, r, s, out_lanes, in_lanes)."""
-        config = self._config
+        config, task = self._config, task.phase(piece.phase)
         if isinstance(task, JoinTask):
             return self._join_tiles(task, piece)
         if piece.depthwise:
