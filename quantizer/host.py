@@ -12,7 +12,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from arch.formats import Format
+from arch.formats import Format, Rounding
 
 from .graph import Lrn, Node, Softmax
 
@@ -22,6 +22,7 @@ __all__ = (
     "MOST_CHANNELS",
     "Root",
     "exp_table",
+    "host_codes",
     "host_values",
     "lrn_root",
     "lrn_taps",
@@ -152,3 +153,30 @@ def host_values(
         return _softmax(wide, source)
     assert isinstance(node, Lrn), node
     return _lrn(source.dequantize(wide), node)
+
+
+def host_codes(
+    node: Node, codes: NDArray[np.integer], source: Format, result: Format,
+    bounds: tuple[int, int], rounding: Rounding,
+) -> NDArray[np.int64]:
+    """Return the codes that a step of the host makes of codes.
+
+    Parameters
+    ----------
+    node : Lrn or Softmax
+        The step.
+    codes : int, (..., c)
+        Codes of its input, channels last.
+    source, result : Format
+        Formats of its input and of its result.
+    bounds : (int, int)
+        Smallest and largest code of the result.
+    rounding : Rounding
+        Rounding rule.
+
+    Returns
+    -------
+    int64, (..., c)
+        Codes.
+    """
+    return np.clip(result.quantize(host_values(node, codes, source), rounding), *bounds)
