@@ -8,6 +8,7 @@ import numpy as np
 
 from arch.isa import Engine, Opcode
 
+from .host import Segment
 from .ir import Instruction
 from .machine import Run, group_cycles
 
@@ -119,12 +120,14 @@ def _idle(run: Run, index: int, since: float, busy: _Busy) -> dict[str, float]:
 
 
 def attribute(
-    instructions: Sequence[Instruction], run: Run, layer_count: int
+    instructions: Sequence[Instruction], run: Run, layer_count: int,
+    segments: Sequence[Segment] = (),
 ) -> list[dict[str, float]]:
     """Return for each layer where its cycles go, by :data:`CAUSES`.
 
     A layer has the cycles from the last result before its first to its own last; the last layer
-    also those until the interrupt. Over all layers they sum to ``run.cycles``.
+    also those until the interrupt, and so has the last one of each segment. Over all layers they
+    sum to ``run.cycles``.
 
     Parameters
     ----------
@@ -134,13 +137,21 @@ def attribute(
         What the machine made of it.
     layer_count : int
         Layers.
+    segments : sequence of Segment
+        Parts of the program between which it stops for the host; none for a program of one part.
     """
     busy = _Busy(run.beats)
     parts = [dict.fromkeys(CAUSES, 0.0) for _ in range(layer_count)]
     since = result = 0.0
+    stops = {part.stop: end for part, end in zip(segments[:-1], run.ends, strict=False)}
+    last = 0
     for index, instruction in enumerate(instructions):
+        if index in stops:
+            _finish(parts[last], busy, result, stops[index])
+            since = result = stops[index]
         if instruction.engine != Engine.CALC:
             continue
+        last = instruction.layer
         part = parts[instruction.layer]
         work = group_cycles(instruction) - instruction.values["gap"]
         for cause, cycles in _idle(run, index, since, busy).items():
@@ -150,10 +161,15 @@ def attribute(
         longer = run.done[index] - result - (run.started[index] - since) - work
         part["waiting" if run.drains[index] else "overhead"] += longer
         result, since = run.done[index], run.started[index] + work
-    moving = busy.between(result, run.cycles)
-    parts[-1]["DRAM"] += moving
-    parts[-1]["overhead"] += run.cycles - result - moving
+    _finish(parts[last if segments else -1], busy, result, run.cycles)
     return parts
+
+
+def _finish(part: dict[str, float], busy: _Busy, result: float, end: float) -> None:
+    """Count the cycles from the last result to an interrupt."""
+    moving = busy.between(result, end)
+    part["DRAM"] += moving
+    part["overhead"] += end - result - moving
 
 
 def whole(parts: Mapping[str, float], cycles: int) -> dict[str, int]:

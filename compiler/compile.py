@@ -10,7 +10,7 @@ import numpy as np
 
 from arch.config import AcceleratorConfig
 from arch.isa import Region, decode
-from quantizer.graph import Activation, Add, Conv, Pool, PRelu
+from quantizer.graph import Activation, Add, Conv, Lrn, Pool, PRelu
 from quantizer.model import QuantizedModel
 
 from .add import lower_add
@@ -23,9 +23,10 @@ from .describe import Layer, operator_text
 from .emitter import Emitter
 from .errors import CompileError
 from .fusion import fuse_layers, single_layers
+from .host import HostStep, Stops, host_step, segments_of
 from .ir import DramTiming, Instruction, Space
-from .layers import AddTask, ConvTask, FreeTask, PoolTask, Task
-from .machine import Machine
+from .layers import AddTask, ConvTask, FreeTask, HostTask, PoolTask, Task
+from .machine import run_segments
 from .maps import InputLayout, OutputLayout
 from .memory_map import MemoryMap, plan_memory
 from .overflow import check_accumulators
@@ -53,6 +54,8 @@ def model_hash(model: QuantizedModel) -> str:
             node.name, node.inputs, node.output, model.bounds(node),
             [str(model.formats[name]) for name in (*node.inputs, node.output)],
         )).encode())
+        if isinstance(node, Lrn):
+            digest.update(repr((node.size, node.alpha, node.beta, node.bias)).encode())
         if isinstance(node, Conv):
             weights = model.weights[node.name]
             for array in (*weights.codes, weights.bias, weights.frac):
@@ -76,7 +79,7 @@ def _layers(model: QuantizedModel, tasks: list[Task], config: AcceleratorConfig)
     for task in tasks:
         node = task.node
         bits = size = 0
-        if not isinstance(task, FreeTask):
+        if not isinstance(task, FreeTask | HostTask):
             shifts = () if isinstance(task, ConvTask) else _shifts(model, task)[0]
             bits = check_accumulators(task, bounds, shifts, config.acc_bits)
         if isinstance(task, ConvTask) and isinstance(node, Conv):
@@ -85,7 +88,7 @@ def _layers(model: QuantizedModel, tasks: list[Task], config: AcceleratorConfig)
         layers.append(Layer(
             task.index, node.name, operator_text(graph, node), node.inputs, node.output,
             graph.shapes[node.inputs[0]], graph.shapes[node.output], graph.macs(node), bits,
-            size))
+            size, host=isinstance(task, HostTask)))
     return layers
 
 
@@ -108,13 +111,32 @@ def _steps(tasks: Sequence[Task], config: AcceleratorConfig) -> list[Task]:
     for task in tasks:
         if isinstance(task, PoolTask):
             steps += split_pool(task, config.feature_depth)
-        elif not isinstance(task, FreeTask):
+        elif not isinstance(task, FreeTask | HostTask):
             steps.append(task)
     return steps
 
 
-def _lower(model: QuantizedModel, memory: MemoryMap, emitter: Emitter) -> None:
+def _stops(model: QuantizedModel, tasks: Sequence[Task]) -> Stops:
+    """Return the steps of the host among the tasks."""
+    return Stops(
+        tuple(task for task in tasks if isinstance(task, HostTask)), model.graph.input,
+        network_output(model.graph))
+
+
+def _lower(
+    model: QuantizedModel, memory: MemoryMap, emitter: Emitter, stops: Stops
+) -> list[tuple[HostTask, int]]:
+    """Write the instructions; return each step of the host with those before it."""
+    waiting = list(stops.tasks)
+    found: list[tuple[HostTask, int]] = []
+
+    def stop(before: float) -> None:
+        while waiting and waiting[0].index < before:
+            found.append((waiting[0], len(emitter.instructions)))
+            emitter.stop(waiting.pop(0))
+
     for plan in memory.plans:
+        stop(plan.group.tasks[0].index)
         layers = list(zip(plan.group.tasks, plan.tilings, strict=True))
         emitter.add_weights(layers)
         if not plan.steps:
@@ -129,6 +151,8 @@ def _lower(model: QuantizedModel, memory: MemoryMap, emitter: Emitter) -> None:
             _lower_layer(
                 model, task, replace(tiling, rects=(step.rect,)), emitter, turns[step.number])
             turns[step.number] += 1
+    stop(math.inf)
+    return found
 
 
 def _lower_layer(
@@ -188,16 +212,22 @@ def _places(memory: MemoryMap) -> dict[str, dict[str, int]]:
     return places
 
 
-def _compulsory(layers: list[Layer], model: QuantizedModel, output: str) -> list[int]:
-    """Return for each layer the DRAM bytes that no schedule and no layout can avoid."""
+def _compulsory(layers: list[Layer], model: QuantizedModel, stops: Stops) -> list[int]:
+    """Return for each layer the DRAM bytes that no schedule and no layout can avoid.
+
+    What the host writes is read once, and what it reads is written once.
+    """
     def size(tensor: str) -> int:
         return -(-math.prod(model.graph.shapes[tensor]) * model.formats[tensor].bits // 8)
 
     sizes = [layer.weight_size for layer in layers]
-    first = next(layer.index for layer in layers if model.graph.input in layer.inputs)
-    last = next(layer.index for layer in layers if layer.output == output)
-    sizes[first] += size(model.graph.input)
-    sizes[last] += size(output)
+    own = [layer for layer in layers if not layer.host]
+    for name in stops.arrivals:
+        readers = [layer.index for layer in own if name in layer.inputs]
+        sizes[min(readers, default=0)] += size(name) if readers else 0
+    for name in stops.departures:
+        writers = [layer.index for layer in own if layer.output == name]
+        sizes[max(writers, default=0)] += size(name) if writers else 0
     return sizes
 
 
@@ -211,12 +241,24 @@ class _Draft:
     memory: MemoryMap
     emitter: Emitter
     instructions: list[Instruction]
+    stops: Stops
+    host_steps: list[HostStep]
 
     def prefix(self, layer: int) -> list[Instruction]:
         """Return the instructions up to the last one of a layer."""
-        last = max(
-            index for index, item in enumerate(self.instructions) if item.layer <= layer)
+        last = max((
+            index for index, item in enumerate(self.instructions) if item.layer <= layer),
+            default=-1)
         return self.instructions[:last + 1]
+
+    def cycles(
+        self, config: AcceleratorConfig, dram: DramTiming, layer: int | None = None
+    ) -> int:
+        """Return the duration, up to a layer if it is given."""
+        instructions = self.instructions if layer is None else self.prefix(layer)
+        positions = [min(step.position, len(instructions)) for step in self.host_steps]
+        return run_segments(
+            instructions, segments_of(positions, len(instructions)), config, dram).cycles
 
 
 def _draft(
@@ -228,7 +270,7 @@ def _draft(
     layers = _layers(model, tasks, config)
     memory = plan_memory(
         single_layers(_steps(tasks, config)), model.graph.input, network_output(model.graph),
-        Costs(config, dram))
+        Costs(config, dram), stops=_stops(model, tasks))
     return _written(model, config, unroll, tasks, layers, memory, optimize)
 
 
@@ -237,10 +279,9 @@ def _written(
     layers: list[Layer], memory: MemoryMap, optimize: bool,
 ) -> _Draft:
     """Write and order the instructions for one memory map."""
-    graph = model.graph
-    output = network_output(graph)
-    emitter = Emitter(config, memory, graph.input, output)
-    _lower(model, memory, emitter)
+    stops = _stops(model, tasks)
+    emitter = Emitter(config, memory, stops)
+    pauses = _lower(model, memory, emitter, stops)
     sizes = {
         Space.FEATURE: config.feature_depth,
         Space.WEIGHT: config.weight_depth,
@@ -248,14 +289,27 @@ def _written(
         Space.DRAM_OUTPUT: _output_layout(model, config).size // config.row_size,
         Space.DRAM_SCRATCH: memory.scratch_size // config.row_size,
     }
-    instructions = emitter.instructions
+    instructions: list[Instruction] = []
+    parts = segments_of([position for _, position in pauses], len(emitter.instructions))
+    for part in parts:
+        instructions += _ordered(emitter.instructions[part.first:part.stop], sizes, optimize)
+    _complete_fields(instructions, layers)
+    return _Draft(
+        unroll, layers, tasks, memory, emitter, instructions, stops,
+        [host_step(task, position, memory.dram, config, model.graph)
+         for task, position in pauses])
+
+
+def _ordered(
+    instructions: list[Instruction], sizes: dict[Space, int], optimize: bool
+) -> list[Instruction]:
+    """Return the instructions between two stops with tokens, loads moved up."""
     needs = find_needs(instructions, sizes)
     if optimize:
         instructions = hoist_loads(instructions, needs)
         needs = find_needs(instructions, sizes)
     assign_tokens(instructions, needs)
-    _complete_fields(instructions, layers)
-    return _Draft(unroll, layers, tasks, memory, emitter, instructions)
+    return instructions
 
 
 def _placed_layers(draft: _Draft) -> list[Layer]:
@@ -278,7 +332,8 @@ def _finished(
     output = network_output(graph)
     verify(draft.instructions, config, {
         Region.WEIGHTS: draft.emitter.image.size, Region.INPUT: input_size,
-        Region.OUTPUT: output_layout.size, Region.SCRATCH: draft.memory.scratch_size})
+        Region.OUTPUT: output_layout.size, Region.SCRATCH: draft.memory.scratch_size},
+        draft.host_steps)
     return Program(
         name=graph.name, config=config, instructions=draft.instructions,
         weight_image=draft.emitter.image.to_bytes(), layers=_placed_layers(draft),
@@ -289,8 +344,10 @@ def _finished(
             task.output.name: (graph.shapes[task.output.name], task.output.format)
             for task in draft.tasks},
         dram=dram,
-        compulsory=_compulsory(draft.layers, model, output),
-        prediction=predict(draft.instructions, len(draft.layers), config, dram),
+        compulsory=_compulsory(draft.layers, model, draft.stops),
+        prediction=predict(
+            draft.instructions, draft.layers, config, dram, draft.host_steps),
+        host_steps=draft.host_steps,
         places=_places(draft.memory), model_hash=model_hash(model),
         parts={
             task.output.name: (task.output.home.name, task.output.block0)
@@ -316,8 +373,7 @@ def _best_draft(
     compared = min((
         layer for layer in range(last) if len(drafts[0].prefix(layer)) >= _COMPARED),
         default=last)
-    return min(drafts, key=lambda draft: Machine(
-        draft.prefix(compared), config, dram).run().cycles)
+    return min(drafts, key=lambda draft: draft.cycles(config, dram, compared))
 
 
 def _fastest(
@@ -326,8 +382,7 @@ def _fastest(
     """Return the draft with the shortest run, of equal ones the first."""
     if len(drafts) == 1:
         return drafts[0]
-    return min(
-        drafts, key=lambda draft: Machine(draft.instructions, config, dram).run().cycles)
+    return min(drafts, key=lambda draft: draft.cycles(config, dram))
 
 
 def _fused(
@@ -336,7 +391,7 @@ def _fused(
     """Return the draft with chains of layers, if there are any."""
     memory = fuse_layers(
         _steps(draft.tasks, config), model.graph.input, network_output(model.graph),
-        Costs(config, dram))
+        Costs(config, dram), stops=draft.stops)
     if memory is None:
         return []
     return [_written(model, config, draft.unroll, draft.tasks, draft.layers, memory, True)]

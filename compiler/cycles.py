@@ -9,8 +9,10 @@ from arch.config import AcceleratorConfig
 from arch.isa import INSTRUCTION_SIZE, Engine, Memory, Opcode, Region
 
 from .bounds import attribute, whole
+from .describe import Layer
+from .host import HostStep, segments_of
 from .ir import DramTiming, Instruction
-from .machine import Machine, group_cycles, transfer_size
+from .machine import group_cycles, run_segments, transfer_size
 
 
 __all__ = (
@@ -42,7 +44,7 @@ class LayerPrediction:
         Bytes by stream; see :data:`STREAMS`.
     bound_by : str
         ``array``, ``vector`` or ``DRAM``: what takes most of the cycles; ``hidden`` when there
-        are none.
+        are none, ``host`` when the host computes the layer.
     causes : dict from cause to int
         Where the cycles go, by :data:`.bounds.CAUSES`.
     """
@@ -128,8 +130,8 @@ def _rounded(spent: Sequence[float]) -> list[int]:
 
 
 def predict(
-    instructions: Sequence[Instruction], layer_count: int, config: AcceleratorConfig,
-    dram: DramTiming,
+    instructions: Sequence[Instruction], layers: Sequence[Layer], config: AcceleratorConfig,
+    dram: DramTiming, host_steps: Sequence[HostStep] = (),
 ) -> Prediction:
     """Return what a program will take.
 
@@ -137,20 +139,28 @@ def predict(
     ----------
     instructions : sequence of Instruction
         Program, without END, all fields set.
-    layer_count : int
+    layers : sequence of Layer
         Layers.
     config : AcceleratorConfig
         Accelerator.
     dram : DramTiming
         DRAM.
+    host_steps : sequence of HostStep
+        Where the program stops for the host, whose own time does not count.
     """
-    run = Machine(instructions, config, dram).run()
+    layer_count = len(layers)
+    segments = segments_of([step.position for step in host_steps], len(instructions))
+    run = run_segments(instructions, segments, config, dram)
     rate = min(dram.bytes_per_cycle or config.dram_width, config.dram_width)
     busy = [dict.fromkeys((engine.name.lower() for engine in Engine), 0)
             for _ in range(layer_count)]
     traffic = [dict.fromkeys(STREAMS, 0) for _ in range(layer_count)]
     spent = [0.0] * layer_count
     before = 0.0
+    last = 0
+    stops = {part.stop: end for part, end in zip(segments, run.ends, strict=True)}
+    for part in segments:
+        traffic[instructions[part.first].layer if host_steps else 0]["program"] += INSTRUCTION_SIZE
     vector = [False] * layer_count
     for index, instruction in enumerate(instructions):
         layer = instruction.layer
@@ -159,20 +169,23 @@ def predict(
             cycles = group_cycles(instruction)
             spent[layer] += run.done[index] - before
             before = run.done[index]
+            last = layer
             vector[layer] = instruction.opcode == Opcode.VECTOR
         else:
             size = transfer_size(instruction, config)
             traffic[layer][_stream(instruction)] += size
             cycles = round(size / rate)
         busy[layer][instruction.engine.name.lower()] += cycles
-    traffic[0]["program"] += INSTRUCTION_SIZE
-    traffic[-1]["program"] += INSTRUCTION_SIZE
-    spent[-1] += run.cycles - before
-    causes = attribute(instructions, run, layer_count)
-    layers = []
+        if index + 1 in stops:
+            target = last if host_steps else -1
+            traffic[target]["program"] += INSTRUCTION_SIZE
+            spent[target] += stops[index + 1] - before
+            before = stops[index + 1]
+    causes = attribute(instructions, run, layer_count, segments if host_steps else ())
+    found = []
     for layer, cycles in enumerate(_rounded(spent)):
-        layers.append(LayerPrediction(
+        bound = _bound_by(cycles, busy[layer]["calc"], vector[layer])
+        found.append(LayerPrediction(
             layer, cycles, busy[layer], traffic[layer],
-            _bound_by(cycles, busy[layer]["calc"], vector[layer]),
-            whole(causes[layer], cycles)))
-    return Prediction(run.cycles, tuple(layers))
+            "host" if layers[layer].host else bound, whole(causes[layer], cycles)))
+    return Prediction(run.cycles, tuple(found))

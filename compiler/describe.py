@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from quantizer.graph import Activation, Conv, ConvTranspose, Graph, Node, Pool, Resize, Window
+from quantizer.graph import Activation, Conv, ConvTranspose, Graph, Lrn, Node, Pool, Resize, Window
 
 
 __all__ = (
@@ -39,6 +39,8 @@ class Layer:
         Bytes of weights and biases without padding.
     weight_address, stored_size : int
         Place in region 0 of its parameter rows and weight tiles, in bytes; and their size.
+    host : bool
+        Whether the host computes it while the accelerator stands still.
     """
 
     index: int
@@ -53,6 +55,7 @@ class Layer:
     weight_size: int = 0
     weight_address: int = 0
     stored_size: int = 0
+    host: bool = False
 
 
 def _times(pair: tuple[int, int]) -> str:
@@ -92,6 +95,8 @@ def operator_text(graph: Graph, node: Node) -> str:
             text = "SiLU"
         case Activation(kind=kind):
             text = kind.title().replace("_", "")
+        case Lrn(size=size):
+            text = f"LRN {size}"
         case _:
             text = type(node).__name__
     if node.lo == 0:

@@ -6,6 +6,7 @@ from arch.config import AcceleratorConfig
 from arch.isa import LEVELS, Engine, Memory, Opcode, Region, VectorOp
 
 from .describe import Layer
+from .host import HostStep, Segment
 from .ir import Instruction
 
 
@@ -76,9 +77,10 @@ def _calc(opcode: Opcode, values: Mapping[str, int]) -> str:
 
 
 def disassemble(
-    instructions: Sequence[Instruction], layers: Sequence[Layer], config: AcceleratorConfig
+    instructions: Sequence[Instruction], layers: Sequence[Layer], config: AcceleratorConfig,
+    steps: Sequence[Segment | HostStep],
 ) -> str:
-    """Return a program as text: a line for each instruction.
+    """Return a program as text: a line for each instruction, and for each step of the host.
 
     Parameters
     ----------
@@ -88,19 +90,32 @@ def disassemble(
         Layers, for their names.
     config : AcceleratorConfig
         Accelerator.
+    steps : sequence of Segment or HostStep
+        Parts of the program, and what the host does between them.
     """
     width = max((len(layer.name) for layer in layers), default=0)
+    count = len(instructions) + sum(isinstance(step, Segment) for step in steps)
     lines = [
-        f"; config {config.name} {config.hash:#018x}, {len(instructions) + 1} instructions",
+        f"; config {config.name} {config.hash:#018x}, {count} instructions",
         "; loops: count(words,lines,columns added when the loop advances), outermost first",
     ]
-    for number, item in enumerate(instructions):
-        transfer = item.opcode in (Opcode.LOAD, Opcode.SAVE)
-        body = (_transfer if transfer else _calc)(item.opcode, item.values)
-        sync = _sync(item.values)
-        remark = "; ".join(part for part in (sync, item.note) if part)
-        lines.append(
-            f"{number:5d} {layers[item.layer].name:{width}s} {item.opcode.name:6s} {body}"
-            + (f"  ; {remark}" if remark else ""))
-    lines.append(f"{len(instructions):5d} {'':{width}s} END")
+    for step in steps:
+        if isinstance(step, HostStep):
+            lines.append(f"{'':5s} {layers[step.layer].name:{width}s} HOST   {step.describe()}")
+            continue
+        if len(steps) > 1:
+            lines.append(f"; program+{step.offset:#x}")
+        for number in range(step.first, step.stop):
+            lines.append(_line(number, instructions[number], layers, width))
+        lines.append(f"{step.stop:5d} {'':{width}s} END")
     return "\n".join(lines) + "\n"
+
+
+def _line(number: int, item: Instruction, layers: Sequence[Layer], width: int) -> str:
+    """Return the line of an instruction."""
+    transfer = item.opcode in (Opcode.LOAD, Opcode.SAVE)
+    body = (_transfer if transfer else _calc)(item.opcode, item.values)
+    remark = "; ".join(part for part in (_sync(item.values), item.note) if part)
+    return (
+        f"{number:5d} {layers[item.layer].name:{width}s} {item.opcode.name:6s} {body}"
+        + (f"  ; {remark}" if remark else ""))

@@ -6,6 +6,7 @@ from arch.config import AcceleratorConfig
 from arch.isa import Memory, Opcode, Region, VectorOp
 
 from .buffers import Buffer
+from .host import Stops
 from .ir import Instruction, Loop, Position, Space, Span, WriteRecord, calc_fields
 from .layers import ConvTask, Rect, StoredMap, Task
 from .memory_map import MemoryMap
@@ -30,21 +31,18 @@ class Emitter:
         Accelerator.
     memory : MemoryMap
         Where maps lie.
-    graph_input, output : str
-        Tensors that come from and go to DRAM.
+    stops : Stops
+        Which maps come from and go to DRAM.
     """
 
-    def __init__(
-        self, config: AcceleratorConfig, memory: MemoryMap, graph_input: str, output: str
-    ) -> None:
+    def __init__(self, config: AcceleratorConfig, memory: MemoryMap, stops: Stops) -> None:
         self.config = config
         self.instructions: list[Instruction] = []
         self.records: list[WriteRecord] = []
         self.image = WeightImage(config)
         self.weight_places: dict[int, tuple[int, int]] = {}
         self._memory = memory
-        self._input = graph_input
-        self._output = output
+        self._departures = stops.departures
         self._weights = Ring(config.weight_depth)
         self._params = Ring(config.param_depth)
         self._unit_address: dict[tuple[int, int], int] = {}
@@ -52,7 +50,7 @@ class Emitter:
         self._held: dict[tuple[int, int, int], Rect] = {}
         self._turn: dict[tuple[int, int], int] = {}
         self._windows: dict[str, Buffer] = {}
-        self._input_lines = 0
+        self._arrived = dict.fromkeys(stops.arrivals, 0)
 
     # Transfers
 
@@ -193,10 +191,11 @@ class Emitter:
             return self._windows[stored.name]
         if slots is None:
             buffer = Buffer.whole(stored, self._memory.resident[stored.place.name])
-            if stored.name == self._input and rect.y1 > self._input_lines:
-                lines = Rect(self._input_lines, rect.y1, 0, stored.width)
+            done = self._arrived.get(stored.name)
+            if done is not None and rect.y1 > done:
+                lines = Rect(done, rect.y1, 0, stored.width)
                 self._move_rect(Opcode.LOAD, task.index, stored, lines, buffer)
-                self._input_lines = rect.y1
+                self._arrived[stored.name] = rect.y1
             return buffer
         for base in slots:
             if self._held.get((task.index, stored.block0, base)) == rect:
@@ -223,8 +222,14 @@ class Emitter:
     def save(self, task: Task, tiling: Tiling, rect: Rect, buffer: Buffer) -> None:
         """Emit the SAVE of a finished rectangle, if the map goes to DRAM."""
         stored = task.output
-        if tiling.output_slots is not None or stored.place.name == self._output:
+        if tiling.output_slots is not None or stored.place.name in self._departures:
             self._move_rect(Opcode.SAVE, task.index, stored, rect, buffer)
+
+    def stop(self, task: Task) -> None:
+        """Remember what a step of the host writes."""
+        stored = task.output
+        self.records.append(WriteRecord(
+            task.index, stored.name, 0, stored.height, 0, stored.width, 0, stored.blocks))
 
     # Windows of maps inside a chain
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from .chains import Chain, Group
 from .errors import CompileError
+from .host import Stops
 from .layers import Task
 from .memory_map import KnownPlans, MemoryMap, plan_memory
 from .tiling import Costs
@@ -17,14 +18,16 @@ def single_layers(tasks: Sequence[Task]) -> list[Group]:
     return [Group((task,)) for task in tasks]
 
 
-def _merged(groups: Sequence[Group], index: int, output: str) -> list[Group] | None:
+def _merged(groups: Sequence[Group], index: int, stops: Stops) -> list[Group] | None:
     """Return the groups with one and the next made one; ``None`` where that cannot be."""
     first, second = groups[index:index + 2]
     name = first.output.output.name
     readers = {
         number for number, group in enumerate(groups) for task in group.tasks
         if name in (stored.name for stored in task.inputs)}
-    if name == output or readers != {index + 1} or _is_joined(groups, name):
+    if name in stops.departures or readers != {index + 1} or _is_joined(groups, name):
+        return None
+    if stops.between(first.output.index, second.output.index):
         return None
     return [*groups[:index], Group(first.tasks + second.tasks), *groups[index + 2:]]
 
@@ -43,7 +46,8 @@ def _duration(memory: MemoryMap) -> float:
 
 
 def fuse_layers(
-    tasks: Sequence[Task], graph_input: str, output: str, costs: Costs
+    tasks: Sequence[Task], graph_input: str, output: str, costs: Costs,
+    *, stops: Stops | None = None,
 ) -> MemoryMap | None:
     """Join layers whose maps would go through DRAM, as long as the estimate gets better.
 
@@ -55,6 +59,8 @@ def fuse_layers(
         Tensors that come from and go to DRAM.
     costs : Costs
         Config and durations.
+    stops : Stops, optional
+        Steps of the host: no chain reaches over one.
 
     Returns
     -------
@@ -63,15 +69,16 @@ def fuse_layers(
     """
     known: KnownPlans = {}
     groups = single_layers(tasks)
-    best = plan_memory(groups, graph_input, output, costs, known)
+    stops = stops or Stops((), graph_input, output)
+    best = plan_memory(groups, graph_input, output, costs, known, stops=stops)
     index = 0
     while index < len(groups) - 1:
         merged = None
         if groups[index].output.output.name in best.dram:
-            merged = _merged(groups, index, output)
+            merged = _merged(groups, index, stops)
         if merged and Chain(merged[index], costs.config).holds_weights:
             try:
-                memory = plan_memory(merged, graph_input, output, costs, known)
+                memory = plan_memory(merged, graph_input, output, costs, known, stops=stops)
             except CompileError:
                 memory = best
             if _duration(memory) < _duration(best):

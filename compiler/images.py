@@ -5,7 +5,7 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from arch.isa import INSTRUCTION_SIZE, ISA_VERSION, Opcode, decode, decode_heade
 from .cycles import Prediction
 from .describe import Layer
 from .errors import CompileError
+from .host import HostStep, Segment, segments_of
 from .ir import DramTiming, Instruction, WriteRecord
 from .maps import InputLayout, OutputLayout
 from .program import Program
@@ -76,6 +77,10 @@ def _manifest(program: Program, entries: Mapping[str, Any]) -> dict[str, Any]:
         "dram": dataclasses.asdict(program.dram),
         "compulsory_bytes": program.compulsory,
         "prediction": program.prediction.to_json(),
+        "segments": [
+            {"offset": part.offset, "size": part.size, "instructions": part.stop - part.first + 1}
+            for part in program.segments],
+        "host_steps": [step.to_json() for step in program.host_steps],
         "writes": [list(dataclasses.astuple(record)) for record in program.writes],
         "notes": [instruction.note for instruction in program.instructions],
     }
@@ -150,17 +155,23 @@ def _checked_files(folder: Path, manifest: Mapping[str, Any]) -> dict[str, bytes
     return contents
 
 
-def _instructions(image: bytes, notes: list[str]) -> list[Instruction]:
-    count = decode_header(image)["instruction_count"]
-    if len(notes) + 1 != count or len(image) != (count + 1) * INSTRUCTION_SIZE:
-        raise CompileError(
-            f"program.bin must have {len(notes) + 1} instructions, as the manifest says, "
-            f"not {count}")
-    found = []
-    for index, note in enumerate(notes):
-        start = (index + 1) * INSTRUCTION_SIZE
-        opcode, values = decode(image[start:start + INSTRUCTION_SIZE])
-        found.append(Instruction(Opcode(opcode), values, values["layer"], note))
+def _instructions(
+    image: bytes, notes: list[str], segments: Sequence[Segment]
+) -> list[Instruction]:
+    found: list[Instruction] = []
+    for part in segments:
+        words = image[part.offset:part.offset + part.size]
+        expected = part.stop - part.first + 1
+        count = decode_header(words)["instruction_count"]
+        if expected != count or len(words) != part.size or (
+                part is segments[-1] and len(image) != part.offset + part.size):
+            raise CompileError(
+                f"program.bin must have {expected} instructions, as the manifest says, "
+                f"not {count}")
+        for index, note in enumerate(notes[part.first:part.stop]):
+            start = (index + 1) * INSTRUCTION_SIZE
+            opcode, values = decode(words[start:start + INSTRUCTION_SIZE])
+            found.append(Instruction(Opcode(opcode), values, values["layer"], note))
     return found
 
 
@@ -182,9 +193,12 @@ def _program(manifest: Mapping[str, Any], files: Mapping[str, bytes]) -> Program
         raise CompileError(
             f"The manifest's config has hash {config.hash:#018x}, not "
             f"{manifest['config_hash']}; compile again")
+    notes = manifest["notes"]
+    host_steps = [HostStep.from_json(fields) for fields in manifest["host_steps"]]
+    segments = segments_of([step.position for step in host_steps], len(notes))
     return Program(
         name=manifest["name"], config=config,
-        instructions=_instructions(files["program.bin"], manifest["notes"]),
+        instructions=_instructions(files["program.bin"], notes, segments),
         weight_image=files["weights.bin"],
         layers=[_layer(fields) for fields in manifest["layers"]],
         input_layout=InputLayout.from_json(manifest["input"]),
@@ -197,7 +211,7 @@ def _program(manifest: Mapping[str, Any], files: Mapping[str, bytes]) -> Program
         parts={name: (whole, block) for name, (whole, block) in manifest["parts"].items()},
         dram=DramTiming(**manifest["dram"]), compulsory=manifest["compulsory_bytes"],
         prediction=Prediction.from_json(manifest["prediction"]),
-        model_hash=manifest["model_hash"])
+        model_hash=manifest["model_hash"], host_steps=host_steps)
 
 
 def load(folder: Path | str) -> Program:

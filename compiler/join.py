@@ -10,7 +10,7 @@ import numpy as np
 
 from arch.config import AcceleratorConfig
 from quantizer.execute import output_name
-from quantizer.graph import Add, Concat, Graph, Slice, Window
+from quantizer.graph import Add, Concat, Graph, Slice, Window, is_host
 from quantizer.model import QuantizedModel
 
 from .errors import CompileError
@@ -30,13 +30,19 @@ Places = dict[str, tuple[str, int]]
 
 
 def _can_be_part(graph: Graph, tensor: str) -> bool:
-    """Return whether a map may be a part: not what the host packs or reads, nor what Add reads.
+    """Return whether a map may be a part: not what the host touches, nor what Add reads.
 
     The two operands of Add must lie alike.
     """
     return (
-        tensor not in (graph.input, output_name(graph))
-        and not any(isinstance(node, Add) for node in graph.consumers(tensor)))
+        not _from_host(graph, tensor) and tensor != output_name(graph)
+        and not any(isinstance(node, Add) or is_host(node) for node in graph.consumers(tensor)))
+
+
+def _from_host(graph: Graph, tensor: str) -> bool:
+    """Return whether the host writes a map to DRAM: the input, or the result of a step."""
+    producer = graph.producer(tensor)
+    return producer is None or is_host(producer)
 
 
 def _blocks(model: QuantizedModel, node: Concat, lanes: int) -> dict[str, int] | None:
@@ -99,7 +105,7 @@ def join_places(model: QuantizedModel, lanes: int) -> tuple[Places, set[str]]:
     for node in model.graph.accelerated:
         if isinstance(node, Slice) and node.output not in places:
             (source,) = node.inputs
-            aligned = node.start % lanes == 0 and source != model.graph.input
+            aligned = node.start % lanes == 0 and not _from_host(model.graph, source)
             if aligned and _can_be_part(model.graph, node.output):
                 home, block = places.get(source, (source, 0))
                 places[node.output] = home, block + node.start // lanes

@@ -16,6 +16,7 @@ __all__ = (
     "AddTask",
     "ConvTask",
     "FreeTask",
+    "HostTask",
     "JoinTask",
     "PoolTask",
     "Rect",
@@ -258,6 +259,11 @@ class JoinTask(ConvTask):
 @dataclass(frozen=True)
 class FreeTask(Task):
     """A Concat or Slice whose result lies where its inputs do; it has no inputs to read."""
+
+
+@dataclass(frozen=True)
+class HostTask(Task):
+    """A step of the host: both maps are in DRAM, and the program stops for it."""
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import heapq
 import itertools
 import math
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from arch.config import AcceleratorConfig
@@ -30,6 +30,7 @@ from arch.timing import (
     divide_latency,
 )
 
+from .host import Segment
 from .ir import DramTiming, Instruction
 
 
@@ -37,6 +38,7 @@ __all__ = (
     "Machine",
     "Run",
     "group_cycles",
+    "run_segments",
     "transfer_size",
 )
 
@@ -115,6 +117,8 @@ class Run:
         Whether a CALC instruction waits for all earlier results.
     beats : list of (float, float)
         First and last cycle of the beats of each burst on the bus.
+    ends : list of int
+        Cycles up to each interrupt, of a program that stops for the host.
     """
 
     cycles: int
@@ -124,6 +128,7 @@ class Run:
     gated: list[float]
     drains: list[bool]
     beats: list[tuple[float, float]]
+    ends: list[int] = field(default_factory=list)
 
 
 @dataclass
@@ -446,3 +451,39 @@ class Machine:
         self._finishes(index, end - instruction.values["gap"] + latency)
         self._wake(self._calc_next)
         return True
+
+
+def run_segments(
+    instructions: Sequence[Instruction], segments: Iterable[Segment], config: AcceleratorConfig,
+    dram: DramTiming,
+) -> Run:
+    """Run a program that stops for the host; the time of the host does not count.
+
+    Parameters
+    ----------
+    instructions : sequence of Instruction
+        Program, without any END, all fields set.
+    segments : iterable of Segment
+        Its parts, in order.
+    config : AcceleratorConfig
+        Accelerator.
+    dram : DramTiming
+        DRAM.
+
+    Returns
+    -------
+    Run
+        Of all instructions, as if one segment began when the one before ends.
+    """
+    whole = Run(0, [], [], [], [], [], [])
+    for part in segments:
+        run = Machine(instructions[part.first:part.stop], config, dram).run()
+        for total, times in (
+                (whole.started, run.started), (whole.done, run.done),
+                (whole.queued, run.queued), (whole.gated, run.gated)):
+            total += [whole.cycles + time for time in times]
+        whole.drains += run.drains
+        whole.beats += [(whole.cycles + start, whole.cycles + end) for start, end in run.beats]
+        whole.cycles += run.cycles
+        whole.ends.append(whole.cycles)
+    return whole

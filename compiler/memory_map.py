@@ -10,6 +10,7 @@ from arch.isa import Region
 
 from .chains import Chain, Group, Plan, choose_chain
 from .errors import CompileError
+from .host import Stops
 from .layers import Rect, StoredMap, Task
 from .tiling import Costs, Spills, Tiling, choose_tiling
 
@@ -78,8 +79,8 @@ class MemoryMap:
         return [tiling for plan in self.plans for tiling in plan.tilings]
 
 
-def lifetimes(groups: Sequence[Group], graph_input: str, output: str) -> dict[str, Lifetime]:
-    """Return the lifetime of every map that is not inside a group."""
+def lifetimes(groups: Sequence[Group]) -> dict[str, Lifetime]:
+    """Return the lifetime on chip of every map that is not inside a group."""
     found: dict[str, Lifetime] = {}
     for index, group in enumerate(groups):
         for task in group.tasks:
@@ -93,8 +94,6 @@ def lifetimes(groups: Sequence[Group], graph_input: str, output: str) -> dict[st
         place = group.output.output.place
         found[place.name] = replace(
             found.get(place.name, Lifetime(place, index, index, 0)), last=index)
-    assert graph_input in found
-    assert output in found
     return found
 
 
@@ -197,19 +196,19 @@ class _Planner:
     """Spills maps, one after the other, until everything fits."""
 
     def __init__(
-        self, groups: Sequence[Group], graph_input: str, output: str, costs: Costs,
-        known: KnownPlans,
+        self, groups: Sequence[Group], stops: Stops, costs: Costs, known: KnownPlans,
     ) -> None:
         self._known = known
         self._groups = groups
         self._chains = {
             index: Chain(group, costs.config) for index, group in enumerate(groups)
             if len(group.tasks) > 1}
-        self._input = graph_input
-        self._output = output
+        self._stops = stops
+        self._input = stops.graph_input
+        self._arrivals, self._departures = stops.arrivals, stops.departures
         self._costs = costs
         self._depth = costs.config.feature_depth
-        self._life = lifetimes(groups, graph_input, output)
+        self._life = lifetimes(groups)
         self._spilled: set[str] = set()
 
     def _need(self, index: int, comfort: _Comfort = _Comfort.TWO_LINES) -> int:
@@ -231,8 +230,8 @@ class _Planner:
     def _price(self, name: str) -> int:
         """Return the rows that a spilled map moves more than one that stays."""
         life = self._life[name]
-        writes = 0 if name in (self._input, self._output) else 1
-        reads = life.readers - (1 if name == self._input else 0)
+        writes = 0 if name in self._arrivals | self._departures else 1
+        reads = life.readers - (1 if name in self._arrivals else 0)
         return life.stored.rows * (writes + reads)
 
     def _gain(self, index: int, name: str, comfort: _Comfort) -> int:
@@ -263,8 +262,10 @@ class _Planner:
         items = [
             (name, life.stored.rows, life.first, life.last)
             for name, life in self._life.items() if name not in self._spilled]
-        first = self._life[self._input].first
-        apart = (self._input, self._groups[first].output.output.place.name)
+        apart: tuple[str, ...] = ()
+        if self._input in self._life:
+            first = self._life[self._input].first
+            apart = (self._input, self._groups[first].output.output.place.name)
         bank = self._depth // self._costs.config.feature_banks
         placed = allocate(items, self._depth, bank=bank, apart=apart)
         return allocate(items, self._depth) if placed is None else placed
@@ -273,8 +274,9 @@ class _Planner:
         """Return which maps of a layer of a group pass through tile buffers."""
         inputs = tuple(stored.place.name in self._spilled for stored in task.inputs)
         streams = (
-            self._input in (stored.name for stored in task.inputs) and not any(inputs)
-            and self._life[self._input].first == index)
+            not any(inputs) and any(
+                stored.name in self._arrivals and self._life[stored.name].first == index
+                for stored in task.inputs))
         return Spills(inputs, task.output.place.name in self._spilled, streams)
 
     def _plan(self, index: int, resident: Mapping[str, int]) -> Plan | None:
@@ -323,8 +325,8 @@ class _Planner:
         tasks = [task for group in self._groups for task in group.tasks]
         raise self._refuse(max(tasks, key=lambda task: task.smallest_rows))
 
-    def plan(self) -> tuple[dict[str, int], list[Plan], set[str]]:
-        """Return residents, plans and spilled maps."""
+    def plan(self) -> tuple[dict[str, int], list[Plan]]:
+        """Return residents and plans."""
         self._relax()
         while True:
             resident = self._allocate()
@@ -339,7 +341,7 @@ class _Planner:
                     break
                 plans.append(plan)
             else:
-                return resident, plans, self._spilled
+                return resident, plans
 
     def _spill_any(self, index: int) -> None:
         """Spill the largest map that is left at a group."""
@@ -350,13 +352,31 @@ class _Planner:
             raise self._refuse(self._groups[index].output)
         self._spilled.add(max(left, key=lambda stored: stored.rows).name)
 
+    def _in_dram(self) -> dict[str, tuple[StoredMap, int, int]]:
+        """Return the maps in DRAM, with the first and the last time at which they must be there.
+
+        Group ``n`` runs at time ``2 * n``, a step of the host behind it at ``2 * n + 1``.
+        """
+        found = {
+            name: (life.stored, 2 * life.first, 2 * life.last)
+            for name, life in self._life.items()
+            if name in self._spilled or name in self._stops.maps}
+        for task in self._stops.tasks:
+            before = sum(group.output.index < task.index for group in self._groups)
+            for stored in (task.inputs[0], task.output):
+                time = 2 * before - 1
+                _, first, last = found.get(stored.name, (stored, time, time))
+                found[stored.name] = (stored, min(first, time), max(last, time))
+        return found
+
     def scratch(self) -> tuple[dict[str, int], int]:
         """Return the place in region 3 of every spilled map, and the size of the region."""
         row_size = self._costs.config.row_size
+        fixed = {self._input, self._stops.output}
         items = [
-            (name, self._life[name].stored.rows * row_size, self._life[name].first,
-             self._life[name].last)
-            for name in sorted(self._spilled - {self._input, self._output})]
+            (name, stored.rows * row_size, first, last)
+            for name, (stored, first, last) in sorted(self._in_dram().items())
+            if name not in fixed]
         total = sum(size for _, size, _, _ in items)
         places = allocate(items, total) or {}
         size = max((places[name] + size for name, size, _, _ in items), default=0)
@@ -377,7 +397,7 @@ def _advice(
 
 def plan_memory(
     groups: Sequence[Group], graph_input: str, output: str, costs: Costs,
-    known: KnownPlans | None = None,
+    known: KnownPlans | None = None, *, stops: Stops | None = None,
 ) -> MemoryMap:
     """Decide which maps stay on chip, and cut every layer into tiles.
 
@@ -391,16 +411,19 @@ def plan_memory(
         Config and durations.
     known : KnownPlans, optional
         Remembers plans from one call to the next, for the same tasks and costs.
+    stops : Stops, optional
+        Steps of the host, which are in no group.
 
     Raises
     ------
     CompileError
         If a layer does not fit, however small its tiles.
     """
-    planner = _Planner(groups, graph_input, output, costs, {} if known is None else known)
-    resident, plans, spilled = planner.plan()
+    stops = stops or Stops((), graph_input, output)
+    planner = _Planner(groups, stops, costs, {} if known is None else known)
+    resident, plans = planner.plan()
     scratch, scratch_size = planner.scratch()
-    dram = {name: (Region.SCRATCH, scratch[name]) for name in spilled if name in scratch}
+    dram = {name: (Region.SCRATCH, address) for name, address in scratch.items()}
     dram[graph_input] = (Region.INPUT, 0)
     dram[output] = (Region.OUTPUT, 0)
     return MemoryMap(resident, dram, plans, scratch_size)

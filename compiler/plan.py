@@ -19,13 +19,14 @@ from quantizer.graph import (
     Resize,
     Slice,
     Window,
+    is_host,
 )
 from quantizer.model import QuantizedModel
 
 from .copies import CopyTask
 from .errors import CompileError
 from .join import join_places, join_task, slice_task
-from .layers import AddTask, ConvTask, PoolTask, StoredMap, Task
+from .layers import AddTask, ConvTask, HostTask, PoolTask, StoredMap, Task
 from .transposed import TransposedTask
 
 
@@ -45,13 +46,13 @@ _MAX_POSITION = 2047
 
 
 def network_output(graph: Graph) -> str:
-    """Return the tensor that the accelerator writes: the output, or what Softmax reads."""
+    """Return the tensor in region 2: the output, or what a Softmax at the end reads."""
     producer = graph.producer(graph.output)
     tensor = graph.output
     while producer is not None and producer not in graph.accelerated:
         tensor = producer.inputs[0]
         producer = graph.producer(tensor)
-    if producer is None:
+    if producer is None or all(is_host(node) for node in graph):
         raise CompileError(
             f"Network '{graph.name}' has no layer for the accelerator between input and output")
     return tensor
@@ -138,6 +139,8 @@ def _task(
         case Pad(pads=(top, left, _, _)):
             return CopyTask(
                 *common, *model.bounds(node), offsets=(-top, -left), mode=node.mode)
+    if is_host(node):
+        return HostTask(*common, *model.bounds(node))
     what = "Add of a channel vector" if isinstance(node, Add) else type(node).__name__
     raise CompileError(
         f"Layer '{node.name}': {what} cannot run on the accelerator; "

@@ -13,6 +13,7 @@ from arch.isa import Opcode, encode, encode_header
 from .cycles import Prediction
 from .describe import Layer
 from .disassemble import disassemble
+from .host import HostStep, Segment, steps_of
 from .ir import DramTiming, Instruction, WriteRecord
 from .maps import InputLayout, OutputLayout
 
@@ -31,7 +32,7 @@ class Program:
     config : AcceleratorConfig
         Accelerator that the program is made for.
     instructions : list of Instruction
-        Instructions without END, as fetched.
+        Instructions without END, as fetched; those of all segments.
     weight_image : bytes
         Region 0.
     layers : list of Layer
@@ -47,9 +48,9 @@ class Program:
     scratch_size : int
         Bytes of region 3.
     writes : list of WriteRecord
-        Rows that the CALC engine writes, in order.
+        Rows that the CALC engine writes, and those that the host writes, in order.
     tensors : dict from tensor name to ((int, int, int), Format)
-        Shape and format of every tensor that the accelerator computes.
+        Shape and format of every tensor that accelerator or host compute.
     dram : DramTiming
         DRAM that the schedule and the prediction assume.
     compulsory : list of int
@@ -62,6 +63,8 @@ class Program:
         SHA-256 of the quantized integers.
     parts : dict from tensor name to (str, int)
         For each map that is written as a part of a joined one, that map and the first block.
+    host_steps : list of HostStep
+        Where the program stops, and what the host does then.
     """
 
     name: str
@@ -83,19 +86,34 @@ class Program:
     places: dict[str, dict[str, int]] = field(default_factory=dict)
     model_hash: str = ""
     parts: dict[str, tuple[str, int]] = field(default_factory=dict)
+    host_steps: list[HostStep] = field(default_factory=list)
 
     @property
     def output_size(self) -> int:
         """Bytes of region 2."""
         return self.output_layout.size
 
+    @property
+    def steps(self) -> list[Segment | HostStep]:
+        """What a run consists of, in order: parts of the program, and what the host does."""
+        return steps_of(self.host_steps, len(self.instructions))
+
+    @property
+    def segments(self) -> list[Segment]:
+        """Parts of the program; a single one unless it stops for the host."""
+        return [step for step in self.steps if isinstance(step, Segment)]
+
     @cached_property
     def program_image(self) -> bytes:
-        """Header, instructions and END."""
-        body = [instruction.encode() for instruction in self.instructions]
-        header = encode_header(
-            config_hash=self.config.hash, instruction_count=len(body) + 1)
-        return b"".join([header, *body, encode(Opcode.END, {})])
+        """Header, instructions and END of each segment."""
+        image = bytearray()
+        for part in self.segments:
+            image += bytes(part.offset - len(image))
+            body = [item.encode() for item in self.instructions[part.first:part.stop]]
+            image += encode_header(
+                config_hash=self.config.hash, instruction_count=len(body) + 1)
+            image += b"".join([*body, encode(Opcode.END, {})])
+        return bytes(image)
 
     @property
     def compulsory_bytes(self) -> int:
@@ -123,10 +141,10 @@ class Program:
 
     def disassemble(self) -> str:
         """Return the program as text, one line an instruction."""
-        return disassemble(self.instructions, self.layers, self.config)
+        return disassemble(self.instructions, self.layers, self.config, self.steps)
 
     def tensors_from_rows(self, rows: NDArray[np.uint8]) -> dict[str, NDArray[np.int64]]:
-        """Return every tensor from the rows that the CALC engine wrote, in order.
+        """Return every tensor from the rows that CALC and the host wrote, in order.
 
         Parameters
         ----------

@@ -14,6 +14,7 @@ from arch.config import AcceleratorConfig
 from arch.isa import LEVELS, Engine, Memory, Opcode, Region, VectorOp, conv_results
 from arch.timing import QUEUE_DEPTH, TOKEN_COUNT, divide_group, pass_gap
 
+from .host import HostStep, segments_of
 from .ir import Instruction, Space
 
 
@@ -222,6 +223,11 @@ class _Memory:
     def __init__(self, size: int, filled: bool) -> None:
         self.size = size
         self.filled = np.full(size, filled)
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin a segment: all that has happened is done."""
+        size = self.size
         self.read = np.full((len(Engine), size), -1, np.int64)
         self.written = np.full((len(Engine), size), -1, np.int64)
 
@@ -258,7 +264,8 @@ def _check_accumulators(instructions: Sequence[Instruction]) -> None:
 
 
 def verify(
-    instructions: Sequence[Instruction], config: AcceleratorConfig, sizes: Mapping[Region, int]
+    instructions: Sequence[Instruction], config: AcceleratorConfig, sizes: Mapping[Region, int],
+    host_steps: Sequence[HostStep] = (),
 ) -> None:
     """Prove that a program can neither hang, nor race, nor leave its memories.
 
@@ -273,6 +280,9 @@ def verify(
         Accelerator.
     sizes : mapping from Region to int
         Bytes of each DRAM region.
+    host_steps : sequence of HostStep
+        Where the program stops for the host. All that is before is done then; memories keep
+        their contents.
 
     Raises
     ------
@@ -289,6 +299,36 @@ def verify(
             sizes[region] // unit, region in (Region.WEIGHTS, Region.INPUT))
         for region in Region}
     addresses = _Addresses(config, sizes)
+    waiting = list(host_steps)
+    for part in segments_of([step.position for step in host_steps], len(instructions)):
+        while waiting and waiting[0].position <= part.first:
+            _check_host(waiting.pop(0), spaces, unit)
+        _verify_segment(instructions[part.first:part.stop], config, addresses, spaces)
+    for step in waiting:
+        _check_host(step, spaces, unit)
+    if not spaces[Space.DRAM_OUTPUT].filled.all():
+        raise VerifyError("part of the output is never written")
+
+
+def _check_host(step: HostStep, spaces: Mapping[Space, _Memory], unit: int) -> None:
+    """Check that what a step of the host reads is there; note what it writes."""
+    for place, writes in ((step.source, False), (step.result, True)):
+        memory = spaces[Space.dram(place.region)]
+        first, stop = place.address // unit, (place.address + step.size(place)) // unit
+        if place.address % unit or stop > memory.size:
+            raise VerifyError(f"the host leaves {place.region.name} with {place.tensor}")
+        if not writes and not memory.filled[first:stop].all():
+            raise VerifyError(f"the host reads {place.tensor}, which nothing has written")
+        memory.filled[first:stop] |= writes
+
+
+def _verify_segment(
+    instructions: Sequence[Instruction], config: AcceleratorConfig, addresses: _Addresses,
+    spaces: Mapping[Space, _Memory],
+) -> None:
+    """Prove that the instructions between two stops are safe."""
+    for memory in spaces.values():
+        memory.forget()
     clocks = happens_before(instructions)
     fence = 0
     for index, (instruction, clock) in enumerate(zip(instructions, clocks, strict=True)):
@@ -320,5 +360,3 @@ def verify(
             spaces[access.space].written[me, access.units] = index
             spaces[access.space].filled[access.units] = True
     _check_accumulators(instructions)
-    if not spaces[Space.DRAM_OUTPUT].filled.all():
-        raise VerifyError("part of the output is never written")

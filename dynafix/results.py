@@ -69,6 +69,9 @@ def assemble(model: QuantizedModel, program: Program, evaluation: Mapping[str, A
         "dram_bytes": simulation["dram_read_bytes"] + simulation["dram_written_bytes"],
         **{name: simulation[name] for name in measured},
         "macs": macs,
+        "host_steps": [
+            {"layer": step.layer, "name": program.layers[step.layer].name,
+             "operator": program.layers[step.layer].operator} for step in program.host_steps],
         "clock_mhz": clock_mhz,
         "class_names": provenance["class_names"],
         "warnings": warnings(model, evaluation),

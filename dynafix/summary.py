@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -99,6 +99,9 @@ def show_results(terminal: Terminal, results: Mapping[str, Any], report: Path) -
     terminal.summary("predicted", _predictions(results["predictions"], results["class_names"]))
     terminal.summary("accuracy", accuracy_text(results, results["options"]))
     terminal.summary("speed", _speed(results))
+    if results.get("host_steps"):
+        terminal.summary("host", _host(
+            (step["name"], step["operator"]) for step in results["host_steps"]))
     for text in results["warnings"]:
         terminal.summary("warning", text)
     terminal.summary("report", str(report))
@@ -164,6 +167,12 @@ def _predictions(found: Sequence[Mapping[str, Any]], names: Sequence[str] | None
     return f"{right} of {len(found)} right: {separator.join(words)}"
 
 
+def _host(steps: Iterable[tuple[str, str]]) -> str:
+    """Say what the host computes between parts of a program."""
+    names = ", ".join(f"{name} ({operator})" for name, operator in steps)
+    return f"computes {names} while the program has stopped; its time is not counted"
+
+
 def _speed(results: Mapping[str, Any]) -> str:
     cycles, clock = results["cycles_per_image"], results["clock_mhz"]
     return (f"{grouped(cycles)} cycles = {cycles / clock / 1000:.3f} ms at {clock:g} MHz; roofline "
@@ -225,6 +234,9 @@ def show_compiled(terminal: Terminal, program: "Program", folder: Path) -> None:
         terminal.blank()
     terminal.summary("predicted", f"{grouped(prediction.cycles)} cycles; roofline "
                                   f"{grouped(program.roofline_cycles)}")
+    if program.host_steps:
+        host = [program.layers[step.layer] for step in program.host_steps]
+        terminal.summary("host", _host((layer.name, layer.operator) for layer in host))
     terminal.summary("written", str(folder))
 
 
@@ -238,7 +250,8 @@ def show_bounds(terminal: Terminal, program: "Program", folder: Path) -> None:
                *(Column(bound, right=True) for bound in BOUNDS))
     rows = [
         [layer.name, layer.operator, grouped(layer.cycles), grouped(layer.roofline),
-         f"{layer.bound_by} {100 * layer.share:.0f} %",
+         "host" if program.layers[layer.index].host
+         else f"{layer.bound_by} {100 * layer.share:.0f} %",
          *(_count(layer.parts[bound]) for bound in BOUNDS)]
         for layer in layers]
     sums = {bound: sum(layer.parts[bound] for layer in layers) for bound in BOUNDS}

@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import ModelError
-from .graph import Add, Concat, Conv, Graph, Mul, Node, Pad, Pool, PRelu, Resize, Slice
+from .graph import Add, Concat, Conv, Graph, Mul, Node, Pad, Pool, PRelu, Resize, Slice, Softmax
+from .host import MOST_CHANNELS
 from .model import Limits, QuantizedModel
 
 
@@ -204,6 +205,11 @@ def _errors(model: QuantizedModel, node: Node, limits: Limits) -> Iterator[str |
         yield from _product_errors(model, node, limits)
     elif isinstance(node, Add | Pool):
         yield from _vector_errors(model, node, limits)
+    elif isinstance(node, Softmax):
+        channels = model.graph.shapes[node.output][0]
+        if channels > MOST_CHANNELS:
+            yield (f"node '{node.name}': Softmax between layers must be over at most "
+                   f"{MOST_CHANNELS} channels, not {channels}")
 
 
 def check_limits(

@@ -22,7 +22,9 @@ from .graph import (
     Resize,
     Slice,
     Softmax,
+    is_host,
 )
+from .host import host_values
 from .kernels import (
     Tile,
     add_tiles,
@@ -122,14 +124,14 @@ def accumulate(model: QuantizedModel, node: Node, maps: Maps) -> Iterator[Tile]:
     model : QuantizedModel
         Formats of the node's inputs, and its weights or slopes.
     node : Node
-        Convolution, Add, Mul, PRelu, Concat or average pooling.
+        Convolution, Add, Mul, PRelu, Concat, average pooling, or a step of the host.
     maps : dict from tensor name to (n, h, w, c) integers
         Codes of the node's inputs.
 
     Yields
     ------
     Tile
-        Exact sums.
+        Exact sums; real numbers from the host.
     """
     inputs = [maps[name] for name in node.inputs]
     fracs = [model.formats[name].frac for name in node.inputs]
@@ -148,6 +150,10 @@ def accumulate(model: QuantizedModel, node: Node, maps: Maps) -> Iterator[Tile]:
         yield from prelu_tiles(inputs[0], model.slopes[node.name], fracs[0])
     elif isinstance(node, Concat):
         yield from concat_tiles(inputs, fracs)
+    elif is_host(node):
+        for n, image in enumerate(inputs[0]):
+            values = host_values(node, image[None], model.formats[node.inputs[0]])
+            yield Tile(slice(n, n + 1), slice(None), values, 0, real=True)
     else:
         assert isinstance(node, Pool), node
         yield from average_tiles(inputs[0], node, fracs[0])

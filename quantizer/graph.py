@@ -17,6 +17,7 @@ __all__ = (
     "ConvTranspose",
     "Graph",
     "Kind",
+    "Lrn",
     "Mul",
     "Node",
     "PRelu",
@@ -26,6 +27,7 @@ __all__ = (
     "Slice",
     "Softmax",
     "Window",
+    "is_host",
 )
 
 
@@ -267,8 +269,34 @@ class Pad(Node):
 
 
 @dataclass(frozen=True)
+class Lrn(Node):
+    """Local response normalization across channels, on the host.
+
+    ``y = x / (bias + alpha / size * s) ** beta``, where ``s`` is the sum of the squares of
+    ``size`` channels, ``(size - 1) // 2`` of them before its own.
+
+    Parameters
+    ----------
+    size : int
+        Channels of a sum.
+    alpha, beta, bias : float
+        Constants; ``bias`` is positive and ``alpha`` is not negative.
+    """
+
+    size: int = 5
+    alpha: float = 1e-4
+    beta: float = 0.75
+    bias: float = 1.0
+
+
+@dataclass(frozen=True)
 class Softmax(Node):
-    """Softmax over channels, on the host, in float; only at the end of a network."""
+    """Softmax over channels, on the host: from codes to codes, in float at the very end."""
+
+
+def is_host(node: Node) -> bool:
+    """Return whether a node runs on the host."""
+    return isinstance(node, Lrn | Softmax)
 
 
 @dataclass
@@ -324,8 +352,15 @@ class Graph:
 
     @property
     def accelerated(self) -> list[Node]:
-        """Nodes that run on the accelerator: all but Softmax."""
-        return [node for node in self.nodes if not isinstance(node, Softmax)]
+        """Nodes whose results are codes: all but a Softmax at the end; see also :attr:`hosted`."""
+        return [
+            node for node in self.nodes
+            if not (isinstance(node, Softmax) and node.output == self.output)]
+
+    @property
+    def hosted(self) -> list[Node]:
+        """Those of :attr:`accelerated` for which the accelerator stops: the host runs them."""
+        return [node for node in self.accelerated if is_host(node)]
 
     def macs(self, node: Node) -> int:
         """Return the multiply-accumulate operations of a node for one image."""

@@ -14,6 +14,7 @@ from .graph import (
     Conv,
     ConvTranspose,
     Graph,
+    Lrn,
     Mul,
     Node,
     Pad,
@@ -30,6 +31,8 @@ __all__ = (
     "ARRAYS",
     "graph_from_json",
     "graph_to_json",
+    "node_from_json",
+    "node_to_json",
 )
 
 
@@ -40,10 +43,11 @@ ARRAYS = {
 _KINDS: dict[str, type[Node]] = {
     kind.__name__: kind for kind in (
         Conv, ConvTranspose, Pool, Add, Mul, PRelu, Activation, Concat, Slice, Resize, Pad,
-        Softmax)}
+        Lrn, Softmax)}
 
 
-def _node_to_json(node: Node) -> dict[str, Any]:
+def node_to_json(node: Node) -> dict[str, Any]:
+    """Return all of a node but its arrays."""
     entry: dict[str, Any] = {"operator": type(node).__name__}
     arrays = ARRAYS.get(type(node).__name__, ())
     for field in fields(node):
@@ -62,7 +66,8 @@ def _tuple(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def _node_from_json(entry: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Node:
+def node_from_json(entry: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Node:
+    """Return the node that :func:`node_to_json` wrote."""
     values: dict[str, Any] = {
         key: _tuple(value) for key, value in entry.items() if key != "operator"}
     values["lo"] = -np.inf if values["lo"] is None else values["lo"]
@@ -79,7 +84,7 @@ def graph_to_json(graph: Graph) -> dict[str, Any]:
     """Return all of a graph but its weights, biases, slopes and file."""
     return {
         "name": graph.name, "input": graph.input, "output": graph.output,
-        "nodes": [_node_to_json(node) for node in graph.nodes],
+        "nodes": [node_to_json(node) for node in graph.nodes],
         "shapes": {name: list(shape) for name, shape in graph.shapes.items()},
         "input_dims": list(graph.input_dims), "output_dims": list(graph.output_dims),
         "metadata": graph.metadata,
@@ -102,6 +107,6 @@ def graph_from_json(
     """
     return Graph(
         entry["name"], entry["input"], entry["output"],
-        [_node_from_json(node, arrays) for node in entry["nodes"]],
+        [node_from_json(node, arrays) for node in entry["nodes"]],
         {name: _tuple(shape) for name, shape in entry["shapes"].items()},
         _tuple(entry["input_dims"]), _tuple(entry["output_dims"]), dict(entry["metadata"]), source)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .errors import NodeError
-from .graph import Activation, Concat, Conv, Graph, Node, Slice, Softmax
+from .graph import Activation, Concat, Conv, Graph, Node, Slice, is_host
 from .onnx_import.importer import convert
 from .onnx_import.node import OnnxNode
 from .onnx_import.reader import read_network
@@ -100,7 +100,7 @@ def _report(graph: Graph, label: str, operator: str) -> NodeReport:
         if node.name == label:
             size = node.weight.size if isinstance(node, Conv) else 0
             return NodeReport(
-                label, operator, _place(node), graph.macs(node), size, _note(node), True)
+                label, operator, _place(node), graph.macs(node), size, _note(graph, node), True)
     if into:
         note = "into " + ", ".join(repr(node.name) for node in into)
     else:
@@ -112,11 +112,13 @@ def _place(node: Node) -> str:
     """Return which unit runs a node of the graph."""
     if isinstance(node, Conv | Concat | Slice):
         return "array"
-    return "host" if isinstance(node, Softmax) else "vector"
+    return "host" if is_host(node) else "vector"
 
 
-def _note(node: Node) -> str:
-    """Return the clamp of a node in words, and what a Concat, Slice or activation is."""
+def _note(graph: Graph, node: Node) -> str:
+    """Return the clamp of a node in words, and what a Concat, Slice, activation or host step is."""
+    if node in graph.hosted:
+        return "the program stops for it, and goes on behind it"
     if isinstance(node, Slice):
         return "free where it starts at a multiple of out_lanes channels"
     if isinstance(node, Concat):

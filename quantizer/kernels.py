@@ -38,6 +38,7 @@ __all__ = (
 _TILE_SIZE = 1 << 20  # bytes of im2col columns that stay in a level-2 cache
 _LARGEST_TILE_SIZE = 1 << 25  # bytes, where the weights are larger than the cache anyway
 _EXACT_SINGLE = 1 << 24
+_WIDEST = 32
 _SHORTEST_SPLIT = 64  # products per output below which splitting loses against float64
 
 
@@ -55,6 +56,8 @@ class Tile:
         Fractional length of the integers.
     divisor : int64 (h, w, 1), optional
         What the value is still to be divided by.
+    real : bool
+        Whether the values are any real numbers, in float64, with ``frac`` 0.
     """
 
     images: slice
@@ -62,6 +65,7 @@ class Tile:
     values: NDArray[Any]
     frac: int | NDArray[np.int64]
     divisor: NDArray[np.int64] | None = None
+    real: bool = False
 
 
 def code_type(fmt: Format) -> np.dtype[Any]:
@@ -99,6 +103,8 @@ def rescale(
     float or int64, (n, h, w, k)
         Codes.
     """
+    if tile.real:
+        return np.clip(Format(_WIDEST, frac).quantize(tile.values, rounding), lo, hi)
     shift = np.asarray(tile.frac) - frac
     if tile.divisor is None and rounding is Rounding.HALF_EVEN and tile.values.dtype.kind == "f":
         # A power of two scales a float exactly, so that rint sees the exact quotient.

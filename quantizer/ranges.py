@@ -14,6 +14,7 @@ from .graph import (
     Add,
     Concat,
     Graph,
+    Lrn,
     Mul,
     Node,
     Pad,
@@ -21,6 +22,7 @@ from .graph import (
     PRelu,
     Resize,
     Slice,
+    Softmax,
 )
 
 
@@ -171,9 +173,9 @@ def unsigned_tensors(graph: Graph, ranges: dict[str, tuple[float, float]]) -> se
     """Return the tensors whose codes need no sign.
 
     These are the input if no calibration image is negative, and results that cannot be negative:
-    clamped at zero or above, of a Sigmoid or HardSigmoid, or sums, products, averages, joins and
-    other activations of unsigned tensors. What copies codes is as its input, which has a sign
-    where a Pad adds a negative value to it.
+    clamped at zero or above, of a Sigmoid, HardSigmoid or Softmax, or sums, products, averages,
+    joins, normalizations and other activations of unsigned tensors. What copies codes is as its
+    input, which has a sign where a Pad adds a negative value to it.
     """
     below = {
         format_root(graph, node.output) for node in graph.accelerated
@@ -183,9 +185,10 @@ def unsigned_tensors(graph: Graph, ranges: dict[str, tuple[float, float]]) -> se
     for node in graph.accelerated:
         inherits = (
             isinstance(
-                node, Activation | Add | Concat | Mul | Pool | PRelu | Slice | Resize | Pad)
+                node, Activation | Add | Concat | Lrn | Mul | Pool | PRelu | Slice | Resize | Pad)
             and names.issuperset(node.inputs))
-        positive = (isinstance(node, Activation) and node.kind in POSITIVE) or (
+        positive = isinstance(node, Softmax) or (
+            isinstance(node, Activation) and node.kind in POSITIVE) or (
             node.lo >= 0 and not _copies(node))
         if (inherits or positive) and node.output not in below:
             names.add(node.output)

@@ -16,9 +16,11 @@ from cocotb.triggers import RisingEdge
 from cocotbext.axi import AxiBus, AxiRam
 
 from sim.control import Control
+from sim.host import run_steps
 
 
 __all__ = (
+    "RamAccess",
     "pauses",
     "run_images",
 )
@@ -29,6 +31,21 @@ _HELD = {
     "w": ("wdata", "wstrb", "wlast"),
     "ar": ("arid", "araddr", "arlen", "arsize", "arburst"),
 }
+
+
+class RamAccess:
+    """A memory of cocotbext-axi as the host sees it."""
+
+    def __init__(self, ram) -> None:
+        self._ram = ram
+
+    async def read(self, address: int, size: int) -> bytes:
+        """Return bytes."""
+        return bytes(self._ram.read(address, size))
+
+    async def write(self, address: int, data: bytes) -> None:
+        """Write bytes."""
+        self._ram.write(address, data)
 
 
 def pauses(seed: str, probability: float) -> Iterator[bool]:
@@ -100,13 +117,19 @@ async def run_images(dut) -> None:
         cocotb.start_soon(_check_held(dut, channel))
     cocotb.start_soon(_trace(dut, job["rows"]))
     cocotb.start_soon(_watchdog(dut, job["max_cycles"]))
+    counts = []
+
+    async def start() -> tuple[str, float]:
+        ended = await control.run()
+        counts.append(Path(job["rows"]).read_text().count("\n"))
+        return ended
+
     with Path(job["results"]).open("w") as results:
         for image, regions in enumerate(job["regions"]):
-            await control.configure(program=job["program"], regions=dict(enumerate(regions)))
-            reason, seconds = await control.run()
-            record = {"reason": reason, "seconds": seconds}
-            record |= await control.results(job["layers"])
-            record["rows"] = Path(job["rows"]).read_text().count("\n")
+            record = await run_steps(
+                control, job["steps"], job["program"], regions, RamAccess(ram), start,
+                job["layers"])
+            record["rows"], counts = counts, []
             record["output"] = ram.read(job["outputs"][image], job["output_size"]).hex()
             results.write(json.dumps(record) + "\n")
             results.flush()

@@ -1,15 +1,16 @@
 """One run after the other against cocotbext-axi's memory, with faults.
 
-The file +job has ``memory`` (file of its contents), ``program``, ``regions`` (addresses),
-``output`` (address and size), ``limit``, ``max_cycles``, ``results`` (a file that gets a line of
-JSON for each run) and ``runs``. Each run may have
+The file +job has ``memory`` (file of its contents), ``program``, ``steps``, ``regions``
+(addresses), ``output`` (address and size), ``limit``, ``max_cycles``, ``results`` (a file that gets
+a line of JSON for each run) and ``runs``. Each run may have
 
 ``patches``
     addresses and bytes, in hex, that differ from the memory's contents;
 ``read``, ``write``
     number of a beat read or of a burst written since the start, and the response that it gets;
 ``reset_at``
-    cycles after the start in which the accelerator is reset; the run ends then;
+    cycles after the start (of the first segment) in which the accelerator is reset; the run ends
+    then;
 ``reset``
     whether to reset before the run;
 ``limit``
@@ -27,8 +28,9 @@ import cocotb
 from cocotb.triggers import ClockCycles, First, RisingEdge
 from cocotbext.axi import AxiBus, AxiRamRead, AxiRamWrite, AxiResp
 
-from sim.bench_axi import pauses
+from sim.bench_axi import RamAccess, pauses
 from sim.control import Control
+from sim.host import run_steps
 
 
 __all__ = (
@@ -134,7 +136,7 @@ async def run_faults(dut) -> None:
             _set_pauses(read, write, run, number)
             if run.get("reset"):
                 await _reset(dut)
-            record = await _run(dut, control, job, run)
+            record = await _run(dut, control, job, run, write)
             record["failed"] = read.failed
             address, size = job["output"]
             record["output"] = write.read(address, size).hex()
@@ -142,17 +144,21 @@ async def run_faults(dut) -> None:
             results.flush()
 
 
-async def _run(dut, control: Control, job, run) -> dict:
-    await control.configure(program=job["program"], regions=dict(enumerate(job["regions"])))
-    await control.write("LIMIT", run.get("limit", job["limit"]))
-    await control.write("CONTROL", 0b11)
+async def _run(dut, control: Control, job, run, memory: _Write) -> dict:
     limit = run.get("reset_at") or job["max_cycles"]
-    if not dut.interrupt.value:
-        await First(RisingEdge(dut.interrupt), ClockCycles(dut.clk, limit))
-    if run.get("reset_at"):
-        await _reset(dut)
-        return {"reason": "reset"}
-    if not dut.interrupt.value:
-        await _reset(dut)
-        return {"reason": "hang"}
-    return {"reason": "interrupt", **await control.results(())}
+
+    async def start() -> tuple[str, float]:
+        await control.write("LIMIT", run.get("limit", job["limit"]))
+        await control.write("CONTROL", 0b11)
+        if not dut.interrupt.value:
+            await First(RisingEdge(dut.interrupt), ClockCycles(dut.clk, limit))
+        if run.get("reset_at"):
+            await _reset(dut)
+            return "reset", 0.0
+        if not dut.interrupt.value:
+            await _reset(dut)
+            return "hang", 0.0
+        return "interrupt", 0.0
+
+    return await run_steps(
+        control, job["steps"], job["program"], job["regions"], RamAccess(memory), start, ())

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from arch.isa import Engine, Opcode
+from compiler.host import Segment
 
 
 __all__ = (
@@ -31,8 +32,8 @@ class TileDifference:
     tile, tile_count : int
         Number of the tile in its layer, from 0, and tiles of the layer.
     instruction : int or None
-        Number of the instruction that writes the tile; ``None`` if the tile was written right and
-        only its copy in the output region is wrong.
+        Number of the instruction that writes the tile; ``None`` if the host writes it, or if it
+        was written right and only its copy in the output region is wrong.
     channels, lines, columns : (int, int)
         First and last channel, line and column of the tile.
     position : (int, int, int)
@@ -81,15 +82,24 @@ class TileDifference:
             f"tile differ, {self.wrong} of {self.size} of the layer")
 
 
-def _writers(program) -> list[int]:
-    """Return the numbers of the instructions that write, in the order of ``program.writes``."""
-    return [
-        number for number, item in enumerate(program.instructions)
-        if item.engine == Engine.CALC
-        and (item.opcode == Opcode.VECTOR or item.values["finish"])]
+def _writers(program) -> list[int | None]:
+    """Return the numbers of the instructions that write, in the order of ``program.writes``.
+
+    A step of the host has no number.
+    """
+    found: list[int | None] = []
+    for step in program.steps:
+        if not isinstance(step, Segment):
+            found.append(None)
+            continue
+        found += [
+            number for number in range(step.first, step.stop)
+            if (item := program.instructions[number]).engine == Engine.CALC
+            and (item.opcode == Opcode.VECTOR or item.values["finish"])]
+    return found
 
 
-def _tiles(program, layer: int) -> Iterator[tuple[int, Any]]:
+def _tiles(program, layer: int) -> Iterator[tuple[int | None, Any]]:
     """Yield for each tile of a layer its instruction and its record, in order."""
     for number, record in zip(_writers(program), program.writes, strict=True):
         if record.layer == layer:

@@ -24,6 +24,7 @@ from arch.isa import (
     decode,
     decode_header,
 )
+from compiler.host import HostStep
 
 from .errors import SimulationError
 
@@ -54,6 +55,8 @@ class ProgramLike(Protocol):
     def output_size(self) -> int: ...
     @property
     def scratch_size(self) -> int: ...
+    @property
+    def steps(self) -> list[Any]: ...
 
 
 def _ramp(fields: dict[str, int], axis: str) -> list[int]:
@@ -135,6 +138,17 @@ class FunctionalMachine:
                 self._conv(fields)
             case Opcode.VECTOR:
                 self._vector(fields)
+
+    def run_host(self, step: HostStep) -> None:
+        """Do a step of the host, on DRAM."""
+        def read(region: Region, address: int, size: int) -> bytes:
+            return bytes(self.regions[region][address:address + size])
+
+        def write(region: Region, address: int, data: bytes) -> None:
+            self.regions[region][address:address + len(data)] = data
+
+        data = step.run(read, write)
+        self.written.append(np.frombuffer(data, np.uint8).reshape(-1, self.config.row_size))
 
     def _transfer(self, opcode: Opcode, fields: dict[str, int]) -> None:
         memory = {
@@ -279,10 +293,23 @@ class FunctionalMachine:
         return np.clip(rounded, fields["lo"], fields["hi"])
 
 
+def _run_segment(machine: FunctionalMachine, image: bytes) -> None:
+    """Run the instructions behind a header, up to END."""
+    header = decode_header(image)
+    if header["config_hash"] != machine.config.hash:
+        raise SimulationError("The program was made for another config")
+    for index in range(1, header["instruction_count"] + 1):
+        opcode, fields = decode(image[index * INSTRUCTION_SIZE:(index + 1) * INSTRUCTION_SIZE])
+        if opcode == Opcode.END:
+            return
+        machine.run(opcode, fields)
+    raise SimulationError("The program has no END")
+
+
 def run_functional(
     program: ProgramLike, data: bytes
 ) -> tuple[bytes, NDArray[np.uint8]]:
-    """Run a program on one image.
+    """Run a program on one image; where it stops, the host does its step on the bytes in DRAM.
 
     Parameters
     ----------
@@ -296,30 +323,24 @@ def run_functional(
     bytes
         Packed output.
     uint8, (n, row_size)
-        All rows that CONV and VECTOR wrote, in order.
+        All rows that CONV and VECTOR wrote, and that the host wrote, in order.
 
     Raises
     ------
     SimulationError
         If the program does something that the hardware cannot do.
     """
-    image = program.program_image
-    header = decode_header(image)
-    if header["config_hash"] != program.config.hash:
-        raise SimulationError("The program was made for another config")
     machine = FunctionalMachine(program.config, {
         Region.WEIGHTS: bytearray(program.weight_image),
         Region.INPUT: bytearray(data),
         Region.OUTPUT: bytearray([_POISON]) * program.output_size,
         Region.SCRATCH: bytearray([_POISON]) * program.scratch_size,
     })
-    for index in range(1, header["instruction_count"] + 1):
-        opcode, fields = decode(image[index * INSTRUCTION_SIZE:(index + 1) * INSTRUCTION_SIZE])
-        if opcode == Opcode.END:
-            break
-        machine.run(opcode, fields)
-    else:
-        raise SimulationError("The program has no END")
+    for step in program.steps:
+        if isinstance(step, HostStep):
+            machine.run_host(step)
+        else:
+            _run_segment(machine, program.program_image[step.offset:])
     rows = (
         np.concatenate(machine.written) if machine.written
         else np.zeros((0, program.config.row_size), np.uint8))

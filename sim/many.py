@@ -9,9 +9,10 @@ import numpy as np
 
 from .build import build_accelerator
 from .errors import SimulationError
+from .memory import job_steps
 from .result import DramModel, ImageRun, raise_for_status
 from .runner import run_bench
-from .trace import read_beats, read_events, read_rows, split_events
+from .trace import image_rows, read_beats, read_events, read_rows, split_events
 
 
 __all__ = (
@@ -70,12 +71,15 @@ def simulate_many(
         folder = Path(name)
         (folder / "image.bin").write_bytes(memory.reshape(-1, width)[:, ::-1].tobytes())
         (folder / "job.json").write_text(json.dumps({
-            "programs": programs, "regions": regions, "layers": [],
+            "programs": [
+                [address, job_steps(program)] for address, (program, _) in zip(programs, jobs)],
+            "width": width, "regions": regions, "layers": [],
             "results": str(folder / "results.jsonl")}))
         run_bench(build, "sim.bench_images", folder, plusargs={
             "job": folder / "job.json", "image": folder / "image.bin", "words": size // width,
             "writable": writable // width, "latency": dram.latency, "rate": dram.rate,
-            "max_cycles": max_cycles, "rows": folder / "rows", "events": folder / "events",
+            "max_cycles": max_cycles, "host": folder / "host", "rows": folder / "rows",
+            "events": folder / "events",
             "dump": folder / "dump", "dump_first": writable // width, "dump_last": size // width})
         return _collect(folder, jobs, regions, writable, max_cycles)
 
@@ -103,19 +107,24 @@ def _collect(folder: Path, jobs, regions, writable: int, max_cycles: int) -> lis
                (folder / "results.jsonl").read_text().splitlines()]
     events, ends = read_events(folder / "events")
     events_of = split_events(events, ends)
+    parts = [len(program.segments) for program, _ in jobs]
     for number, record in enumerate(records):
-        seen = events_of[number] if number < len(ends) else []
+        end = sum(parts[:number]) + record["segment"]
+        seen = events_of[end] if end < len(ends) else []
         raise_for_status(record, image=number, program=jobs[number][0], events=seen,
                          max_cycles=max_cycles)
-    numbers, rows = read_rows(folder / "rows", config.row_size)
+    written = read_rows(folder / "rows", config.row_size)
     dump = read_beats(folder / "dump", config.dram_width)
-    runs, first = [], 0
-    for (program, _), (_, _, output, _), record, end in zip(
-            jobs, regions, records, ends, strict=True):
+    runs, first, stops = [], 0, iter(ends)
+    for (program, _), (_, _, output, _), record in zip(jobs, regions, records, strict=True):
         start = output - writable
+        own = [next(stops) for _ in program.segments]
+        numbers, rows = image_rows(program, record, written, first, [end.rows for end in own])
+        starts = [
+            end.cycle - cycles for end, cycles in zip(own, record["segment_cycles"], strict=True)]
         runs.append(ImageRun(
             cycles=record["cycles"], output=dump[start:start + program.output_size],
-            rows=rows[first:end.rows], row_numbers=numbers[first:end.rows],
-            first_cycle=end.cycle - record["cycles"], seconds=record["seconds"]))
-        first = end.rows
+            rows=rows, row_numbers=numbers, first_cycle=starts[0], seconds=record["seconds"],
+            segment_cycles=record["segment_cycles"], segment_starts=starts))
+        first = own[-1].rows
     return runs

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arch.isa import Region
+from compiler.host import Segment
 
 from .errors import SimulationError
 
@@ -15,6 +16,7 @@ from .errors import SimulationError
 __all__ = (
     "MemoryMap",
     "bench_job",
+    "job_steps",
     "memory_image",
     "memory_map",
 )
@@ -122,6 +124,13 @@ def memory_image(program, inputs: Sequence[bytes], layout: MemoryMap) -> NDArray
     return memory
 
 
+def job_steps(program) -> list[dict[str, Any]]:
+    """Return what a run of a program consists of, as plain values for :mod:`sim.host`."""
+    return [
+        {"segment": step.offset} if isinstance(step, Segment) else {"host": step.to_json()}
+        for step in program.steps]
+
+
 def bench_job(program, layout: MemoryMap) -> dict[str, Any]:
     """Return what a bench must know of addresses and layers, as plain values for JSON."""
     return {
@@ -130,4 +139,5 @@ def bench_job(program, layout: MemoryMap) -> dict[str, Any]:
             [address for _, address in sorted(layout.regions(image).items())]
             for image in range(len(layout.inputs))],
         "layers": [layer.index for layer in program.layers],
+        "steps": job_steps(program),
     }

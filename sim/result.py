@@ -77,24 +77,30 @@ class ImageRun:
     Parameters
     ----------
     cycles : int
-        Cycles from start to done, counted by the accelerator.
+        Cycles from start to done, counted by the accelerator; of a program that stops for the
+        host, the sum over its segments.
     output : bytes
         Output region.
     rows : uint8, (n, row_size)
-        Every row that CALC wrote to feature memory, in the order of writing.
+        Every row that CALC wrote to feature memory, in the order of writing, and between them
+        those that the host wrote to DRAM.
     row_numbers : int64, (n,)
-        Where it wrote them.
+        Where it wrote them; -1 for those of the host.
     counters : dict from (layer, engine) to dict
         ``busy``, ``wait``, ``stall`` and ``beats`` of each layer and engine (``"load"``,
         ``"calc"``, ``"save"``), as counted by the accelerator.
     events : list of (cycle, engine, "start" or "done", layer)
-        What the engines did when, in cycles since the start.
+        What the engines did when, in cycles since the start; the time of the host is left out.
     dram_read_bytes, dram_written_bytes : int
         What crossed the bus, program included.
     first_cycle : int
         Cycle of the start, since reset.
     seconds : float
         Time that the simulator took.
+    segment_cycles : list of int
+        Cycles of each segment.
+    segment_starts : list of int
+        Cycle of the start of each, since reset.
     """
 
     cycles: int
@@ -107,6 +113,16 @@ class ImageRun:
     dram_written_bytes: int = 0
     first_cycle: int = 0
     seconds: float = 0.0
+    segment_cycles: list[int] = field(default_factory=list)
+    segment_starts: list[int] = field(default_factory=list)
+
+    def since_reset(self, cycle: int) -> int:
+        """Return when a cycle of the image was, counted from reset."""
+        for start, count in zip(self.segment_starts, self.segment_cycles, strict=True):
+            if cycle <= count:
+                return start + cycle
+            cycle -= count
+        return self.first_cycle + cycle
 
 
 @dataclass(frozen=True)
@@ -141,7 +157,8 @@ def raise_for_status(
     Parameters
     ----------
     record : mapping
-        ``reason`` the run ended, ``status``, ``error``, ``error_index`` and ``error_done``.
+        ``reason`` the run ended, ``status``, ``error``, ``error_index`` and ``error_done``;
+        ``segment`` that ran then, of a program of several.
     image : int
         Number of the image, for the message.
     program : compiler.Program
@@ -156,7 +173,8 @@ def raise_for_status(
     SimulationError
         If the accelerator reported an error or did not finish.
     """
-    index = record["error_index"]
+    before = program.segments[record["segment"]].first if record.get("segment") else 0
+    index = before + record["error_index"]
     if record["error"]:
         code, engine = record["error"] & 0xFF, record["error"] >> 8 & 0xF
         known = code in set(Error)
@@ -164,7 +182,7 @@ def raise_for_status(
         text = _TEXTS.get(Error(code), "") if known else "unknown error"
         source = _ENGINES[engine] if engine < len(_ENGINES) else f"engine {engine}"
         where = f"after {index} instructions{_instruction(program, index)}"
-        failed = _failed(program, engine, record["error_done"])
+        failed = _failed(program, before, engine, record["error_done"])
         if failed is not None:
             entry = program.instructions[failed]
             where = f"in instruction {failed} ({entry.opcode.name}{_layer(program, entry.layer)})"
@@ -177,10 +195,10 @@ def raise_for_status(
             f"{_busy(program, events)}")
 
 
-def _failed(program, engine: int, done: int) -> int | None:
+def _failed(program, before: int, engine: int, done: int) -> int | None:
     """Return the number of the instruction that follows those an engine had done."""
     own = [number for number, instruction in enumerate(program.instructions)
-           if instruction.opcode.engine == engine]
+           if number >= before and instruction.opcode.engine == engine]
     return own[done] if done < len(own) else None
 
 

@@ -11,7 +11,7 @@ from .errors import SimulationError
 from .memory import MemoryMap, bench_job, memory_image, memory_map
 from .result import DramModel, ImageRun, SimulationResult, raise_for_status
 from .runner import run_bench
-from .trace import Event, read_beats, read_events, read_rows, split_events
+from .trace import Event, ImageEnd, image_rows, read_beats, read_events, read_rows, split_events
 
 
 __all__ = (
@@ -103,14 +103,18 @@ def _cycle_limit(program, dram: DramModel) -> int:
 def _window(run: ImageRun, program, layer: int | None) -> tuple[int, int]:
     """Return the first and last cycle since reset in which an engine works on a layer."""
     if layer is None:
-        return run.first_cycle, run.first_cycle + run.cycles
+        return run.first_cycle, run.since_reset(run.cycles)
     cycles = [cycle for cycle, _, _, number in run.events if number == layer]
     if not cycles:
         names = [f"{entry.index} {entry.name}" for entry in program.layers]
+        if layer in (step.layer for step in program.host_steps):
+            raise SimulationError(
+                f"Layer {names[layer]} runs on the host, while the accelerator stands still; a "
+                "waveform shows a layer before or behind it")
         raise SimulationError(
             f"No engine works on layer {layer}; the layers are: {', '.join(names)}")
     # A result is written some cycles after it is computed.
-    return run.first_cycle + max(0, min(cycles) - 4), run.first_cycle + max(cycles) + 4
+    return run.since_reset(max(0, min(cycles) - 4)), run.since_reset(max(cycles)) + 4
 
 
 class _Run:
@@ -164,12 +168,13 @@ class _Run:
         image.write_bytes(self._memory.reshape(-1, width)[:, ::-1].tobytes())
         job = folder / "job.json"
         job.write_text(json.dumps({
-            **bench_job(self._program, self._map), "results": str(results)}))
+            **bench_job(self._program, self._map), "width": width, "results": str(results)}))
         results.touch()
         plusargs = {
             "job": job, "image": image, "words": self._map.size // width,
             "writable": self._map.writable // width, "latency": self._dram.latency,
-            "rate": self._dram.rate, "max_cycles": self._max_cycles, **plusargs,
+            "rate": self._dram.rate, "max_cycles": self._max_cycles, "host": folder / "host",
+            **plusargs,
         }
         done = -1
         with concurrent.futures.ThreadPoolExecutor(1) as pool:
@@ -192,34 +197,53 @@ class _Run:
                    (folder / "results.jsonl").read_text().splitlines()]
         events, ends = read_events(folder / "events")
         events_of = split_events(events, ends)
+        count = len(program.segments)
         for image, record in enumerate(records):
-            seen = events_of[image] if image < len(ends) else events
+            number = image * count + record["segment"]
+            seen = events_of[number] if number < len(ends) else events
             raise_for_status(record, image=image, program=program, events=seen,
                              max_cycles=self._max_cycles)
-        numbers, rows = read_rows(folder / "rows", config.row_size)
+        written = read_rows(folder / "rows", config.row_size)
         dump = read_beats(folder / "dump", config.dram_width)
         images = []
-        row = read = written = 0
-        for image, (record, end) in enumerate(zip(records, ends, strict=True)):
-            start = end.cycle - record["cycles"]
+        before = ImageEnd(0, 0, 0, 0)
+        for image, record in enumerate(records):
+            own = slice(image * count, (image + 1) * count)
+            stops = ends[own]
+            starts = [
+                stop.cycle - cycles
+                for stop, cycles in zip(stops, record["segment_cycles"], strict=True)]
+            numbers, rows = image_rows(
+                program, record, written, before.rows, [stop.rows for stop in stops])
             address = self._map.outputs[image] - self._map.outputs[0]
             images.append(ImageRun(
                 cycles=record["cycles"],
                 output=dump[address:address + program.output_size],
-                rows=rows[row:end.rows],
-                row_numbers=numbers[row:end.rows],
+                rows=rows,
+                row_numbers=numbers,
                 counters={(layer, engine): counts for layer, engine, counts in record["counters"]},
-                events=_relative(events_of[image], start),
-                dram_read_bytes=(end.read_beats - read) * config.dram_width,
-                dram_written_bytes=(end.write_beats - written) * config.dram_width,
-                first_cycle=start,
+                events=_joined(events_of[own], starts, record["segment_cycles"]),
+                dram_read_bytes=(stops[-1].read_beats - before.read_beats) * config.dram_width,
+                dram_written_bytes=(
+                    stops[-1].write_beats - before.write_beats) * config.dram_width,
+                first_cycle=starts[0],
                 seconds=record["seconds"],
+                segment_cycles=record["segment_cycles"],
+                segment_starts=starts,
             ))
-            row, read, written = end.rows, end.read_beats, end.write_beats
+            before = stops[-1]
         return SimulationResult(
             images, sum(record["seconds"] for record in records), build.cached)
 
 
-def _relative(events: list[Event], start: int) -> list[Event]:
-    """Count the cycles of events from ``start``."""
-    return [(cycle - start, engine, kind, layer) for cycle, engine, kind, layer in events]
+def _joined(
+    events: Sequence[Sequence[Event]], starts: Sequence[int], cycles: Sequence[int]
+) -> list[Event]:
+    """Count the cycles of the events of each segment from its start, behind those before."""
+    found: list[Event] = []
+    before = 0
+    for part, start, count in zip(events, starts, cycles, strict=True):
+        found += [
+            (before + cycle - start, engine, kind, layer) for cycle, engine, kind, layer in part]
+        before += count
+    return found

@@ -10,7 +10,7 @@ from .errors import SimulationError
 from .memory import bench_job, memory_image, memory_map
 from .result import ImageRun, SimulationResult, raise_for_status
 from .runner import run_bench
-from .trace import read_rows
+from .trace import image_rows, read_rows
 
 
 __all__ = (
@@ -104,18 +104,19 @@ def simulate_stressed(
 def _collect(program, job, cached: bool) -> SimulationResult:
     """Assemble the result from what the bench wrote."""
     records = [json.loads(line) for line in Path(job["results"]).read_text().splitlines()]
-    numbers, rows = read_rows(Path(job["rows"]), program.config.row_size)
+    written = read_rows(Path(job["rows"]), program.config.row_size)
     images, row = [], 0
     for image, record in enumerate(records):
         raise_for_status(record, image=image, program=program, events=[],
                          max_cycles=job["max_cycles"])
+        numbers, rows = image_rows(program, record, written, row, record["rows"])
         images.append(ImageRun(
             cycles=record["cycles"],
             output=bytes.fromhex(record["output"]),
-            rows=rows[row:record["rows"]],
-            row_numbers=numbers[row:record["rows"]],
+            rows=rows,
+            row_numbers=numbers,
             counters={(layer, engine): counts for layer, engine, counts in record["counters"]},
             seconds=record["seconds"],
         ))
-        row = record["rows"]
+        row = record["rows"][-1]
     return SimulationResult(images, sum(record["seconds"] for record in records), cached)

@@ -1,16 +1,20 @@
 """Files that the compiled part of a simulation writes, as arrays and records."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from compiler.host import Segment
 
 
 __all__ = (
     "Event",
     "ImageEnd",
+    "image_rows",
     "read_beats",
     "read_events",
     "read_rows",
@@ -77,6 +81,48 @@ def read_rows(path: Path, row_size: int) -> tuple[NDArray[np.int64], NDArray[np.
     lines = _hex_lines(path, 5 + 1 + 2 * row_size)
     numbers = _NIBBLES[lines[:, :5]].astype(np.int64) @ (16 ** np.arange(5)[::-1])
     return numbers, _hex_bytes(lines[:, 6:])
+
+
+def image_rows(
+    program, record: Mapping[str, Any], written: tuple[NDArray[np.int64], NDArray[np.uint8]],
+    first: int, ends: Sequence[int],
+) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+    """Return the rows of one image in the order of ``program.writes``.
+
+    Parameters
+    ----------
+    program : compiler.Program
+        Compiled network.
+    record : mapping
+        What the bench wrote for the image; ``host`` holds what each step of the host wrote.
+    written : (int64, (n,), uint8, (n, row_size))
+        Numbers and bytes of all rows that CALC wrote in the simulation.
+    first : int
+        First row of the image among them.
+    ends : sequence of int
+        Rows among them at the end of each segment.
+
+    Returns
+    -------
+    int64, (m,)
+        Row numbers; -1 for rows that the host wrote, to DRAM.
+    uint8, (m, row_size)
+        Their bytes.
+    """
+    numbers, rows = written
+    stops, host = iter(ends), iter(record["host"])
+    found_numbers, found_rows = [], []
+    for step in program.steps:
+        if isinstance(step, Segment):
+            stop = next(stops)
+            found_numbers.append(numbers[first:stop])
+            found_rows.append(rows[first:stop])
+            first = stop
+        else:
+            data = np.frombuffer(bytes.fromhex(next(host)), np.uint8).reshape(-1, rows.shape[1])
+            found_numbers.append(np.full(len(data), -1))
+            found_rows.append(data)
+    return np.concatenate(found_numbers), np.concatenate(found_rows)
 
 
 def read_beats(path: Path, beat_size: int) -> bytes:

@@ -68,9 +68,11 @@ def compile(
 def _describe(program: Program) -> str:
     maps = "all maps stay on chip" if not program.scratch_size else (
         f"maps spill to {grouped(program.scratch_size)} bytes of DRAM")
+    stops = len(program.host_steps)
+    host = f"; stops {'once' if stops == 1 else f'{stops} times'} for the host" if stops else ""
     return (f"{grouped(len(program.program_image))} instruction bytes, "
             f"{grouped(len(program.weight_image))} weight bytes; {maps}; no accumulator can "
-            f"overflow (worst {program.worst_acc_bits} of {program.config.acc_bits} bits)")
+            f"overflow (worst {program.worst_acc_bits} of {program.config.acc_bits} bits){host}")
 
 
 def open_program(quantized: Quantized) -> Program:

@@ -3,6 +3,7 @@
 import shlex
 import time
 from collections.abc import Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -242,7 +243,9 @@ def _record(quantized: Quantized, program: Program, dram: Dram, indices: Sequenc
         "seconds": result.seconds,
         "simulated_cycles_per_second": result.cycles_per_second,
         "simulated_macs_per_second": macs / max(result.seconds, 1e-9),
-        "layer_cycles": layer_cycles(first.events, len(program.layers), first.cycles),
+        "layer_cycles": layer_cycles(
+            first.events, len(program.layers), first.cycles,
+            first.segment_cycles if program.host_steps else ()),
         "counters": [
             {engine: first.counters[layer.index, engine] for engine in ENGINES}
             for layer in program.layers],
@@ -253,7 +256,7 @@ def _record(quantized: Quantized, program: Program, dram: Dram, indices: Sequenc
 
 
 def layer_cycles(events: Sequence[tuple[int, str, str, int]], layers: int,
-                 cycles: int) -> list[int]:
+                 cycles: int, segments: Sequence[int] = ()) -> list[int]:
     """Return the cycles from the end of one layer's computation to that of the next.
 
     Where layers take turns, those of a layer are the sum over its turns.
@@ -266,6 +269,9 @@ def layer_cycles(events: Sequence[tuple[int, str, str, int]], layers: int,
         How many layers there are.
     cycles : int
         Cycles of the whole image; what comes after the last computation goes to the last layer.
+    segments : sequence of int
+        Cycles of each part of a program that stops for the host; what comes after the last
+        computation of a part goes to the layer of that computation.
 
     Returns
     -------
@@ -273,12 +279,17 @@ def layer_cycles(events: Sequence[tuple[int, str, str, int]], layers: int,
         One a layer; their sum is ``cycles``.
     """
     spent = [0] * layers
-    before = 0
+    before, last = 0, layers - 1
+    ends = list(accumulate(segments))[:-1]
     for cycle, engine, kind, layer in events:
+        while ends and cycle > ends[0]:
+            spent[last] += ends[0] - before
+            before = ends.pop(0)
         if engine == "calc" and kind == "done":
             spent[layer] += cycle - before
             before = cycle
-    spent[-1] += cycles - before
+            last = layer if segments else last
+    spent[last] += cycles - before
     return spent
 
 

@@ -119,13 +119,18 @@ def spending(results: Mapping[str, Any], layers: Sequence[Layer]) -> str:
     share = percent(first.cycles / total, 0)
     sentences = [f"An image takes {count(total)} cycles, {share} of them in {first.short}."]
     bounds = {bound: sum(layer.cycles for layer in spent if layer.bound_by == bound)
-              for bound in BOUNDS if bound != "hidden"}
+              for bound in BOUNDS if bound not in ("hidden", "host")}
     bound, cycles = max(bounds.items(), key=lambda item: item[1])
     if cycles:
         sentences.append(f"Layers bound by the {BOUNDS[bound]} take {percent(cycles / total, 0)}.")
     utilization = real(results.get("utilization"))
     if utilization is not None:
         sentences.append(f"The multipliers work in {percent(utilization, 0)} of all cycles.")
+    host = [layer.short for layer in layers if layer.bound_by == "host"]
+    if host:
+        where = _names(host) if len(host) <= NAMED_LAYERS else plural(len(host), "layer")
+        sentences.append(f"For {where} the program stops and the host computes, in time that is "
+                         f"not counted here.")
     return " ".join(sentences)
 
 

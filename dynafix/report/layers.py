@@ -22,6 +22,7 @@ BOUNDS = {
     "DRAM": "DRAM",
     "vector": "vector engine",
     "hidden": "hidden behind others",
+    "host": "runs on the host",
 }
 ENGINES = ("load", "calc", "save")
 STREAMS = {"weights": "weights", "maps_in": "maps in", "maps_out": "maps out", "program": "program"}

@@ -13,6 +13,7 @@ from ..graph import (
     Concat,
     Conv,
     ConvTranspose,
+    Lrn,
     Mul,
     Node,
     Pad,
@@ -24,6 +25,7 @@ from ..graph import (
 from ..model import QuantizedModel
 from .builder import IR_VERSION, OPSET, Builder, codes_name, float_name
 from .elementwise import add_activation, add_mul, add_prelu
+from .host import lrn, softmax
 from .moves import pad, resize
 from .sums import Sum, is_exact_single, weighted_sum
 
@@ -116,6 +118,10 @@ def _node(builder: Builder, model: QuantizedModel, node: Node) -> None:
         _average(builder, model, node)
     elif isinstance(node, Pool):
         _maximum(builder, model, node)
+    elif isinstance(node, Lrn):
+        lrn(builder, model, node)
+    elif node.output != model.graph.output:
+        softmax(builder, model, node)
     else:
         builder.node("Softmax", float_name(node.inputs[0]), axis=1, output=float_name(node.output))
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import ModelError, NodeError
-from ..graph import Graph, Node, Pad, Pool
+from ..graph import Graph, Node, Pad, Pool, is_host
 from .context import Context, Map, Unknown
 from .fuse import LOWEST, fuse
 from .inference import check_node, evaluate
@@ -54,7 +54,7 @@ def load_graph(
         raise error
 
     graph = convert(read_network(path, outputs), refuse)
-    if not graph.accelerated:
+    if all(is_host(node) for node in graph):
         raise ModelError(f"{path}: the network holds no operator for the accelerator")
     return graph
 

@@ -9,6 +9,9 @@
 // The memory is as large as the file +image. Its beats are stored most significant byte first, as
 // $fread takes them. Reads outside it and writes outside it or below +writable answer SLVERR. At the
 // end, beats +dump_first ... +dump_last - 1 go to the file +dump, one hexadecimal beat a line.
+// Between runs the host reads and writes beats: when `host_access` becomes 1, beats `host_first` ...
+// `host_last` - 1 go to the file +host in the form of +dump; when it becomes 2, they come from it in
+// the form of +image.
 // A master that breaks the protocol stops the simulation with an error.
 
 module dram #(
@@ -49,6 +52,10 @@ module dram #(
     output logic                 rvalid,
     input  logic                 rready,
 
+    input  logic [1:0]           host_access,
+    input  logic [31:0]          host_first,
+    input  logic [31:0]          host_last,
+
     output logic [63:0]          read_beats,
     output logic [63:0]          write_beats
 );
@@ -69,15 +76,22 @@ module dram #(
     logic [8*BYTES-1:0] memory[];
     int unsigned words, latency, rate, writable;
 
-    function automatic void load(string name);
+    function automatic void dump(string name, int unsigned first, int unsigned last);
+        int file;
+        file = $fopen(name, "w");
+        if (file == 0) $fatal(1, "dram: cannot open %s", name);
+        for (int unsigned i = first; i < last; i++) $fwrite(file, "%x\n", memory[i]);
+        $fclose(file);
+    endfunction
+
+    function automatic void load(string name, int unsigned first, int unsigned last);
         int file, got;
         logic [8*BYTES-1:0] beat;
         file = $fopen(name, "rb");
         if (file == 0) $fatal(1, "dram: cannot open %s", name);
-        memory = new[words];
-        for (int unsigned i = 0; i < words; i++) begin
+        for (int unsigned i = first; i < last; i++) begin
             got = $fread(beat, file);
-            if (got != BYTES) $fatal(1, "dram: %s ends at beat %0d of %0d", name, i, words);
+            if (got != BYTES) $fatal(1, "dram: %s ends at beat %0d of %0d", name, i, last);
             memory[i] = beat;
         end
         $fclose(file);
@@ -89,20 +103,23 @@ module dram #(
         if (!$value$plusargs("latency=%d", latency)) latency = 30;
         if (!$value$plusargs("rate=%d", rate)) rate = BEAT;
         if (!$value$plusargs("writable=%d", writable)) writable = 0;
-        if ($value$plusargs("image=%s", name)) load(name);
+        memory = new[words];
+        if ($value$plusargs("image=%s", name)) load(name, 0, words);
     end
 
     final begin
         string name;
-        int file;
         int unsigned first, last;
         if ($value$plusargs("dump=%s", name) && $value$plusargs("dump_first=%d", first)
-                && $value$plusargs("dump_last=%d", last)) begin
-            file = $fopen(name, "w");
-            for (int unsigned i = first; i < last; i++) $fwrite(file, "%x\n", memory[i]);
-            $fclose(file);
-        end
+                && $value$plusargs("dump_last=%d", last)) dump(name, first, last);
     end
+
+    task automatic host();
+        string name;
+        if (!$value$plusargs("host=%s", name)) $fatal(1, "dram: no file +host");
+        if (host_access == 1) dump(name, host_first, host_last);
+        else load(name, host_first, host_last);
+    endtask
 
     // ---- Requests -------------------------------------------------------------------------------
 
@@ -114,6 +131,7 @@ module dram #(
     int unsigned data_head, data_count, credit;
     logic write_turn;                   // writes go first
     logic [63:0] now;
+    logic host_before;
 
     function automatic request_t request(
             logic id, logic [31:0] address, logic [7:0] length, logic [2:0] size, logic [1:0] burst);
@@ -187,6 +205,8 @@ module dram #(
 
     always @(posedge clk) begin
         now = now + 1;
+        host_before <= host_access != 0;
+        if (!rst && host_access != 0 && !host_before) host();
         if (rst) begin
             {now, credit, write_turn} = '0;
             {read_head, read_count, write_head, write_count} = '0;

@@ -1,6 +1,6 @@
 // The accelerator with its DRAM, for whole networks at full speed.
 //
-// Only clock, reset, the control port and three flags are visible to a bench: everything that
+// Only clock, reset, the control port, the host's access to DRAM and three flags are visible to a bench: everything that
 // happens every cycle (memory, trace, watchdog, waveform) is compiled.
 //
 // +rows     file: every row that CALC writes to feature memory, `row data` in hexadecimal, a line
@@ -10,7 +10,7 @@
 // +max_cycles  cycles without interrupt or control access after which `timeout` rises.
 // +waves    file: waveform of cycles +wave_first to +wave_last, after which `stopped` rises; needs
 //           a build with tracing.
-// DRAM: see dram.sv.
+// DRAM, and how the host reads and writes it: see dram.sv.
 
 module top #(
     parameter int DRAM_BYTES = 8,
@@ -21,6 +21,9 @@ module top #(
     output logic        interrupt      /*verilator public_flat_rw*/,
     output logic        timeout        /*verilator public_flat_rw*/,
     output logic        stopped        /*verilator public_flat_rw*/,
+    input  logic [1:0]  host_access    /*verilator public_flat_rw*/,
+    input  logic [31:0] host_first     /*verilator public_flat_rw*/,
+    input  logic [31:0] host_last      /*verilator public_flat_rw*/,
 
     input  logic [7:0]  s_axi__awaddr  /*verilator public_flat_rw*/,
     input  logic        s_axi__awvalid /*verilator public_flat_rw*/,
@@ -50,7 +53,13 @@ module top #(
     logic control_awvalid, control_awready, control_wvalid, control_wready, control_bvalid;
     logic control_bready, control_arvalid, control_arready, control_rvalid, control_rready;
 
-    always_ff @(posedge clk) reset <= rst;
+    logic [1:0] access;
+    logic [31:0] access_first, access_last;
+
+    always_ff @(posedge clk) begin
+        reset <= rst;
+        {access, access_first, access_last} <= {host_access, host_first, host_last};
+    end
 
     register_slice #(8) aw (
         .clk, .rst(reset), .i_payload(s_axi__awaddr), .i_valid(s_axi__awvalid),
@@ -128,6 +137,7 @@ module top #(
         .wdata, .wstrb, .wlast, .wvalid, .wready, .bid, .bresp, .bvalid, .bready,
         .arid, .araddr, .arlen, .arsize, .arburst, .arvalid, .arready,
         .rid, .rdata, .rresp, .rlast, .rvalid, .rready,
+        .host_access(access), .host_first(access_first), .host_last(access_last),
         .read_beats, .write_beats
     );
 

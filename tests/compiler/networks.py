@@ -9,11 +9,13 @@ from quantizer.graph import (
     Conv,
     ConvTranspose,
     Graph,
+    Lrn,
     Node,
     Pad,
     Pool,
     Resize,
     Slice,
+    Softmax,
     Window,
 )
 from quantizer.model import QuantizedModel, QuantizedWeights
@@ -104,6 +106,20 @@ class NetworkBuilder:
         node = Pool(name, (source,), f"{name}_out", kind="average", window=window,
                     count_pad=count_pad, ceil_pads=tuple(ceil_pads), **self._clamp(relu, fmt))
         return self._add_node(node, (c, *window.output_size(h, w)), fmt)
+
+    def lrn(self, source, size=5, **numbers):
+        """A normalization of numbers near one; the format of the result is that of the source."""
+        name, fmt = self._name("lrn"), self.formats[source]
+        node = Lrn(name, (source,), f"{name}_out", size=size,
+                   **{"alpha": 0.1 * 4.0 ** (fmt.frac - fmt.bits), **numbers})
+        return self._add_node(node, self.shapes[source], fmt)
+
+    def softmax(self, source):
+        """A Softmax between layers, which clips now and then."""
+        name = self._name("softmax")
+        node = Softmax(name, (source,), f"{name}_out")
+        return self._add_node(
+            node, self.shapes[source], Format(self.bits, self.bits + 1, signed=False))
 
     def add(self, a, b, *, relu="relu", signed=None):
         name = self._name("add")

@@ -16,8 +16,11 @@ from sim.functional import run_functional
 from sim.result import ImageRun, SimulationResult
 
 
-def small_model(*, preprocess=True, operator="Relu", side=8):
-    """Return a network of 2 convolutions, an Add, a pooling and a classifier of 3 classes."""
+def small_model(*, preprocess=True, operator="Relu", side=8, host=False):
+    """Return a network of 2 convolutions, an Add, a pooling and a classifier of 3 classes.
+
+    With ``host``, there is an LRN between the first convolution and the second.
+    """
     rng = np.random.default_rng(0)
     weights = {
         "w1": rng.standard_normal((4, 1, 3, 3)) / 3, "b1": rng.standard_normal(4) / 4,
@@ -27,7 +30,9 @@ def small_model(*, preprocess=True, operator="Relu", side=8):
     nodes = [
         helper.make_node("Conv", ["x", "w1", "b1"], ["t1"], "conv1", pads=[1, 1, 1, 1]),
         helper.make_node(operator, ["t1"], ["a1"], "act1"),
-        helper.make_node("Conv", ["a1", "w2"], ["t2"], "conv2", pads=[1, 1, 1, 1]),
+        *([helper.make_node("LRN", ["a1"], ["n1"], "norm", size=3)] if host else []),
+        helper.make_node("Conv", ["n1" if host else "a1", "w2"], ["t2"], "conv2",
+                         pads=[1, 1, 1, 1]),
         helper.make_node("Add", ["a1", "t2"], ["s"], "add"),
         helper.make_node("MaxPool", ["s"], ["p"], "pool", kernel_shape=[2, 2], strides=[2, 2]),
         helper.make_node("Flatten", ["p"], ["f"], "flatten"),

@@ -13,6 +13,7 @@ from quantizer.graph import (
     Concat,
     Conv,
     ConvTranspose,
+    Lrn,
     Mul,
     Pad,
     Pool,
@@ -133,12 +134,25 @@ def float_execute(graph, inputs):
             case Slice():
                 stop = node.start + graph.shapes[node.output][0]
                 result = operands[0][:, node.start:stop]
+            case Lrn():
+                result = _lrn(node, operands[0])
             case Softmax():
                 powers = np.exp(operands[0] - operands[0].max(axis=1, keepdims=True))
                 result = powers / powers.sum(axis=1, keepdims=True)
         values[node.output] = np.minimum(np.maximum(result, node.lo), node.hi)
         assert values[node.output].shape[1:] == graph.shapes[node.output], node.name
     return values
+
+
+def _lrn(node, values):
+    """Sum squares channel by channel."""
+    channels = values.shape[1]
+    result = np.empty_like(values)
+    for c in range(channels):
+        near = values[:, max(0, c - node.size // 2):c + node.size // 2 + 1]
+        total = (near**2).sum(axis=1)
+        result[:, c] = values[:, c] / (node.bias + node.alpha / node.size * total)**node.beta
+    return result
 
 
 def _taps(window, values, fill):

@@ -143,9 +143,9 @@ def test_unsupported_operator(tmp_path, operator, domain, hint):
         f"{path}: node 'odd' ({shown}): the operator is not supported{hint}; supported are Add, "
         f"AveragePool, BatchNormalization, Cast, Clip, Concat, Conv, ConvTranspose, Div, Dropout, "
         f"Flatten, Gemm, GlobalAveragePool, GlobalMaxPool, HardSigmoid, HardSwish, Identity, "
-        f"LeakyRelu, MatMul, MaxPool, Mul, PRelu, Pad, ReduceMean, Relu, Reshape, Resize, Shape, "
-        f"Sigmoid, Slice, Softmax, Split, Squeeze, Sub, Tanh, Transpose, Unsqueeze, Upsample, and "
-        f"any operator on constants")
+        f"LRN, LeakyRelu, MatMul, MaxPool, Mul, PRelu, Pad, ReduceMean, Relu, Reshape, Resize, "
+        f"Shape, Sigmoid, Slice, Softmax, Split, Squeeze, Sub, Tanh, Transpose, Unsqueeze, "
+        f"Upsample, and any operator on constants")
     assert error.value.reason == f"the operator is not supported{hint}"
 
 

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 from arch.config import AcceleratorConfig
 from arch.isa import encode_header
+from compiler.host import Segment
 
 
 __all__ = ("StandInProgram", "stand_in_verilog")
@@ -32,6 +33,13 @@ class StandInProgram:
         if self.header is not None:
             return self.header
         return encode_header(config_hash=self.config.hash, instruction_count=self.rows)
+
+    @property
+    def steps(self) -> list[Segment]:
+        return [Segment(0, 0, self.rows)]
+
+    segments = steps
+    host_steps = ()
 
     @property
     def input_size(self) -> int:

@@ -8,6 +8,7 @@ import pytest
 from arch.config import AcceleratorConfig
 from arch.formats import divide_round, requantize
 from arch.isa import Memory, Opcode, Region, VectorOp, encode, encode_header
+from compiler.host import Segment
 from sim.errors import SimulationError
 from sim.functional import FunctionalMachine, run_functional
 
@@ -330,6 +331,7 @@ class Bytes:
     weight_image: bytes = b""
     output_size: int = 8
     scratch_size: int = 0
+    steps: tuple[Segment, ...] = (Segment(0, 0, 0),)
 
 
 def program(*instructions, config=CONFIG):

@@ -1,4 +1,4 @@
-"""Softmax at the end of a network."""
+"""Softmax over channels."""
 
 from math import prod
 
