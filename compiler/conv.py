@@ -10,7 +10,7 @@ from .emitter import Emitter
 from .ir import Loop, Position, Space, Span, WriteRecord, calc_fields
 from .layers import ConvTask, Rect
 from .tiling import Tiling
-from .weights import Piece, Unit
+from .weights import Piece, Unit, window_line
 
 
 __all__ = ("lower_conv",)
@@ -19,26 +19,19 @@ __all__ = ("lower_conv",)
 def _window_loops(
     task: ConvTask, rect: Rect, piece: Piece, source: Buffer, words_per_row: int
 ) -> tuple[Position, list[Loop], dict[str, int]]:
-    """Return start and loops of a depthwise piece, lines inside kernel lines, and its fields.
-
-    A line starts with an empty window, so that padding on its left costs nothing.
-    """
+    """Return start and loops of a depthwise piece, lines inside kernel lines, and its fields."""
     window, stored = task.window, task.inputs[0]
-    (sy, sx), (dy, dx) = window.strides, window.dilations
-    top, left = window.pads[:2]
-    y = rect.y0 * sy - top + piece.lines[0] * dy
-    x = rect.x0 * sx - left + piece.columns[0] * dx
-    warm = (piece.columns[1] - piece.columns[0] - 1) * dx
-    skipped = min(warm, max(0, -x))
-    x, warm = x + skipped, warm - skipped
+    (sy, sx), dy = window.strides, window.dilations[0]
+    y = rect.y0 * sy - window.pads[0] + piece.lines[0] * dy
+    line_steps, x, warm, wrap = window_line(task, rect, piece)
     column, line = source.step * words_per_row, source.pitch * words_per_row
     start = Position(
         source.row(y, x) * words_per_row + piece.words[0], y, x, stored.height, stored.width)
     return start, [
-        Loop(warm + (rect.columns - 1) * sx + 1, column, x=1),
+        Loop(line_steps, column, x=1),
         Loop(rect.lines, sy * line, y=sy),
         Loop(piece.lines[1] - piece.lines[0], dy * line, y=dy),
-    ], {"depthwise": 1, "warm": warm, "skip": sx - 1}
+    ], {"depthwise": 1, "warm": warm, "skip": sx - 1, "wrap": wrap}
 
 
 def _loops(
@@ -78,7 +71,7 @@ def _emit(
     fields = {
         **calc_fields(start, loops, config.feature_words),
         "row": row, "row_step": target.step if many else 0,
-        "gap": pass_gap(loops[0].count * loops[1].count),
+        "gap": pass_gap(loops[0].count * loops[1].count + extra.get("wrap", 0)),
         "signed": int(task.inputs[piece.source].format.signed),
         "lo": task.lo, "hi": task.hi, "weight_row": weight_row, "param_row": param_row,
         "init": int(piece.first), "finish": int(piece.last), **extra,

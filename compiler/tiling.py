@@ -8,7 +8,7 @@ from arch.timing import CALC_LATENCY, LOAD_LATENCY, LOAD_START, REQUEST_CYCLES, 
 
 from .ir import DramTiming
 from .layers import ConvTask, PoolTask, Rect, Task
-from .weights import Piece, Unit, cut_weights, group_units
+from .weights import Piece, Unit, cut_weights, group_units, window_line
 
 
 __all__ = (
@@ -174,10 +174,8 @@ def _pass_cycles(task: ConvTask, rect: Rect, piece: Piece) -> int:
     """Return the cycles of one pass of a tile."""
     steps = rect.size
     if piece.depthwise:
-        window = task.window
-        taps = piece.columns[1] - piece.columns[0]
-        line = (taps - 1) * window.dilations[1] + (rect.columns - 1) * window.strides[1] + 1
-        steps = rect.lines * line
+        line, _, _, wrap = window_line(task, rect, piece)
+        steps = rect.lines * line + wrap
     return steps + pass_gap(steps)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arch.config import AcceleratorConfig
-from arch.isa import LEVELS, Engine, Memory, Opcode, Region, VectorOp, conv_results
+from arch.isa import LEVELS, Engine, Memory, Opcode, Region, VectorOp, conv_results, group_steps
 from arch.timing import QUEUE_DEPTH, TOKEN_COUNT, divide_group, pass_gap
 
 from .ir import Instruction, Space
@@ -112,7 +112,10 @@ class _Addresses:
         if instruction.opcode == Opcode.CONV:
             steps = conv_results(values)
             _check(steps <= config.acc_depth, instruction, "needs more accumulators")
-            cycles = values["count_0"] * values["count_1"]
+            cycles = group_steps(values)
+            _check(
+                values["wrap"] <= min(values["count_0"], values["warm"] * values["depthwise"]),
+                instruction, "wraps too far")
             _check(values["gap"] >= pass_gap(cycles), instruction, "has too short a pass")
             tiles = values["weight_row"] + np.arange(groups)
             reads += [

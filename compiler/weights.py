@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from arch.config import AcceleratorConfig
 from quantizer.layout import pack_codes, pack_params
 
-from .layers import ConvTask, JoinTask
+from .layers import ConvTask, JoinTask, Rect
 
 
 __all__ = (
@@ -21,6 +21,7 @@ __all__ = (
     "cut_weights",
     "group_units",
     "runs_in_window",
+    "window_line",
 )
 
 
@@ -29,6 +30,7 @@ _LOAD_SIZE = 4096
 
 _MAX_COUNT = 4095
 _MAX_WINDOW_STRIDE = 8
+_MAX_WRAP = 7
 
 
 @dataclass(frozen=True)
@@ -139,6 +141,33 @@ def runs_in_window(task: ConvTask, config: AcceleratorConfig) -> bool:
     return (
         task.depthwise and config.window_taps > 0
         and task.window.strides[1] <= _MAX_WINDOW_STRIDE)
+
+
+def window_line(task: ConvTask, rect: Rect, piece: Piece) -> tuple[int, int, int, int]:
+    """Return how a depthwise piece walks along a line of a tile.
+
+    The padding on the left of a line costs nothing, as its window starts empty. Neither does that
+    on the right where each line has ``stride`` times as many columns as results: lines then
+    follow each other, and the last results of a line come with the first steps of the next.
+
+    Returns
+    -------
+    (int, int, int, int)
+        Steps of a line, its first column, steps before the first result, and steps by which
+        results reach into the next line.
+    """
+    stride, dilation = task.window.strides[1], task.window.dilations[1]
+    width = task.inputs[0].width
+    start = rect.x0 * stride - task.window.pads[1] + piece.columns[0] * dilation
+    reach = (piece.columns[1] - piece.columns[0] - 1) * dilation
+    first, warm = min(start + reach, max(start, 0)), reach
+    warm -= first - start
+    line = warm + (rect.columns - 1) * stride + 1
+    wrap = first + line - width
+    whole = rect.columns == task.output.width and rect.columns * stride == width
+    if whole and line > width >= reach and 0 < wrap <= min(_MAX_WRAP, width):
+        return width, 0, start + reach, wrap
+    return line, first, warm, 0
 
 
 def _cut_depthwise(
