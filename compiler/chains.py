@@ -1,12 +1,13 @@
 """Chains of layers that run line by line, so that the maps between them never exist as a whole."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from arch.config import AcceleratorConfig
 from arch.isa import INSTRUCTION_SIZE
-from arch.timing import CALC_LATENCY, CALC_START
+from arch.timing import CALC_LATENCY
 
 from .layers import ConvTask, Rect, Task
 from .tiling import Costs, Flow, Spills, Tiling, balanced, calc_cycles, cut_output, place
@@ -22,8 +23,8 @@ __all__ = (
 )
 
 
-_GROWTH = (8, 6, 4, 3, 2, 1)
-"""How many times the smallest number of lines a window may hold; the more, the fewer moves."""
+_GROWTH = tuple(2 ** (step / 4) for step in range(12, -17, -1))
+"""How large windows may grow, in steps of the lines that make the fewest moves for their rows."""
 
 
 @dataclass(frozen=True)
@@ -238,17 +239,19 @@ def _estimate(
     """Return the duration of a chain, loads and saves overlapped by tiles of the last layer."""
     tasks, config = chain.group.tasks, costs.config
     flow = Flow(slots)
-    loads = [
-        costs.load(config.packed_size(sum(unit.rows for unit in units), task.bits))
-        if isinstance(task, ConvTask) else 0
+    weights = [
+        [costs.load(config.packed_size(unit.rows, task.bits)) for unit in units]
+        if isinstance(task, ConvTask) else []
         for task, units in zip(tasks, chain.units, strict=True)]
     streamed = 0
     load = calc = 0.0
+    meanwhile = 0.0  # weights that come while the first of them are in use
     for step, moved in zip(
             steps, _moved_rows(chain.group, steps, windows), strict=True):
         task, units, spill = tasks[step.number], chain.units[step.number], spills[step.number]
-        load += loads[step.number]
-        loads[step.number] = 0
+        load += sum(weights[step.number][:1])
+        meanwhile += sum(weights[step.number][1:])
+        weights[step.number] = []
         source = task.input_rect(step.rect)
         for stored, spilled in zip(task.inputs, spill.inputs, strict=True):
             if spilled:
@@ -260,15 +263,15 @@ def _estimate(
             streamed = source.y1
         pieces = sum(len(unit.pieces) for unit in units) or 1
         load += pieces * INSTRUCTION_SIZE / costs.bytes_per_cycle
-        calc += calc_cycles(task, step.rect, units) + pieces * CALC_START
+        calc += calc_cycles(task, step.rect, units) + CALC_LATENCY
         calc += moved + 2 * CALC_LATENCY if moved else 0
         if task is chain.group.output:
             save = 0.0
             if spill.output:
                 size = step.rect.size * task.output.blocks * config.row_size
                 save = costs.save(size, step.rect.lines)
-            flow.step(load, calc, save)
-            load = calc = 0.0
+            flow.step(load, max(calc, meanwhile), save)
+            load = calc = meanwhile = 0.0
     flow.step(load, calc, 0)
     return flow.saved[-1]
 
@@ -282,16 +285,32 @@ class _Places:
     output: tuple[int, ...] | None
 
 
+def _grown(group: Group, steps: Sequence[Step], growth: float) -> dict[str, int]:
+    """Return the lines of the windows, more than needed where lines must be moved.
+
+    Of a map of *h* lines, *k* of which are kept in each move, a window of *k + n* lines moves
+    about *k h / n* lines. For the rows that all windows have together, the sum over the maps is
+    smallest with *n* in proportion to the root of *k h*.
+    """
+    windows = group.windows(steps)
+    for number, task in enumerate(group.tasks[:-1]):
+        own = [step for step in steps if step.number == number]
+        kept = max(step.rect.y0 - step.keep for step in own)
+        tile = max(step.rect.lines for step in own)
+        height = task.output.height
+        more = int(growth * math.sqrt(kept * height)) // tile * tile
+        name = task.output.name
+        windows[name] = min(max(windows[name], kept + more), height)
+    return windows
+
+
 def _places(
-    chain: Chain, steps: Sequence[Step], spills: Sequence[Spills], slots: int, growth: int,
+    chain: Chain, steps: Sequence[Step], spills: Sequence[Spills], slots: int, growth: float,
     gaps: Sequence[tuple[int, int]],
 ) -> _Places | None:
     """Place windows and tile buffers of a chain; ``None`` if they do not fit."""
     group = chain.group
-    heights = {task.output.name: task.output.height for task in group.tasks}
-    windows = {
-        name: min(growth * lines, heights[name])
-        for name, lines in group.windows(steps).items()}
+    windows = _grown(group, steps, growth)
     inputs, output = chain.tile_rows(steps)
     spilled = [key for key in inputs if spills[key[0]].inputs[key[1]]]
     low = list(group.window_rows(windows).values())

@@ -14,6 +14,7 @@ from quantizer.graph import Activation, Add, Conv, Pool, PRelu
 from quantizer.model import QuantizedModel
 
 from .add import lower_add
+from .clock import CalcClock
 from .conv import lower_conv
 from .cycles import predict
 from .dependencies import assign_tokens, find_needs
@@ -244,8 +245,8 @@ def _written(
     if optimize:
         instructions = hoist_loads(instructions, needs)
         needs = find_needs(instructions, sizes)
-    assign_tokens(instructions, needs)
     _complete_fields(instructions, layers)
+    assign_tokens(instructions, needs, CalcClock(config) if optimize else None)
     return _Draft(unroll, layers, tasks, memory, emitter, instructions)
 
 

@@ -76,8 +76,9 @@ def _emit(
         "lo": task.lo, "hi": task.hi, "weight_row": weight_row, "param_row": param_row,
         "init": int(piece.first), "finish": int(piece.last), **extra,
     }
+    read = task.input_rect(rect)
     reads = (
-        source.span(task.input_rect(rect)),
+        source.block_span(read, piece.block) if piece.depthwise else source.span(read),
         Span(Space.WEIGHT, weight_row, weight_row + piece.passes),
         Span(Space.PARAM, param_row, param_row + 1),
     )

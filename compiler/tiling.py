@@ -4,7 +4,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from arch.config import AcceleratorConfig
-from arch.timing import CALC_LATENCY, LOAD_LATENCY, LOAD_START, REQUEST_CYCLES, pass_gap
+from arch.timing import (
+    CALC_LATENCY,
+    CALC_REST,
+    CALC_START,
+    LOAD_LATENCY,
+    LOAD_START,
+    REQUEST_CYCLES,
+    pass_gap,
+)
 
 from .ir import DramTiming
 from .layers import ConvTask, PoolTask, Rect, Task
@@ -182,8 +190,8 @@ def _pass_cycles(task: ConvTask, rect: Rect, piece: Piece) -> int:
 def calc_cycles(task: Task, rect: Rect, units: Sequence[Unit]) -> int:
     """Return the cycles of a tile in the array or vector unit, for some units of weights."""
     if isinstance(task, ConvTask):
-        return CALC_LATENCY + sum(
-            piece.passes * _pass_cycles(task, rect, piece)
+        return sum(
+            CALC_START + CALC_REST + piece.passes * _pass_cycles(task, rect, piece)
             for unit in units for piece in unit.pieces)
     steps = len(task.inputs)
     if isinstance(task, PoolTask):

@@ -14,6 +14,7 @@ from arch.config import AcceleratorConfig
 from arch.isa import LEVELS, Engine, Memory, Opcode, Region, VectorOp, conv_results, group_steps
 from arch.timing import QUEUE_DEPTH, TOKEN_COUNT, divide_group, pass_gap
 
+from .clock import CalcClock
 from .ir import Instruction, Space
 
 
@@ -293,6 +294,7 @@ def verify(
         for region in Region}
     addresses = _Addresses(config, sizes)
     clocks = happens_before(instructions)
+    calc = CalcClock(config)
     fence = 0
     for index, (instruction, clock) in enumerate(zip(instructions, clocks, strict=True)):
         _check(instruction.values["layer"] < config.layer_depth, instruction, "has no counters")
@@ -311,7 +313,8 @@ def verify(
             before = _latest(memory.written, access.units)
             _check_order(instruction, clock, before, f"read after write, {access.space.name}")
             if me == Engine.CALC:
-                _check(before[me] < fence or before[me] < 0, instruction, "lacks a fence")
+                _check(before[me] < fence or before[me] < 0 or calc.in_time(instruction),
+                       instruction, "lacks a fence")
         for access in writes:
             memory = spaces[access.space]
             before = np.maximum(
@@ -322,6 +325,8 @@ def verify(
         for access in writes:
             spaces[access.space].written[me, access.units] = index
             spaces[access.space].filled[access.units] = True
+        if me == Engine.CALC:
+            calc.run(instruction)
     _check_accumulators(instructions)
     if not spaces[Space.DRAM_OUTPUT].filled.all():
         raise VerifyError("part of the output is never written")

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from arch.config import AcceleratorConfig
 from quantizer.layout import pack_codes, pack_params
 
-from .layers import ConvTask, JoinTask, Rect
+from .layers import ConvTask, JoinTask, Rect, Task
 
 
 __all__ = (
@@ -22,11 +22,18 @@ __all__ = (
     "group_units",
     "runs_in_window",
     "window_line",
+    "writes_in_place",
 )
 
 
-_LOAD_SIZE = 4096
-"""Bytes that one LOAD of weights should bring at least, to make its overhead small."""
+_LOAD_SIZE = 16384
+"""Bytes that one LOAD of weights should bring at least.
+
+A few of them wait for their turn at a time, which should be much of what a layer needs.
+"""
+
+_FIRST_LOAD_SIZE = 512
+"""What the first LOAD of the first layer should bring; each of its others twice as much."""
 
 _MAX_COUNT = 4095
 _MAX_WINDOW_STRIDE = 8
@@ -170,6 +177,24 @@ def window_line(task: ConvTask, rect: Rect, piece: Piece) -> tuple[int, int, int
     return line, first, warm, 0
 
 
+def writes_in_place(task: Task, config: AcceleratorConfig) -> bool:
+    """Return whether a layer can write its output over its input, if nothing else needs that.
+
+    The accumulators take the whole map, block by block, and a block's last pass has read what it
+    overwrites: the last line of the kernel lies under the position, or that line's last column.
+    """
+    if not isinstance(task, ConvTask) or not runs_in_window(task, config):
+        return False
+    window, source, target = task.window, task.inputs[0], task.output
+    down, right = (
+        (taps - 1) * dilation - pad
+        for taps, dilation, pad in zip(window.kernel, window.dilations, window.pads[:2]))
+    return (
+        source.home is target.home is None and source.shape == target.shape
+        and window.strides == (1, 1) and target.height * target.width <= config.acc_depth
+        and (down > 0 or (down == 0 and right >= 0)))
+
+
 def _cut_depthwise(
     task: ConvTask, block: int, config: AcceleratorConfig, limit: int
 ) -> Iterator[tuple[tuple[int, int], tuple[int, int], tuple[int, int]]]:
@@ -230,7 +255,9 @@ def cut_weights(task: ConvTask, config: AcceleratorConfig) -> list[Unit]:
         Accelerator.
     """
     limit = config.weight_depth // 2
-    enough = max(1, _LOAD_SIZE * 8 // (config.multipliers * task.bits))
+    size = _LOAD_SIZE if task.index else _FIRST_LOAD_SIZE
+    enough = max(1, size * 8 // (config.multipliers * task.bits))
+    most = max(1, _LOAD_SIZE * 8 // (config.multipliers * task.bits))
     units: list[Unit] = []
     pending: list[Piece] = []
     rows = 0
@@ -254,6 +281,7 @@ def cut_weights(task: ConvTask, config: AcceleratorConfig) -> list[Unit]:
                 close()
         if rows >= enough:
             close()
+            enough = min(2 * enough, most)
     close()
     return units
 

@@ -5,6 +5,7 @@ from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from arch.isa import Engine, Opcode
+from arch.timing import CALC_START, RESULT_STEPS
 
 from .array import MacArray
 from .feature_memory import FeatureMemory
@@ -111,6 +112,7 @@ class CalcEngine(wiring.Component):
             2 + FeatureMemory.latency + self._vector.divide_latency + 1 + Requantizer.latency + 2)
 
     def elaborate(self, platform):
+        assert self.done_stage + CALC_START <= RESULT_STEPS
         m = Module()
         config = self.config
         code = Signal(instruction_layout(Engine.CALC))
