@@ -9,7 +9,7 @@ from arch.config import AcceleratorConfig
 from arch.isa import INSTRUCTION_SIZE
 from arch.timing import CALC_LATENCY
 
-from .layers import ConvTask, Rect, Task
+from .layers import ConvTask, PoolTask, Rect, StoredMap, Task
 from .tiling import Costs, Flow, Spills, Tiling, balanced, calc_cycles, cut_output, place
 from .weights import Unit, cut_weights
 
@@ -20,6 +20,7 @@ __all__ = (
     "Plan",
     "Step",
     "choose_chain",
+    "laps",
 )
 
 
@@ -46,6 +47,11 @@ class Step:
     keep: int
 
 
+def laps(window: int, rect: Rect) -> range:
+    """Return how many times a ring of ``window`` lines has begun again, for some lines."""
+    return range(rect.y0 // window, (rect.y1 - 1) // window + 1)
+
+
 class Group:
     """Layers that run together: a single one, or a chain.
 
@@ -64,6 +70,54 @@ class Group:
     def output(self) -> Task:
         """Last layer."""
         return self.tasks[-1]
+
+    @cached_property
+    def rings(self) -> set[str]:
+        """Maps inside whose windows are filled round and round; of others, lines are moved.
+
+        A convolution can take the lines of one position from both ends, a pooling cannot.
+        """
+        moved = {
+            stored.name for task in self.tasks for stored in task.inputs
+            if isinstance(task, PoolTask) and task.pool.window.kernel[0] > 1}
+        return self.producers.keys() - moved
+
+    def cut(self, number: int, rect: Rect, windows: Mapping[str, int]) -> Iterator[Rect]:
+        """Cut a tile of a layer where a ring begins again.
+
+        Parameters
+        ----------
+        number : int
+            Layer.
+        rect : Rect
+            Rectangle of its output.
+        windows : mapping from tensor name to int
+            Lines of the windows.
+
+        Yields
+        ------
+        Rect
+            Part that reads and writes lines side by side, or a single line.
+        """
+        task = self.tasks[number]
+
+        def split(stored: StoredMap, lines: Rect) -> bool:
+            if stored.name not in self.rings:
+                return False
+            return len(laps(windows[stored.name], lines)) > 1
+
+        start = rect.y0
+        while start < rect.y1:
+            stop = rect.y1
+            while stop > start + 1:
+                part = Rect(start, stop, rect.x0, rect.x1)
+                source = task.input_rect(part)
+                if not split(task.output, part) and not any(
+                        split(stored, source) for stored in task.inputs):
+                    break
+                stop -= 1
+            yield Rect(start, stop, rect.x0, rect.x1)
+            start = stop
 
     def schedule(self, lines: int, config: AcceleratorConfig) -> list[Step]:
         """Return the steps of a chain, every line as late as possible.
@@ -225,7 +279,8 @@ def _moved_rows(group: Group, steps: Sequence[Step], windows: Mapping[str, int])
     for step in steps:
         stored = group.tasks[step.number].output
         rows = 0
-        if stored.name in windows and step.rect.y1 > starts[stored.name] + windows[stored.name]:
+        known = stored.name in windows and stored.name not in group.rings
+        if known and step.rect.y1 > starts[stored.name] + windows[stored.name]:
             starts[stored.name] = step.keep
             rows = (step.rect.y0 - step.keep) * stored.width * stored.blocks
         moved.append(rows)

@@ -117,14 +117,18 @@ def _lower(model: QuantizedModel, memory: MemoryMap, emitter: Emitter) -> None:
             _lower_layer(model, *layers[0], emitter)
             continue
         for task in plan.group.tasks[:-1]:
-            emitter.open_window(task.output, *plan.windows[task.output.name])
+            name = task.output.name
+            emitter.open_window(
+                task.output, *plan.windows[name], ring=name in plan.group.rings)
+        lines = {name: window[1] for name, window in plan.windows.items()}
         turns = Counter[int]()
         for step in plan.steps:
             task, tiling = layers[step.number]
             emitter.move_window(task, step.keep, step.rect)
-            _lower_layer(
-                model, task, replace(tiling, rects=(step.rect,)), emitter, turns[step.number])
-            turns[step.number] += 1
+            for rect in plan.group.cut(step.number, step.rect, lines):
+                _lower_layer(
+                    model, task, replace(tiling, rects=(rect,)), emitter, turns[step.number])
+                turns[step.number] += 1
 
 
 def _lower_layer(

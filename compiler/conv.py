@@ -1,11 +1,13 @@
 """Convolution: one CONV for each tile and each piece of weights."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from arch.isa import Opcode
 from arch.timing import pass_gap
 
 from .buffers import Buffer
+from .chains import laps
 from .emitter import Emitter
 from .ir import Loop, Position, Space, Span, WriteRecord, calc_fields
 from .layers import ConvTask, Rect
@@ -55,6 +57,39 @@ def _loops(
     ]
 
 
+def _read_rect(task: ConvTask, rect: Rect, piece: Piece) -> Rect:
+    """Return the positions of the input that a piece needs; at least one line."""
+    window = task.window
+    first, last = (
+        min(max(y * window.strides[0] - window.pads[0] + line * window.dilations[0], 0),
+            task.inputs[piece.source].height - 1)
+        for y, line in ((rect.y0, piece.lines[0]), (rect.y1 - 1, piece.lines[1] - 1)))
+    return replace(task.input_rect(rect), y0=first, y1=last + 1)
+
+
+def _parts(emitter: Emitter, task: ConvTask, rect: Rect, piece: Piece) -> Iterator[Piece]:
+    """Cut a piece by kernel lines where the input's ring begins again between them."""
+    ring = emitter.ring_lines(task.inputs[piece.source])
+    if ring is None or len(laps(ring, _read_rect(task, rect, piece))) == 1:
+        yield piece
+        return
+    of_lap: dict[int, list[int]] = {}
+    for line in range(*piece.lines):
+        read = _read_rect(task, rect, replace(piece, lines=(line, line + 1)))
+        of_lap.setdefault(laps(ring, read).start, []).append(line)
+    columns = 1 if piece.depthwise else piece.columns[1] - piece.columns[0]
+    pitch = (piece.lines[1] - piece.lines[0]) * columns
+    every = [piece.words] if piece.depthwise else [(n, n + 1) for n in range(*piece.words)]
+    parts = [
+        replace(
+            piece, words=words, lines=(lines[0], lines[-1] + 1), first=False, last=False,
+            offset=piece.offset + n * pitch + (lines[0] - piece.lines[0]) * columns)
+        for n, words in enumerate(every) for lines in of_lap.values()]
+    parts[0] = replace(parts[0], first=piece.first)
+    parts[-1] = replace(parts[-1], last=piece.last)
+    yield from parts
+
+
 def _emit(
     emitter: Emitter, task: ConvTask, rect: Rect, piece: Piece, weight_row: int,
     source: Buffer, target: Buffer,
@@ -76,7 +111,7 @@ def _emit(
         "lo": task.lo, "hi": task.hi, "weight_row": weight_row, "param_row": param_row,
         "init": int(piece.first), "finish": int(piece.last), **extra,
     }
-    read = task.input_rect(rect)
+    read = _read_rect(task, rect, piece)
     reads = (
         source.block_span(read, piece.block) if piece.depthwise else source.span(read),
         Span(Space.WEIGHT, weight_row, weight_row + piece.passes),
@@ -135,9 +170,13 @@ def lower_conv(emitter: Emitter, task: ConvTask, tiling: Tiling, turn: int = 0) 
         target = emitter.output_buffer(task, tiling, turn + step, rect, blocks)
         for unit in section:
             weight_row = emitter.weights(task, unit)
-            for piece in unit.pieces:
+            every_part = (
+                part for piece in unit.pieces for part in _parts(emitter, task, rect, piece))
+            for piece in every_part:
+                ring = emitter.ring_lines(task.inputs[piece.source])
                 source = emitter.input_buffer(
-                    task, piece.source, tiling, task.input_rect(rect))
+                    task, piece.source, tiling,
+                    task.input_rect(rect) if ring is None else _read_rect(task, rect, piece))
                 _emit(emitter, task, rect, piece, weight_row + piece.offset, source, target)
         if last:
             emitter.save(task, tiling, rect, target)

@@ -217,7 +217,7 @@ class _Planner:
             for index, group in enumerate(groups) if self._is_replaced(index, group)}
 
     def _is_replaced(self, index: int, group: Group) -> bool:
-        """Return whether a layer can write its output where its input is, which nobody else needs."""
+        """Return whether a layer can write its output over its input, which nobody else needs."""
         task = group.output
         if len(group.tasks) > 1 or not writes_in_place(task, self._costs.config):
             return False
