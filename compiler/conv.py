@@ -8,11 +8,12 @@ from arch.timing import pass_gap
 
 from .buffers import Buffer
 from .chains import laps
+from .depthwise import window_line
 from .emitter import Emitter
 from .ir import Loop, Position, Space, Span, WriteRecord, calc_fields
 from .layers import ConvTask, Rect
 from .tiling import Tiling
-from .weights import Piece, Unit, window_line
+from .weights import Piece, Unit
 
 
 __all__ = ("lower_conv",)
@@ -25,7 +26,7 @@ def _window_loops(
     window, stored = task.window, task.inputs[0]
     (sy, sx), dy = window.strides, window.dilations[0]
     y = rect.y0 * sy - window.pads[0] + piece.lines[0] * dy
-    line_steps, x, warm, wrap = window_line(task, rect, piece)
+    line_steps, x, warm, wrap = window_line(task, rect, piece.columns)
     column, line = source.step * words_per_row, source.pitch * words_per_row
     start = Position(
         source.row(y, x) * words_per_row + piece.words[0], y, x, stored.height, stored.width)

@@ -9,10 +9,10 @@ from arch.config import PRESETS, AcceleratorConfig
 from arch.isa import Region
 
 from .chains import Chain, Group, Plan, choose_chain
+from .depthwise import writes_in_place
 from .errors import CompileError
 from .layers import Rect, StoredMap, Task
 from .tiling import Costs, Spills, Tiling, choose_tiling
-from .weights import writes_in_place
 
 
 __all__ = (

@@ -14,9 +14,10 @@ from arch.timing import (
     pass_gap,
 )
 
+from .depthwise import window_line
 from .ir import DramTiming
 from .layers import ConvTask, PoolTask, Rect, Task
-from .weights import Piece, Unit, cut_weights, group_units, window_line
+from .weights import Piece, Unit, cut_weights, group_units
 
 
 __all__ = (
@@ -182,7 +183,7 @@ def _pass_cycles(task: ConvTask, rect: Rect, piece: Piece) -> int:
     """Return the cycles of one pass of a tile."""
     steps = rect.size
     if piece.depthwise:
-        line, _, _, wrap = window_line(task, rect, piece)
+        line, _, _, wrap = window_line(task, rect, piece.columns)
         steps = rect.lines * line + wrap
     return steps + pass_gap(steps)
 

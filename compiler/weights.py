@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from arch.config import AcceleratorConfig
 from quantizer.layout import pack_codes, pack_params
 
-from .layers import ConvTask, JoinTask, Rect, Task
+from .depthwise import runs_in_window
+from .layers import ConvTask, JoinTask
 
 
 __all__ = (
@@ -20,9 +21,6 @@ __all__ = (
     "WeightImage",
     "cut_weights",
     "group_units",
-    "runs_in_window",
-    "window_line",
-    "writes_in_place",
 )
 
 
@@ -36,8 +34,6 @@ _FIRST_LOAD_SIZE = 512
 """What the first LOAD of the first layer should bring; each of its others twice as much."""
 
 _MAX_COUNT = 4095
-_MAX_WINDOW_STRIDE = 8
-_MAX_WRAP = 7
 
 
 @dataclass(frozen=True)
@@ -141,58 +137,6 @@ def _cut_block(
             for line in range(r):
                 for columns in _ranges(0, s, limit):
                     yield (word, word + 1), (line, line + 1), columns
-
-
-def runs_in_window(task: ConvTask, config: AcceleratorConfig) -> bool:
-    """Return whether a convolution is depthwise and the window of last codes can feed it."""
-    return (
-        task.depthwise and config.window_taps > 0
-        and task.window.strides[1] <= _MAX_WINDOW_STRIDE)
-
-
-def window_line(task: ConvTask, rect: Rect, piece: Piece) -> tuple[int, int, int, int]:
-    """Return how a depthwise piece walks along a line of a tile.
-
-    The padding on the left of a line costs nothing, as its window starts empty. Neither does that
-    on the right where each line has ``stride`` times as many columns as results: lines then
-    follow each other, and the last results of a line come with the first steps of the next.
-
-    Returns
-    -------
-    (int, int, int, int)
-        Steps of a line, its first column, steps before the first result, and steps by which
-        results reach into the next line.
-    """
-    stride, dilation = task.window.strides[1], task.window.dilations[1]
-    width = task.inputs[0].width
-    start = rect.x0 * stride - task.window.pads[1] + piece.columns[0] * dilation
-    reach = (piece.columns[1] - piece.columns[0] - 1) * dilation
-    first, warm = min(start + reach, max(start, 0)), reach
-    warm -= first - start
-    line = warm + (rect.columns - 1) * stride + 1
-    wrap = first + line - width
-    whole = rect.columns == task.output.width and rect.columns * stride == width
-    if whole and line > width >= reach and 0 < wrap <= min(_MAX_WRAP, width):
-        return width, 0, start + reach, wrap
-    return line, first, warm, 0
-
-
-def writes_in_place(task: Task, config: AcceleratorConfig) -> bool:
-    """Return whether a layer can write its output over its input, if nothing else needs that.
-
-    The accumulators take the whole map, block by block, and a block's last pass has read what it
-    overwrites: the last line of the kernel lies under the position, or that line's last column.
-    """
-    if not isinstance(task, ConvTask) or not runs_in_window(task, config):
-        return False
-    window, source, target = task.window, task.inputs[0], task.output
-    down, right = (
-        (taps - 1) * dilation - pad
-        for taps, dilation, pad in zip(window.kernel, window.dilations, window.pads[:2]))
-    return (
-        source.home is target.home is None and source.shape == target.shape
-        and window.strides == (1, 1) and target.height * target.width <= config.acc_depth
-        and (down > 0 or (down == 0 and right >= 0)))
 
 
 def _cut_depthwise(

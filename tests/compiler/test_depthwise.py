@@ -54,3 +54,31 @@ def test_lines_follow_each_other(width, kernel, stride, pads, line, wrap):
     walks = {(item.values["count_0"], item.values["wrap"]) for item in program.instructions
              if item.values.get("depthwise")}
     assert walks == {(line, wrap)}
+
+
+@pytest.mark.parametrize(("kernel", "pads", "in_place"), [
+    ((3, 3), (1, 1, 1, 1), True),
+    ((3, 3), (0, 1, 2, 1), True),
+    ((3, 3), (2, 1, 0, 1), True),    # the last kernel line lies under the result's
+    ((1, 3), (0, 2, 0, 0), True),
+    ((1, 3), (0, 1, 0, 1), True),
+    ((3, 2), (2, 2, 0, 0), False),   # wider, for the other output
+    ((3, 3), (1, 2, 1, 0), True),
+])
+def test_results_take_the_place_of_what_they_are_made_of(kernel, pads, in_place):
+    builder = NetworkBuilder(np.random.default_rng(1), (4, 9, 9))
+    x = builder.conv("input", 12, (1, 1))
+    y = builder.conv(x, 12, kernel, pads=pads, groups=12)
+    program = assert_runs(builder.model(builder.conv(y, 4, (1, 1))), preset("small"))
+    shared = program.places[x]["feature_row"] == program.places[y]["feature_row"]
+    assert shared == in_place
+
+
+def test_result_that_would_overwrite_what_is_still_read():
+    for kernel, pads in (((1, 1), (0, 0, 0, 0)), ((3, 1), (2, 0, 0, 0))):
+        builder = NetworkBuilder(np.random.default_rng(1), (4, 9, 9))
+        x = builder.conv("input", 12, (1, 1))
+        y = builder.conv(x, 12, kernel, pads=pads, groups=12)
+        z = builder.add(x, y)
+        program = assert_runs(builder.model(z), preset("small"))
+        assert program.places[x]["feature_row"] != program.places[y]["feature_row"]
