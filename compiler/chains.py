@@ -9,8 +9,9 @@ from arch.config import AcceleratorConfig
 from arch.isa import INSTRUCTION_SIZE
 from arch.timing import CALC_LATENCY
 
-from .layers import ConvTask, PoolTask, Rect, StoredMap, Task
+from .layers import AddTask, ConvTask, PoolTask, Rect, StoredMap, Task
 from .tiling import Costs, Flow, Spills, Tiling, balanced, calc_cycles, cut_output, place
+from .transposed import TransposedTask
 from .weights import Unit, cut_weights
 
 
@@ -75,11 +76,16 @@ class Group:
     def rings(self) -> set[str]:
         """Maps inside whose windows are filled round and round; of others, lines are moved.
 
-        A convolution can take the lines of one position from both ends, a pooling cannot.
+        A convolution can take the lines of one position from both ends, others cannot.
         """
+        def reads_lines(task: Task) -> bool:
+            return isinstance(task, AddTask) or (
+                task.pool.window.kernel[0] == 1 if isinstance(task, PoolTask)
+                else isinstance(task, ConvTask) and not isinstance(task, TransposedTask))
+
         moved = {
             stored.name for task in self.tasks for stored in task.inputs
-            if isinstance(task, PoolTask) and task.pool.window.kernel[0] > 1}
+            if not reads_lines(task)}
         return self.producers.keys() - moved
 
     def cut(self, number: int, rect: Rect, windows: Mapping[str, int]) -> Iterator[Rect]:

@@ -16,6 +16,8 @@ from quantizer.model import QuantizedModel
 from .add import lower_add
 from .clock import CalcClock
 from .conv import lower_conv
+from .conv_transpose import lower_conv_transpose
+from .copies import CopyTask, lower_copy
 from .cycles import predict
 from .dependencies import assign_tokens, find_needs
 from .describe import Layer, operator_text
@@ -33,6 +35,7 @@ from .pool import lower_pool, split_pool
 from .program import Program
 from .schedule import hoist_loads
 from .tiling import Costs, Tiling
+from .transposed import TransposedTask
 from .verify import verify
 
 
@@ -89,6 +92,8 @@ def _layers(model: QuantizedModel, tasks: list[Task], config: AcceleratorConfig)
 
 def _shifts(model: QuantizedModel, task: Task) -> tuple[tuple[int, ...], int]:
     node = task.node
+    if isinstance(task, CopyTask):
+        return (0,), 0
     assert isinstance(node, Add | Pool)
     left, right = model.vector_shifts(node)
     if max(left) > 15 or right > 31:
@@ -135,6 +140,10 @@ def _lower_layer(
     model: QuantizedModel, task: Task, tiling: Tiling, emitter: Emitter, turn: int = 0
 ) -> None:
     match task:
+        case TransposedTask():
+            lower_conv_transpose(emitter, task, tiling, turn)
+        case CopyTask():
+            lower_copy(emitter, task, tiling, turn)
         case ConvTask():
             lower_conv(emitter, task, tiling, turn)
         case PoolTask():

@@ -16,7 +16,11 @@ from .tiling import Tiling
 from .weights import Piece, Unit
 
 
-__all__ = ("lower_conv",)
+__all__ = (
+    "emit_conv",
+    "lower_conv",
+    "tile_steps",
+)
 
 
 def _window_loops(
@@ -91,10 +95,27 @@ def _parts(emitter: Emitter, task: ConvTask, rect: Rect, piece: Piece) -> Iterat
     yield from parts
 
 
-def _emit(
+def emit_conv(
     emitter: Emitter, task: ConvTask, rect: Rect, piece: Piece, weight_row: int,
     source: Buffer, target: Buffer,
 ) -> None:
+    """Emit one CONV: a piece of the weights over a tile.
+
+    Parameters
+    ----------
+    emitter : Emitter
+        Instructions so far.
+    task : ConvTask
+        Layer.
+    rect : Rect
+        Tile, in positions of the task.
+    piece : Piece
+        Weights.
+    weight_row : int
+        Where they lie.
+    source, target : Buffer
+        What is read and written.
+    """
     config = emitter.config
     extra: dict[str, int] = {}
     if piece.depthwise:
@@ -123,15 +144,15 @@ def _emit(
     if piece.last:
         stop = row + (rect.size - 1) * target.step + 1
         writes = (Span(Space.FEATURE, row, stop, target.step),)
-        record = WriteRecord(
+        record = task.placed(WriteRecord(
             task.index, task.output.place.name, rect.y0, rect.lines, rect.x0, rect.columns,
-            task.output.block0 + piece.block, 1)
+            task.output.block0 + piece.block, 1))
     emitter.calc(
         Opcode.CONV, task, f"block {piece.block}, lines {rect.y0}..{rect.y1 - 1}", fields,
         reads, writes, record)
 
 
-def _steps(
+def tile_steps(
     tiling: Tiling,
 ) -> Iterator[tuple[int, Rect, list[Unit], bool]]:
     """Yield turn, tile, section, and whether the section is the last of its tile's turn."""
@@ -164,7 +185,7 @@ def lower_conv(emitter: Emitter, task: ConvTask, tiling: Tiling, turn: int = 0) 
     every = list(range(task.output.blocks))
     compact = (
         tiling.weights_outer and tiling.output_slots is not None and len(tiling.sections) > 1)
-    for step, rect, section, last in _steps(tiling):
+    for step, rect, section, last in tile_steps(tiling):
         blocks = every
         if compact:
             blocks = list(range(section[0].blocks.start, section[-1].blocks.stop))
@@ -178,6 +199,6 @@ def lower_conv(emitter: Emitter, task: ConvTask, tiling: Tiling, turn: int = 0) 
                 source = emitter.input_buffer(
                     task, piece.source, tiling,
                     task.input_rect(rect) if ring is None else _read_rect(task, rect, piece))
-                _emit(emitter, task, rect, piece, weight_row + piece.offset, source, target)
+                emit_conv(emitter, task, rect, piece, weight_row + piece.offset, source, target)
         if last:
             emitter.save(task, tiling, rect, target)

@@ -46,7 +46,7 @@ def window_line(
     warm -= first - start
     line = warm + (rect.columns - 1) * stride + 1
     wrap = first + line - width
-    whole = rect.columns == task.output.width and rect.columns * stride == width
+    whole = (rect.x0, rect.columns) == (0, task.output.width) and rect.columns * stride == width
     if whole and line > width >= reach and 0 < wrap <= min(_MAX_WRAP, width):
         return width, 0, start + reach, wrap
     return line, first, warm, 0

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from quantizer.graph import Activation, Conv, Graph, Node, Pool, Window
+from quantizer.graph import Activation, Conv, ConvTranspose, Graph, Node, Pool, Resize, Window
 
 
 __all__ = (
@@ -69,6 +69,11 @@ def _strided(window: Window) -> str:
 def operator_text(graph: Graph, node: Node) -> str:
     """Return an operator for tables, such as ``Conv 3×3/2 + ReLU``."""
     match node:
+        case Resize(repeats=repeats, steps=steps):
+            text = f"Resize {_times(repeats)}" + (f"/{_times(steps)}" if steps != (1, 1) else "")
+        case ConvTranspose(window=window):
+            text = f"ConvTranspose {_times(window.kernel)}{_strided(window)}" + (
+                f" g{node.groups}" if node.groups > 1 else "")
         case Conv(window=window):
             _, height, width = graph.shapes[node.inputs[0]]
             whole = window.kernel == (height, width) and not any(window.pads)

@@ -100,6 +100,8 @@ class WriteRecord:
         Name of the tensor written; of the joined one, for a part of it.
     y0, lines, x0, columns, block, blocks : int
         Rectangle of positions and range of channel blocks.
+    y_step, x_step : int
+        Lines and columns from one that is written to the next.
     """
 
     layer: int
@@ -110,11 +112,20 @@ class WriteRecord:
     columns: int
     block: int
     blocks: int
+    y_step: int = 1
+    x_step: int = 1
 
     @property
     def row_count(self) -> int:
         """Rows written."""
         return self.lines * self.columns * self.blocks
+
+    @property
+    def positions(self) -> tuple[slice, slice]:
+        """Lines and columns."""
+        return (
+            slice(self.y0, self.y0 + self.lines * self.y_step, self.y_step),
+            slice(self.x0, self.x0 + self.columns * self.x_step, self.x_step))
 
 
 @dataclass(frozen=True)

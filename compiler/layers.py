@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from arch.formats import Format
 from quantizer.graph import Node, Pool, Window
 
+from .ir import WriteRecord
+
 
 __all__ = (
     "AddTask",
@@ -202,6 +204,14 @@ class ConvTask(Task):
     def input_rect(self, rect: Rect) -> Rect:
         """Return the positions of the input that a rectangle of the output needs."""
         return window_rect(self.window, self.inputs[0], rect)
+
+    def phase(self, number: int) -> "ConvTask":
+        """Return the convolution that some pieces of the weights are for: this one."""
+        return self
+
+    def placed(self, record: WriteRecord) -> WriteRecord:
+        """Return a record of positions of this convolution as one of the output's positions."""
+        return record
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arch.config import AcceleratorConfig
-from quantizer.graph import Add, Concat, Conv, Graph, Node, Pool, Slice, Window
+from quantizer.graph import (
+    Add,
+    Concat,
+    Conv,
+    ConvTranspose,
+    Graph,
+    Node,
+    Pad,
+    Pool,
+    Resize,
+    Slice,
+    Window,
+)
 from quantizer.model import QuantizedModel
 
+from .copies import CopyTask
 from .errors import CompileError
 from .join import join_places, join_task, slice_task
 from .layers import AddTask, ConvTask, PoolTask, StoredMap, Task
+from .transposed import TransposedTask
 
 
 __all__ = (
@@ -81,7 +95,8 @@ def _conv_task(
         raise CompileError(
             f"Layer '{node.name}': right shifts must be in 0..31 bits, not "
             f"{shift.min()}..{shift.max()}; choose other formats for its weights or output")
-    return ConvTask(
+    kind = TransposedTask if isinstance(node, ConvTranspose) else ConvTask
+    return kind(
         *common, *model.bounds(node), window=node.window, groups=node.groups,
         codes=weights.codes, bias=weights.bias, shift=shift,
         bits=config.stored_bits(weights.bits))
@@ -114,10 +129,19 @@ def _task(
             return PoolTask(*common, *model.bounds(node), pool=node)
         case Add() if common[2][0].shape == common[2][1].shape:
             return AddTask(*common, *model.bounds(node))
+        case Resize(repeats=repeats, steps=steps, offsets=offsets):
+            return CopyTask(
+                *common, *model.bounds(node), repeats=repeats, steps=steps, offsets=offsets)
+        case Pad(pads=(top, left, _, _), mode="constant"):
+            return CopyTask(
+                *common, *model.bounds(node), offsets=(-top, -left), fill=model.fill(node))
+        case Pad(pads=(top, left, _, _)):
+            return CopyTask(
+                *common, *model.bounds(node), offsets=(-top, -left), mode=node.mode)
     what = "Add of a channel vector" if isinstance(node, Add) else type(node).__name__
     raise CompileError(
         f"Layer '{node.name}': {what} cannot run on the accelerator; "
-        "Conv, Pool, Add, Concat and Slice can")
+        "Conv, ConvTranspose, Pool, Add, Concat, Slice, Resize and Pad can")
 
 
 def unrolled(task: ConvTask, unroll: str) -> ConvTask:
@@ -158,7 +182,8 @@ def can_unroll(model: QuantizedModel) -> bool:
     readers = model.graph.consumers(model.graph.input)
     first = readers[0] if len(readers) == 1 else None
     return (
-        isinstance(first, Conv) and first.groups == 1 and first.window.kernel != (1, 1)
+        isinstance(first, Conv) and not isinstance(first, ConvTranspose)
+        and first.groups == 1 and first.window.kernel != (1, 1)
         and model.graph.input != network_output(model.graph))
 
 

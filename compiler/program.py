@@ -154,8 +154,7 @@ class Program:
             part = words[position:position + record.row_count]
             position += record.row_count
             maps[record.tensor][
-                record.y0:record.y0 + record.lines, record.x0:record.x0 + record.columns,
-                record.block:record.block + record.blocks,
+                *record.positions, record.block:record.block + record.blocks,
             ] = part.reshape(record.lines, record.columns, record.blocks, lanes)
         found = {}
         for name, ((c, h, w), fmt) in self.tensors.items():

@@ -17,6 +17,7 @@ from arch.timing import (
 from .depthwise import window_line
 from .ir import DramTiming
 from .layers import ConvTask, PoolTask, Rect, Task
+from .transposed import PhaseTask, TransposedTask
 from .weights import Piece, Unit, cut_weights, group_units
 
 
@@ -188,8 +189,21 @@ def _pass_cycles(task: ConvTask, rect: Rect, piece: Piece) -> int:
     return steps + pass_gap(steps)
 
 
+def _phase_cycles(phase: PhaseTask, rect: Rect, piece: Piece) -> int:
+    """Return the cycles of a piece of a transposed convolution: an instruction for each line."""
+    part = phase.part(rect)
+    line = Rect(part.y0, part.y0 + 1, part.x0, part.x1)
+    if part.lines < 1 or part.columns < 1:
+        return 0
+    return part.lines * max(CALC_LATENCY, piece.passes * _pass_cycles(phase, line, piece))
+
+
 def calc_cycles(task: Task, rect: Rect, units: Sequence[Unit]) -> int:
     """Return the cycles of a tile in the array or vector unit, for some units of weights."""
+    if isinstance(task, TransposedTask):
+        return CALC_LATENCY + sum(
+            _phase_cycles(task.phases[piece.phase], rect, piece)
+            for unit in units for piece in unit.pieces)
     if isinstance(task, ConvTask):
         return sum(
             CALC_START + CALC_REST + piece.passes * _pass_cycles(task, rect, piece)

@@ -12,6 +12,7 @@ from quantizer.layout import pack_codes, pack_params
 
 from .depthwise import runs_in_window
 from .layers import ConvTask, JoinTask
+from .transposed import TransposedTask
 
 
 __all__ = (
@@ -54,6 +55,10 @@ class Piece:
         Whether the columns are taken from the window of the last codes, all in one pass.
     source : int
         Number of the input that is read.
+    phase : int
+        Number of the phase of a transposed convolution.
+    more : bool
+        Whether pieces of other phases of the block follow.
     """
 
     block: int
@@ -65,6 +70,13 @@ class Piece:
     offset: int
     depthwise: bool = False
     source: int = 0
+    phase: int = 0
+    more: bool = False
+
+    @property
+    def completes(self) -> bool:
+        """Whether nothing of its block follows."""
+        return self.last and not self.more
 
     @property
     def passes(self) -> int:
@@ -174,6 +186,12 @@ def _cut_pieces(
     """Return the pieces of one block, each of at most ``limit`` rows."""
     if isinstance(task, JoinTask):
         return _cut_join(task, block, config, limit)
+    if isinstance(task, TransposedTask):
+        last = len(task.phases) - 1
+        return [
+            replace(piece, phase=number, more=number < last)
+            for number, phase in enumerate(task.phases)
+            for piece in _cut_pieces(phase, block, config, limit)]
     depthwise = runs_in_window(task, config)
     if depthwise:
         parts = list(_cut_depthwise(task, block, config, limit))
@@ -243,8 +261,9 @@ def group_units(units: list[Unit], limit: int) -> list[list[Unit]]:
     sections: list[list[Unit]] = []
     for unit in units:
         current = sections[-1] if sections else []
-        open_block = bool(current) and not current[-1].pieces[-1].last
-        whole = bool(current) and current[0].pieces[-1].last and unit.pieces[-1].last
+        open_block = bool(current) and not current[-1].pieces[-1].completes
+        whole = bool(current) and (
+            current[0].pieces[-1].completes and unit.pieces[-1].completes)
         if open_block or (whole and sum(u.rows for u in current) + unit.rows <= limit):
             current.append(unit)
         else:
@@ -323,7 +342,7 @@ class WeightImage:
 
     def _tiles(self, task: ConvTask, piece: Piece) -> NDArray[Any]:
         """Return the tiles of a piece, (words, r, s, out_lanes, in_lanes)."""
-        config = self._config
+        config, task = self._config, task.phase(piece.phase)
         if isinstance(task, JoinTask):
             return self._join_tiles(task, piece)
         if piece.depthwise:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import ModelError
-from .graph import Add, Concat, Conv, Graph, Mul, Node, Pool, PRelu, Slice
+from .graph import Add, Concat, Conv, Graph, Mul, Node, Pad, Pool, PRelu, Resize, Slice
 from .model import Limits, QuantizedModel
 
 
@@ -191,9 +191,10 @@ def _concat_errors(
 def _errors(model: QuantizedModel, node: Node, limits: Limits) -> Iterator[str | None]:
     if isinstance(node, Conv):
         yield from _conv_errors(model, node, limits)
-    elif isinstance(node, Slice) or (isinstance(node, Pool) and node.kind == "max"):
+    elif isinstance(node, Slice | Resize | Pad) or (
+            isinstance(node, Pool) and node.kind == "max"):
         before, after = model.formats[node.inputs[0]], model.formats[node.output]
-        what = "Slice" if isinstance(node, Slice) else "maximum pooling"
+        what = "maximum pooling" if isinstance(node, Pool) else type(node).__name__
         if before != after:
             yield (f"node '{node.name}': {what} must keep the format of its input "
                    f"({before}), not {after}; set that of {node.inputs[0]} instead")

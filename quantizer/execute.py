@@ -7,7 +7,22 @@ from numpy.typing import ArrayLike, NDArray
 
 from .accumulators import code_bounds
 from .errors import ModelError
-from .graph import Activation, Add, Concat, Conv, Graph, Mul, Node, Pool, PRelu, Slice, Softmax
+from .graph import (
+    Activation,
+    Add,
+    Concat,
+    Conv,
+    ConvTranspose,
+    Graph,
+    Mul,
+    Node,
+    Pad,
+    Pool,
+    PRelu,
+    Resize,
+    Slice,
+    Softmax,
+)
 from .kernels import (
     Tile,
     add_tiles,
@@ -22,6 +37,7 @@ from .kernels import (
     rescale,
 )
 from .model import ActivationTable, QuantizedModel
+from .moves import pad, resize, transposed_tiles
 from .tables import look_up
 
 
@@ -119,7 +135,11 @@ def accumulate(model: QuantizedModel, node: Node, maps: Maps) -> Iterator[Tile]:
     fracs = [model.formats[name].frac for name in node.inputs]
     if isinstance(node, Conv):
         bounds = code_bounds(model, node.inputs[0])
-        yield from conv_tiles(inputs[0], node, model.weights[node.name], fracs[0], bounds)
+        weights = model.weights[node.name]
+        if isinstance(node, ConvTranspose):
+            yield from transposed_tiles(inputs[0], node, weights, fracs[0], bounds)
+        else:
+            yield from conv_tiles(inputs[0], node, weights, fracs[0], bounds)
     elif isinstance(node, Add):
         yield from add_tiles(inputs, fracs)
     elif isinstance(node, Mul):
@@ -166,6 +186,12 @@ def execute_node(model: QuantizedModel, node: Node, maps: Maps) -> NDArray[np.in
     channels, height, width = model.graph.shapes[node.output]
     if isinstance(node, Slice):
         return maps[node.inputs[0]][..., node.start:node.start + channels]
+    if isinstance(node, Resize):
+        taken: NDArray[np.integer] = resize(maps[node.inputs[0]], node, (height, width))
+        return taken.clip(lo, hi)
+    if isinstance(node, Pad):
+        padded: NDArray[np.integer] = pad(maps[node.inputs[0]], node, model.fill(node))
+        return padded.clip(lo, hi)
     count = len(maps[node.inputs[0]])
     result = np.empty((count, height, width, channels), code_type(fmt))
     if isinstance(node, Activation):

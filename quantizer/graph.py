@@ -14,12 +14,15 @@ __all__ = (
     "Add",
     "Concat",
     "Conv",
+    "ConvTranspose",
     "Graph",
     "Kind",
     "Mul",
     "Node",
     "PRelu",
+    "Pad",
     "Pool",
+    "Resize",
     "Slice",
     "Softmax",
     "Window",
@@ -112,6 +115,32 @@ class Conv(Node):
 
 
 @dataclass(frozen=True)
+class ConvTranspose(Conv):
+    """Transposed convolution: every input adds its kernels, scaled, to the output.
+
+    Input (i, j) meets output (i * stride + r * dilation - top, ...) through tap (r, s). Weights are
+    those of a convolution, (k, c / groups, r, s); ``window`` has the strides, dilations and pads
+    of the ONNX operator, where pads cut the output.
+
+    Parameters
+    ----------
+    output_padding : (int, int)
+        Lines below and columns to the right that the output has besides.
+    """
+
+    output_padding: tuple[int, int] = (0, 0)
+
+    def output_size(self, height: int, width: int) -> tuple[int, int]:
+        """Return the lines and columns of the output for an input of ``height`` x ``width``."""
+        (r, s), (sy, sx), (top, left, bottom, right) = (
+            self.window.kernel, self.window.strides, self.window.pads)
+        (dy, dx), (below, beside) = self.window.dilations, self.output_padding
+        return (
+            (height - 1) * sy + dy * (r - 1) + 1 + below - top - bottom,
+            (width - 1) * sx + dx * (s - 1) + 1 + beside - left - right)
+
+
+@dataclass(frozen=True)
 class Pool(Node):
     """Pooling over a window; a lone clamp or identity is a maximum over 1 x 1.
 
@@ -200,6 +229,44 @@ class Slice(Node):
 
 
 @dataclass(frozen=True)
+class Resize(Node):
+    """Nearest neighbor: output line ``y`` is input line ``offset + y // repeat * step``.
+
+    Parameters
+    ----------
+    repeats : (int, int)
+        How many times in a row every line and column is taken: 2 doubles a map.
+    steps : (int, int)
+        Lines and columns from one that is taken to the next: 2 halves a map.
+    offsets : (int, int)
+        First line and column that are taken.
+    """
+
+    repeats: tuple[int, int] = (1, 1)
+    steps: tuple[int, int] = (1, 1)
+    offsets: tuple[int, int] = (0, 0)
+
+
+@dataclass(frozen=True)
+class Pad(Node):
+    """Lines and columns around a map; ones that are cut off where a pad is negative.
+
+    Parameters
+    ----------
+    pads : (int, int, int, int)
+        Top, left, bottom, right; not negative unless the mode is ``constant``.
+    value : float
+        What they hold in mode ``constant``; in fixed point it saturates in the format of the map.
+    mode : "constant", "edge" or "reflect"
+        One value, the nearest position of the map, or the map mirrored at its outermost positions.
+    """
+
+    pads: tuple[int, int, int, int] = (0, 0, 0, 0)
+    value: float = 0.0
+    mode: Literal["constant", "edge", "reflect"] = "constant"
+
+
+@dataclass(frozen=True)
 class Softmax(Node):
     """Softmax over channels, on the host, in float; only at the end of a network."""
 
@@ -264,7 +331,8 @@ class Graph:
         """Return the multiply-accumulate operations of a node for one image."""
         if not isinstance(node, Conv):
             return 0
-        _, height, width = self.shapes[node.output]
+        tensor = node.inputs[0] if isinstance(node, ConvTranspose) else node.output
+        _, height, width = self.shapes[tensor]
         return height * width * node.weight.size
 
     def __iter__(self) -> Iterator[Node]:

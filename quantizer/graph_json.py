@@ -12,11 +12,14 @@ from .graph import (
     Add,
     Concat,
     Conv,
+    ConvTranspose,
     Graph,
     Mul,
     Node,
+    Pad,
     Pool,
     PRelu,
+    Resize,
     Slice,
     Softmax,
     Window,
@@ -30,12 +33,14 @@ __all__ = (
 )
 
 
-ARRAYS = {"Conv": ("weight", "bias"), "PRelu": ("slope",)}
+ARRAYS = {
+    "Conv": ("weight", "bias"), "ConvTranspose": ("weight", "bias"), "PRelu": ("slope",)}
 """Fields that are kept elsewhere, by kind of node."""
 
 _KINDS: dict[str, type[Node]] = {
     kind.__name__: kind for kind in (
-        Conv, Pool, Add, Mul, PRelu, Activation, Concat, Slice, Softmax)}
+        Conv, ConvTranspose, Pool, Add, Mul, PRelu, Activation, Concat, Slice, Resize, Pad,
+        Softmax)}
 
 
 def _node_to_json(node: Node) -> dict[str, Any]:

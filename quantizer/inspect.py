@@ -31,8 +31,8 @@ class NodeReport:
         Type of the operator.
     runs_on : str
         ``array`` (multipliers; Concat and Slice too, where they are not free), ``vector``
-        (pooling, sums, products and activations), ``host``, ``folded`` (into another node, or
-        computed at import), or ``-`` (nowhere).
+        (pooling, sums, products, activations, Resize and Pad), ``host``, ``folded`` (into another
+        node, or computed at import), or ``-`` (nowhere).
     macs : int
         Multiply-accumulate operations for one image.
     bytes : int

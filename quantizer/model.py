@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from arch.formats import Format, Rounding
 
-from .graph import Add, Concat, Conv, Graph, Mul, Node, Pool, PRelu
+from .graph import Add, Concat, Conv, Graph, Mul, Node, Pad, Pool, PRelu
 
 
 __all__ = (
@@ -116,7 +116,7 @@ class QuantizedModel:
         The network; its float weights stay for reference.
     formats : dict from tensor name to Format
         Format of every tensor on the accelerator, the input included. The output of a maximum
-        pooling, or of a Slice, has its input's format.
+        pooling, or of a Slice, Resize or Pad, has its input's format.
     weights : dict from node name to QuantizedWeights
         Integers of every convolution.
     rounding : Rounding
@@ -145,6 +145,11 @@ class QuantizedModel:
         fmt = self.formats[node.output]
         lo, hi = fmt.quantize([max(node.lo, fmt.min * fmt.step), min(node.hi, fmt.max * fmt.step)])
         return int(lo), int(hi)
+
+    def fill(self, node: Pad) -> int:
+        """Return the code of a padding value, within the bounds of the result."""
+        lo, hi = self.bounds(node)
+        return min(max(int(self.formats[node.output].quantize([node.value])[0]), lo), hi)
 
     def shifts(self, node: Conv) -> NDArray[np.int64]:
         """Return the right shift after each output channel of a convolution, (k,), in bits."""

@@ -8,7 +8,20 @@ from numpy.typing import ArrayLike, NDArray
 
 from .errors import ModelError
 from .execute import to_maps
-from .graph import POSITIVE, Activation, Add, Concat, Graph, Mul, Node, Pool, PRelu, Slice
+from .graph import (
+    POSITIVE,
+    Activation,
+    Add,
+    Concat,
+    Graph,
+    Mul,
+    Node,
+    Pad,
+    Pool,
+    PRelu,
+    Resize,
+    Slice,
+)
 
 
 __all__ = (
@@ -159,25 +172,36 @@ def unsigned_tensors(graph: Graph, ranges: dict[str, tuple[float, float]]) -> se
 
     These are the input if no calibration image is negative, and results that cannot be negative:
     clamped at zero or above, of a Sigmoid or HardSigmoid, or sums, products, averages, joins and
-    other activations of unsigned tensors. A maximum pooling and a Slice are as their input.
+    other activations of unsigned tensors. What copies codes is as its input, which has a sign
+    where a Pad adds a negative value to it.
     """
+    below = {
+        format_root(graph, node.output) for node in graph.accelerated
+        if isinstance(node, Pad) and node.mode == "constant" and node.value < 0}
     names = {graph.input} if ranges[graph.input][0] >= 0 else set()
+    names -= below
     for node in graph.accelerated:
         inherits = (
-            isinstance(node, Activation | Add | Concat | Mul | Pool | PRelu | Slice)
+            isinstance(
+                node, Activation | Add | Concat | Mul | Pool | PRelu | Slice | Resize | Pad)
             and names.issuperset(node.inputs))
-        positive = isinstance(node, Activation) and node.kind in POSITIVE
-        if inherits or positive or (node.lo >= 0 and not _copies(node)):
+        positive = (isinstance(node, Activation) and node.kind in POSITIVE) or (
+            node.lo >= 0 and not _copies(node))
+        if (inherits or positive) and node.output not in below:
             names.add(node.output)
     return names
 
 
 def _copies(node: Node | None) -> bool:
-    return isinstance(node, Slice) or (isinstance(node, Pool) and node.kind == "max")
+    return isinstance(node, Slice | Resize | Pad) or (
+        isinstance(node, Pool) and node.kind == "max")
 
 
 def format_root(graph: Graph, tensor: str) -> str:
-    """Return the tensor whose format ``tensor`` has to have, through maximum pooling and Slice."""
+    """Return the tensor whose format ``tensor`` has to have, through operators that copy.
+
+    These are maximum pooling, Slice, Resize and Pad.
+    """
     producer = graph.producer(tensor)
     while producer is not None and _copies(producer):
         tensor = producer.inputs[0]

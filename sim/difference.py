@@ -136,15 +136,16 @@ def _in_layer(program, model, layer, want, have, output_only: bool) -> TileDiffe
     tiles = list(_tiles(program, layer.index))
     for tile, (number, record) in enumerate(tiles):
         k0, h0, w0 = record.block * lanes, record.y0, record.x0
-        part = unequal[k0:k0 + record.blocks * lanes, h0:h0 + record.lines,
-                       w0:w0 + record.columns]
+        part = unequal[k0:k0 + record.blocks * lanes, *record.positions]
         if not part.any():
             continue
         # Tiles are written line by line, all channels of a position together.
         h, w, k = (int(axis[0]) for axis in np.nonzero(part.transpose(1, 2, 0)))
-        position = (k0 + k, h0 + h, w0 + w)
+        steps = (1, record.y_step, record.x_step)
+        position = (k0 + k, h0 + h * record.y_step, w0 + w * record.x_step)
         channels, lines, columns = (
-            (first, first + size - 1) for first, size in zip((k0, h0, w0), part.shape))
+            (first, first + (size - 1) * every)
+            for first, size, every in zip((k0, h0, w0), part.shape, steps))
         left, right = int(want[position]), int(have[position])
         return TileDifference(
             layer.name, layer.index, layer.output, tile, len(tiles),

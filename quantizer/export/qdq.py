@@ -7,10 +7,24 @@ import onnx
 from onnx import TensorProto, helper
 
 from ..accumulators import code_bounds, pool_counts, vector_worst_case
-from ..graph import Activation, Add, Concat, Conv, Mul, Node, Pool, PRelu, Slice
+from ..graph import (
+    Activation,
+    Add,
+    Concat,
+    Conv,
+    ConvTranspose,
+    Mul,
+    Node,
+    Pad,
+    Pool,
+    PRelu,
+    Resize,
+    Slice,
+)
 from ..model import QuantizedModel
 from .builder import IR_VERSION, OPSET, Builder, codes_name, float_name
 from .elementwise import add_activation, add_mul, add_prelu
+from .moves import pad, resize
 from .sums import Sum, is_exact_single, weighted_sum
 
 
@@ -24,7 +38,8 @@ def _conv(builder: Builder, model: QuantizedModel, node: Conv) -> None:
     weights, x = model.weights[node.name], node.inputs[0]
     value, double = weighted_sum(builder, Sum(
         node.name, float_name(x), model.formats[x].frac, code_bounds(model, x), weights.codes,
-        weights.bits, weights.frac, node.window, node.groups), weights.bias)
+        weights.bits, weights.frac, node.window, node.groups,
+        node.output_padding if isinstance(node, ConvTranspose) else None), weights.bias)
     quantize = builder.quantize_double if double else builder.quantize
     quantize(value, node.output, model.formats[node.output], *model.bounds(node))
 
@@ -93,6 +108,10 @@ def _node(builder: Builder, model: QuantizedModel, node: Node) -> None:
         _concat(builder, model, node)
     elif isinstance(node, Slice):
         _slice(builder, model, node)
+    elif isinstance(node, Resize):
+        resize(builder, model, node)
+    elif isinstance(node, Pad):
+        pad(builder, model, node)
     elif isinstance(node, Pool) and node.kind == "average":
         _average(builder, model, node)
     elif isinstance(node, Pool):

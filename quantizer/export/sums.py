@@ -52,6 +52,8 @@ class Sum:
         Geometry.
     groups : int
         Groups.
+    output_padding : (int, int), optional
+        Of a transposed convolution.
     """
 
     name: str
@@ -63,6 +65,7 @@ class Sum:
     frac: NDArray[np.int64]
     window: Window
     groups: int
+    output_padding: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -147,10 +150,31 @@ def _convolve(
             "Slice", x, *(builder.constant([value], np.int64) for value in (
                 part.channels.start, part.channels.stop, 1)))
     window = total.window
+    if total.output_padding is not None:
+        weight = _transposed(builder, total, part, weight)
+        return builder.node(
+            "ConvTranspose", x, weight, *([bias] if bias else []),
+            kernel_shape=list(window.kernel), strides=list(window.strides),
+            pads=list(window.pads), dilations=list(window.dilations), group=total.groups,
+            output_padding=list(total.output_padding))
     return builder.node(
         "Conv", x, weight, *([bias] if bias else []), kernel_shape=list(window.kernel),
         strides=list(window.strides), pads=list(window.pads), dilations=list(window.dilations),
         group=total.groups)
+
+
+def _transposed(builder: Builder, total: Sum, part: _Part, weight: str) -> str:
+    """Return kernels (k, c / groups, r, s) as ConvTranspose takes them, (c, k / groups, r, s)."""
+    kernels, channels, *taps = part.codes.shape
+    groups = total.groups
+    if groups == 1:
+        return builder.node("Transpose", weight, perm=(1, 0, 2, 3))
+    split = builder.constant((groups, kernels // groups, channels, *taps), np.int64)
+    turned = builder.node(
+        "Transpose", builder.node("Reshape", weight, split), perm=(0, 2, 1, 3, 4))
+    return builder.node(
+        "Reshape", turned,
+        builder.constant((groups * channels, kernels // groups, *taps), np.int64))
 
 
 def weighted_sum(

@@ -1,7 +1,7 @@
 """Merging of nodes that the accelerator computes in one step; the results stay the same.
 
-The import writes BatchNormalization, arithmetic with constants and padding as 1 x 1 convolutions
-with a group for each channel, and clamps as maxima over 1 x 1. What cannot be merged runs so.
+The import writes BatchNormalization and arithmetic with constants as 1 x 1 convolutions with a
+group for each channel, and clamps as maxima over 1 x 1. What cannot be merged runs so.
 """
 
 from collections import Counter
@@ -17,11 +17,14 @@ from ..graph import (
     Add,
     Concat,
     Conv,
+    ConvTranspose,
     Graph,
     Mul,
     Node,
+    Pad,
     Pool,
     PRelu,
+    Resize,
     Slice,
     Window,
 )
@@ -29,8 +32,14 @@ from .patterns import match_activations
 from .windows import has_empty_window
 
 
-__all__ = ("fuse",)
+__all__ = (
+    "LOWEST",
+    "fuse",
+)
 
+
+LOWEST = float(np.finfo(np.float32).min)
+"""Padding of at most this is none at all for a maximum."""
 
 Merge = Callable[[Graph, Node, Node], Node | None]
 
@@ -95,7 +104,8 @@ def _is_pointwise(window: Window) -> bool:
 
 def _is_per_channel(node: Node) -> bool:
     """Return whether a node is a convolution 1 x 1 of each channel alone."""
-    return (isinstance(node, Conv) and node.window.kernel == (1, 1)
+    return (isinstance(node, Conv) and not isinstance(node, ConvTranspose)
+            and node.window.kernel == (1, 1)
             and node.window.strides == (1, 1) and node.groups == len(node.weight)
             and node.weight.shape[1] == 1)
 
@@ -138,7 +148,7 @@ def _rescaled(
 
 def _clamped(producer: Node, node: Node) -> Node | None:
     """Return ``producer`` with the clamp ``node`` behind it."""
-    if not (isinstance(producer, Conv | Pool | Add | Mul | PRelu | Activation)
+    if not (isinstance(producer, Conv | Pool | Add | Mul | PRelu | Activation | Resize | Pad)
             and isinstance(node, Pool)
             and node.kind == "max" and _is_pointwise(node.window)):
         return None
@@ -148,28 +158,31 @@ def _clamped(producer: Node, node: Node) -> Node | None:
 
 
 def _with_padding(graph: Graph, producer: Node, node: Node) -> Node | None:
-    """Return ``node`` with the zero padding ``producer`` in its own pads."""
-    if not (isinstance(producer, Conv) and _is_per_channel(producer) and not producer.clamped
-            and np.all(producer.weight == 1) and not np.any(producer.bias)):
+    """Return ``node`` with the padding ``producer`` in its own pads."""
+    if not (isinstance(producer, Pad) and producer.mode == "constant" and not producer.clamped
+            and min(producer.pads) >= 0 and isinstance(node, Conv | Pool)
+            and not isinstance(node, ConvTranspose)):
         return None
-    if not isinstance(node, Conv | Pool):
-        return None
-    pads = [a + b for a, b in zip(producer.window.pads, node.window.pads, strict=True)]
+    pads = [a + b for a, b in zip(producer.pads, node.window.pads, strict=True)]
     window = replace(node.window, pads=(pads[0], pads[1], pads[2], pads[3]))
-    if isinstance(node, Pool):
-        _, height, width = graph.shapes[producer.inputs[0]]
-        if any(pad >= size for pad, size in zip(pads, node.window.kernel * 2, strict=True)):
-            return None  # no pooling of ONNX that onnxruntime would run
-        if node.kind == "max":
-            if has_empty_window(window, (height, width)) or not _is_nonnegative(
-                    graph, producer.inputs[0]):
-                return None
-        elif node.window.pads != (0, 0, *node.ceil_pads) and not node.count_pad:
+    sources = producer.sources + node.sources
+    if isinstance(node, Conv):
+        if producer.value != 0:
             return None
-        return replace(node, inputs=producer.inputs, window=window,
-                       count_pad=node.kind == "average", sources=producer.sources + node.sources)
+        return replace(node, inputs=producer.inputs, window=window, sources=sources)
+    if any(pad >= size for pad, size in zip(pads, node.window.kernel * 2, strict=True)):
+        return None  # no pooling of ONNX that onnxruntime would run
+    if node.kind == "max":
+        _, height, width = graph.shapes[producer.inputs[0]]
+        if has_empty_window(window, (height, width)) or not (
+                producer.value <= LOWEST
+                or (producer.value <= 0 and _is_nonnegative(graph, producer.inputs[0]))):
+            return None
+    elif producer.value != 0 or (
+            node.window.pads != (0, 0, *node.ceil_pads) and not node.count_pad):
+        return None
     return replace(node, inputs=producer.inputs, window=window,
-                   sources=producer.sources + node.sources)
+                   count_pad=node.kind == "average", sources=sources)
 
 
 def _is_nonnegative(graph: Graph, tensor: str) -> bool:
@@ -181,7 +194,10 @@ def _is_nonnegative(graph: Graph, tensor: str) -> bool:
         return True
     if isinstance(node, Activation) and node.kind in POSITIVE:
         return node.hi >= 0
-    return (isinstance(node, Activation | Pool | Add | Concat | Mul | PRelu | Slice)
+    if isinstance(node, Pad) and node.mode == "constant" and node.value < 0:
+        return False
+    return (isinstance(
+                node, Activation | Pool | Add | Concat | Mul | PRelu | Slice | Resize | Pad)
             and node.hi >= 0 and all(_is_nonnegative(graph, name) for name in node.inputs))
 
 
@@ -190,7 +206,8 @@ def _with_scaling(graph: Graph, producer: Node, node: Node) -> Node | None:
     if not (isinstance(producer, Conv) and isinstance(node, Conv) and not producer.clamped
             and _is_per_channel(producer) and _is_pointwise(producer.window)):
         return None
-    if np.any(producer.bias) and any(node.window.pads):
+    partly = any(node.window.pads) or isinstance(node, ConvTranspose)
+    if np.any(producer.bias) and partly:
         return None  # the padding of ``node`` is zero behind the scaling, not before it
     outputs, inputs = node.weight.shape[:2]
     channel = np.arange(outputs)[:, None] // (outputs // node.groups) * inputs + np.arange(inputs)

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import ModelError, NodeError
-from ..graph import Graph, Node, Pool
+from ..graph import Graph, Node, Pad, Pool
 from .context import Context, Map, Unknown
-from .fuse import fuse
+from .fuse import LOWEST, fuse
 from .inference import check_node, evaluate
 from .node import OnnxNode
 from .operators import OPERATORS, unsupported
@@ -83,7 +83,7 @@ def convert(network: Network, refuse: Callable[[OnnxNode, NodeError], None]) -> 
             refuse(node, error)
             _skip(context, node)
     output = _output(context, refuse)
-    return fuse(Graph(
+    graph = fuse(Graph(
         name=Path(network.path).stem,
         input=network.input,
         output=output.base,
@@ -94,6 +94,21 @@ def convert(network: Network, refuse: Callable[[OnnxNode, NodeError], None]) -> 
         metadata={entry.key: entry.value for entry in network.model.metadata_props},
         source=network.path,
     ))
+    _check_pads(network, graph, refuse)
+    return graph
+
+
+def _check_pads(
+    network: Network, graph: Graph, refuse: Callable[[OnnxNode, NodeError], None]
+) -> None:
+    """Refuse padding with the lowest number that no MaxPool has taken."""
+    left = {
+        node.name: node.value for node in graph if isinstance(node, Pad) and node.value <= LOWEST}
+    for node in network.nodes:
+        if node.label in left:
+            refuse(node, node.error(
+                f"padding of {left[node.label]:g} is possible only right before a MaxPool whose "
+                "windows all reach the map; use a value that the map can have"))
 
 
 def _output(context: Context, refuse: Callable[[OnnxNode, NodeError], None]) -> Map:

@@ -21,7 +21,7 @@ from ..execute import (
     input_maps,
     quantize_input,
 )
-from ..graph import Activation, Add, Concat, Conv, Mul, Node, Pool, PRelu, Slice
+from ..graph import Activation, Add, Concat, Conv, Mul, Node, Pool, PRelu
 from ..kernels import Tile, rescale
 from ..model import QuantizedModel
 from ..ranges import (
@@ -242,7 +242,8 @@ def _given(context: Context, tensor: str) -> bool:
     root = format_root(context.graph, tensor)
     if root != tensor:
         context.model.formats[tensor] = context.model.formats[root]
-        what = "Slice" if isinstance(context.graph.producer(tensor), Slice) else "maximum pooling"
+        producer = context.graph.producer(tensor)
+        what = "maximum pooling" if isinstance(producer, Pool) else type(producer).__name__
         context.log[tensor] = {"rule": f"{what} keeps the format of its input"}
         return True
     return False

@@ -3,7 +3,19 @@
 import numpy as np
 
 from arch.formats import Format, Rounding
-from quantizer.graph import Add, Concat, Conv, Graph, Node, Pool, Slice, Window
+from quantizer.graph import (
+    Add,
+    Concat,
+    Conv,
+    ConvTranspose,
+    Graph,
+    Node,
+    Pad,
+    Pool,
+    Resize,
+    Slice,
+    Window,
+)
 from quantizer.model import QuantizedModel, QuantizedWeights
 
 
@@ -117,6 +129,39 @@ class NetworkBuilder:
         _, h, w = self.shapes[source]
         node = Slice(name, (source,), f"{name}_out", start=start)
         return self._add_node(node, (stop - start, h, w), self.formats[source])
+
+    def conv_transpose(self, source, channels, kernel=(4, 4), *, strides=(2, 2),
+                       output_padding=(0, 0), **options):
+        """Make it from the convolution with the same integers."""
+        _, h, w = self.shapes[source]
+        room = (8 * kernel[0], 8 * kernel[1])  # for a convolution of any dilation
+        self.shapes[source] = (self.shapes[source][0], *room)
+        self.conv(source, channels, kernel, strides=strides, **options)
+        self.shapes[source] = (self.shapes[source][0], h, w)
+        node = ConvTranspose(**vars(self.nodes.pop()), output_padding=tuple(output_padding))
+        shape = (channels, *node.output_size(h, w))
+        return self._add_node(node, shape, self.formats[node.output])
+
+    def resize(self, source, repeats=(2, 2), *, steps=(1, 1), offsets=(0, 0), size=None,
+               relu=None):
+        name = self._name("resize")
+        c, *shape = self.shapes[source]
+        most = [((n - 1 - offset) // step + 1) * repeat for n, offset, step, repeat in zip(
+            shape, offsets, steps, repeats, strict=True)]
+        fmt = self.formats[source]
+        node = Resize(name, (source,), f"{name}_out", repeats=tuple(repeats), steps=tuple(steps),
+                      offsets=tuple(offsets), **self._clamp(relu, fmt))
+        return self._add_node(node, (c, *(size or most)), fmt)
+
+    def pad(self, source, pads=(1, 1, 1, 1), *, code=0, mode="constant", relu=None):
+        """``code`` is the code of the value."""
+        name = self._name("pad")
+        c, h, w = self.shapes[source]
+        top, left, bottom, right = pads
+        fmt = self.formats[source]
+        node = Pad(name, (source,), f"{name}_out", pads=tuple(pads), value=code * fmt.step,
+                   mode=mode, **self._clamp(relu, fmt))
+        return self._add_node(node, (c, h + top + bottom, w + left + right), fmt)
 
     def same_format(self, *tensors):
         """Give tensors made by convolutions the format of the first."""

@@ -10,10 +10,13 @@ from quantizer.graph import (
     Add,
     Concat,
     Conv,
+    ConvTranspose,
     Graph,
     Mul,
+    Pad,
     Pool,
     PRelu,
+    Resize,
     Slice,
     Softmax,
     Window,
@@ -21,6 +24,7 @@ from quantizer.graph import (
 from quantizer.model import Limits, QuantizedModel
 from quantizer.search import quantize
 from quantizer.tables import activation, look_up, model_table
+from tests.quantizer.slow_moves import slow_pad, slow_resize, slow_transposed
 
 
 def make_graph(shape, nodes, *, name="net", input_dims=None):
@@ -28,7 +32,14 @@ def make_graph(shape, nodes, *, name="net", input_dims=None):
     shapes = {"x": shape}
     for node in nodes:
         c, h, w = shapes[node.inputs[0]]
-        if isinstance(node, Conv):
+        if isinstance(node, ConvTranspose):
+            shapes[node.output] = (len(node.weight), *node.output_size(h, w))
+        elif isinstance(node, Resize):
+            shapes[node.output] = (c, *resized(node, h, w))
+        elif isinstance(node, Pad):
+            top, left, bottom, right = node.pads
+            shapes[node.output] = (c, h + top + bottom, w + left + right)
+        elif isinstance(node, Conv):
             shapes[node.output] = (len(node.weight), *node.window.output_size(h, w))
         elif isinstance(node, Pool):
             shapes[node.output] = (c, *node.window.output_size(h, w))
@@ -40,6 +51,21 @@ def make_graph(shape, nodes, *, name="net", input_dims=None):
             shapes[node.output] = (c, h, w)
     output = nodes[-1].output
     return Graph(name, "x", output, list(nodes), shapes, input_dims or shape, shapes[output])
+
+
+def resized(node, height, width):
+    """Return the largest size that a Resize can have."""
+    return tuple(
+        ((size - 1 - offset) // step + 1) * repeat for size, offset, step, repeat in zip(
+            (height, width), node.offsets, node.steps, node.repeats, strict=True))
+
+
+def conv_transpose(
+    rng, name, source, channels, kernels, window, *, groups=1, output_padding=(0, 0), relu=False,
+):
+    """Return a transposed convolution with random weights and biases."""
+    plain = conv(rng, name, source, channels, kernels, groups=groups, window=window, relu=relu)
+    return ConvTranspose(**vars(plain), output_padding=output_padding)
 
 
 def conv(rng, name, source, channels, kernels, *, groups=1, window=None, relu=False, scale=1.0):
@@ -122,9 +148,15 @@ def slow_execute(model, codes):
     for node in model.graph.accelerated:
         lo, hi = model.bounds(node)
         x = values[node.inputs[0]]
-        if isinstance(node, Conv):
+        if isinstance(node, Resize):
+            y = np.clip(slow_resize(node, x, model.graph.shapes[node.output]), lo, hi)
+        elif isinstance(node, Pad):
+            y = np.clip(slow_pad(node, x, model.fill(node)), lo, hi)
+        elif isinstance(node, Conv):
             weights = model.weights[node.name]
-            acc = _slow_conv(x, node, weights.codes, weights.bias)
+            slow = slow_transposed if isinstance(node, ConvTranspose) else _slow_conv
+            operands = (x, node) if slow is _slow_conv else (node, x)
+            acc = slow(*operands, weights.codes, weights.bias)
             y = requantize(acc, model.shifts(node)[:, None, None], lo, hi, model.rounding)
         elif isinstance(node, Add):
             lefts, right = model.vector_shifts(node)
@@ -172,7 +204,13 @@ class SlowReference:
             -1, *graph.shapes[graph.input])}
         for node in graph.accelerated:
             x = values[node.inputs[0]]
-            if isinstance(node, Conv):
+            if isinstance(node, ConvTranspose):
+                y = slow_transposed(node, x, node.weight.astype(np.float64), node.bias)
+            elif isinstance(node, Resize):
+                y = slow_resize(node, x, graph.shapes[node.output])
+            elif isinstance(node, Pad):
+                y = slow_pad(node, x, node.value)
+            elif isinstance(node, Conv):
                 y = _slow_conv(x, node, node.weight.astype(np.float64), node.bias)
             elif isinstance(node, Add):
                 y = sum(values[name] for name in node.inputs)
@@ -225,7 +263,7 @@ def random_model(rng, graph, *, data_bits=8, weight_bits=8, per_channel=True, ro
             fmt = Format(data_bits, fracs[0] + int(rng.integers(-4, 4)), fmt.signed)
         elif isinstance(node, Concat):
             fmt = Format(data_bits, min(fracs) + int(rng.integers(-4, 7)), fmt.signed)
-        elif isinstance(node, Slice):
+        elif isinstance(node, Slice | Resize | Pad):
             fmt = model.formats[node.inputs[0]]
         elif isinstance(node, Mul):
             fmt = Format(data_bits, sum(fracs) - int(rng.integers(0, data_bits + 2)), fmt.signed)

@@ -7,10 +7,24 @@ import onnx
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
-from quantizer.graph import Activation, Add, Concat, Conv, Mul, Pool, PRelu, Slice, Softmax
+from quantizer.graph import (
+    Activation,
+    Add,
+    Concat,
+    Conv,
+    ConvTranspose,
+    Mul,
+    Pad,
+    Pool,
+    PRelu,
+    Resize,
+    Slice,
+    Softmax,
+)
 from quantizer.onnx_import import load_graph
 from quantizer.reference import FloatReference
 from quantizer.tables import activation
+from tests.quantizer.slow_moves import slow_pad, slow_resize, slow_transposed
 
 
 class Builder:
@@ -95,6 +109,12 @@ def float_execute(graph, inputs):
     for node in graph:
         operands = [values[name] for name in node.inputs]
         match node:
+            case ConvTranspose():
+                result = slow_transposed(node, *operands, node.weight.astype(np.float64), node.bias)
+            case Resize():
+                result = slow_resize(node, *operands, graph.shapes[node.output])
+            case Pad():
+                result = slow_pad(node, *operands, node.value)
             case Conv():
                 result = _conv(node, *operands)
             case Pool():

@@ -131,7 +131,7 @@ def test_pad_read_by_pool_that_cannot_take_it(tmp_path):
     b = net.node("MaxPool", y, kernel_shape=[3, 3])
     net.node("Add", a, b)
     graph = check(net.save(tmp_path))
-    assert kinds(graph) == ["Conv", "Conv", "Pool", "Add"]
+    assert kinds(graph) == ["Pad", "Conv", "Pool", "Add"]
     assert graph.node("conv1").inputs == ("x",)
 
 
@@ -150,7 +150,7 @@ def test_pad_goes_into_average_pool(tmp_path, attributes):
 def test_pad_before_average_pool_that_does_not_count_its_own(tmp_path):
     net, y = _padded([0, 0, 1, 1, 0, 0, 1, 1])
     net.node("AveragePool", y, kernel_shape=[3, 3], pads=[1, 1, 1, 1])
-    assert kinds(check(net.save(tmp_path))) == ["Conv", "Pool"]
+    assert kinds(check(net.save(tmp_path))) == ["Pad", "Pool"]
 
 
 def test_pad_goes_into_max_pool_of_nonnegative_map(tmp_path):
@@ -168,7 +168,7 @@ def test_pad_before_max_pool_of_signed_map_stays(tmp_path):
     y = net.node("Clip", net.conv("x", 3, 2, 3, 3), net.constant(-1.0), net.constant(-0.5))
     y = net.node("Pad", y, net.integers(0, 0, 1, 1, 0, 0, 1, 1))
     net.node("MaxPool", y, kernel_shape=[3, 3], strides=[2, 2])
-    assert kinds(check(net.save(tmp_path))) == ["Conv", "Conv", "Pool"]
+    assert kinds(check(net.save(tmp_path))) == ["Conv", "Pad", "Pool"]
 
 
 @pytest.mark.parametrize("operator", ["MaxPool", "AveragePool"])
@@ -176,14 +176,14 @@ def test_pad_as_large_as_the_kernel_stays_before_pool(tmp_path, operator):
     net = Builder(["n", 2, 4, 4])
     y = net.node("Pad", net.node("Relu", "x"), net.integers(0, 0, 0, 0, 0, 0, 0, 2))
     net.node(operator, y, kernel_shape=[2, 2])
-    assert kinds(check(net.save(tmp_path))) == ["Pool", "Conv", "Pool"]
+    assert kinds(check(net.save(tmp_path))) == ["Pool", "Pad", "Pool"]
 
 
 def test_pad_that_holds_whole_windows_stays_before_max_pool(tmp_path):
     net = Builder(["n", 2, 4, 4])
     y = net.node("Pad", net.node("Relu", "x"), net.integers(0, 0, 1, 1, 0, 0, 1, 1))
     net.node("MaxPool", y, kernel_shape=[2, 2], strides=[2, 2], dilations=[5, 5])
-    assert kinds(check(net.save(tmp_path))) == ["Pool", "Conv", "Pool"]
+    assert kinds(check(net.save(tmp_path))) == ["Pool", "Pad", "Pool"]
 
 
 def test_pad_then_relu(tmp_path):
@@ -213,10 +213,20 @@ def test_pad_by_nothing(tmp_path):
 
 
 @pytest.mark.parametrize(("arguments", "message"), [
-    ({"value": 1.5}, "the padding value must be 0, not 1.5"),
-    ({"mode": "reflect"}, "mode must be 'constant', not 'reflect'"),
-    ({"pads": [0, 0, -1, 0, 0, 0, 0, 0]},
-     "pads must be at least 0, not [0, 0, -1, 0, 0, 0, 0, 0]; cropping is not supported"),
+    ({"value": [1.5, 2.5]}, "the padding value must be one number, not [1.5, 2.5]"),
+    ({"mode": "wrap"}, "mode must be 'constant', 'edge' or 'reflect', not 'wrap'"),
+    ({"mode": "reflect", "pads": [0, 0, 6, 0, 0, 0, 0, 0]},
+     "pads in mode 'reflect' must be smaller than the map (6, 6), not [0, 0, 6, 0, 0, 0, 0, 0]"),
+    ({"mode": "edge", "pads": [0, 1, 0, 0, 0, 0, 0, 0]},
+     ("pads in mode 'edge' must be at least 0, and 0 for channels, not "
+      "[0, 1, 0, 0, 0, 0, 0, 0]")),
+    ({"value": -np.inf},
+     ("padding of -inf is possible only right before a MaxPool whose windows all reach the map; "
+      "use a value that the map can have")),
+    ({"pads": [0, 0, -1, 0, 0, 0, -5, 0]},
+     "pads [0, 0, -1, 0, 0, 0, -5, 0] must leave a line and a column of the map (6, 6)"),
+    ({"pads": [0, 1, -1, 0, 0, 0, 0, 0]},
+     ("channels can be padded with zeros only, not pads [0, 1, -1, 0, 0, 0, 0, 0] of value 0")),
     ({"pads": [1, 0, 0, 0, 0, 0, 0, 0]},
      "pads the batch; only channels, lines and columns can be padded"),
 ], ids=str)

@@ -141,10 +141,11 @@ def test_unsupported_operator(tmp_path, operator, domain, hint):
         load_graph(path)
     assert str(error.value) == (
         f"{path}: node 'odd' ({shown}): the operator is not supported{hint}; supported are Add, "
-        f"AveragePool, BatchNormalization, Cast, Clip, Concat, Conv, Div, Dropout, Flatten, Gemm, "
-        f"GlobalAveragePool, GlobalMaxPool, HardSigmoid, HardSwish, Identity, LeakyRelu, MatMul, "
-        f"MaxPool, Mul, PRelu, Pad, ReduceMean, Relu, Reshape, Shape, Sigmoid, Slice, Softmax, "
-        f"Split, Squeeze, Sub, Tanh, Transpose, Unsqueeze, and any operator on constants")
+        f"AveragePool, BatchNormalization, Cast, Clip, Concat, Conv, ConvTranspose, Div, Dropout, "
+        f"Flatten, Gemm, GlobalAveragePool, GlobalMaxPool, HardSigmoid, HardSwish, Identity, "
+        f"LeakyRelu, MatMul, MaxPool, Mul, PRelu, Pad, ReduceMean, Relu, Reshape, Resize, Shape, "
+        f"Sigmoid, Slice, Softmax, Split, Squeeze, Sub, Tanh, Transpose, Unsqueeze, Upsample, and "
+        f"any operator on constants")
     assert error.value.reason == f"the operator is not supported{hint}"
 
 

@@ -6,11 +6,13 @@ import pytest
 from arch.config import preset
 from arch.formats import Rounding
 from arch.isa import Opcode
+from compiler import compile_model
 from hw.requantizer import Requantizer
 from hw.verilog import verilog
 from quantizer.execute import execute
 from sim.difference import first_difference
 from sim.simulate import simulate
+from tests.compiler.networks import NetworkBuilder, random_codes
 
 from .network import small_program
 
@@ -54,6 +56,21 @@ def test_first_layer_first_tile(network, expected):
     assert (found.expected ^ found.got, found.wrong, found.size) == (
         4 if k == 4 else 2, 3, 6 * 9 * 8)
     assert (found.expected_value, found.got_value) == (found.expected / 32, found.got / 32)
+
+
+def test_lines_between_lines():
+    b = NetworkBuilder(np.random.default_rng(0), (3, 4, 5))
+    x = b.conv_transpose("input", 5, (2, 2))
+    model = b.model(x)
+    program = compile_model(model, preset("tiny"))
+    codes = random_codes(np.random.default_rng(1), model)
+    expected = {name: values[0] for name, values in execute(model, codes).items()}
+    got = {x: expected[x].copy()}
+    got[x][4, 5, 3] ^= 1
+    found = first_difference(program, model, expected, got)
+    assert (found.position, found.lines, found.columns, found.channels) == (
+        (4, 5, 3), (5, 5), (1, 9), (4, 4))
+    assert (found.wrong_in_tile, found.tile_size) == (1, 5)
 
 
 def test_text(network, expected):

@@ -5,7 +5,20 @@ from collections.abc import Callable
 from ...errors import NodeError
 from ..context import Context
 from ..node import OnnxNode
-from . import activation, concat, conv, dense, elementwise, layout, pool, slice, softmax
+from . import (
+    activation,
+    concat,
+    conv,
+    conv_transpose,
+    dense,
+    elementwise,
+    layout,
+    pad,
+    pool,
+    resize,
+    slice,
+    softmax,
+)
 
 
 __all__ = (
@@ -25,6 +38,7 @@ OPERATORS: dict[str, Converter] = {
     "Clip": elementwise.convert_clip,
     "Concat": concat.convert_concat,
     "Conv": conv.convert_conv,
+    "ConvTranspose": conv_transpose.convert_conv_transpose,
     "Div": elementwise.convert_div,
     "Dropout": layout.convert_dropout,
     "Flatten": layout.convert_reshape,
@@ -39,10 +53,11 @@ OPERATORS: dict[str, Converter] = {
     "MaxPool": pool.convert_max_pool,
     "Mul": elementwise.convert_mul,
     "PRelu": activation.convert_prelu,
-    "Pad": conv.convert_pad,
+    "Pad": pad.convert_pad,
     "ReduceMean": pool.convert_reduce_mean,
     "Relu": elementwise.convert_relu,
     "Reshape": layout.convert_reshape,
+    "Resize": resize.convert_resize,
     "Shape": layout.convert_shape,
     "Sigmoid": activation.convert_sigmoid,
     "Slice": slice.convert_slice,
@@ -53,13 +68,13 @@ OPERATORS: dict[str, Converter] = {
     "Tanh": activation.convert_tanh,
     "Transpose": layout.convert_transpose,
     "Unsqueeze": layout.convert_reshape,
+    "Upsample": resize.convert_resize,
 }
 
 _ACTIVATION = "train with Relu, LeakyRelu, HardSwish or SiLU instead"
 _QUANTIZED = "give the float network, it is quantized here"
 
 HINTS: dict[str, str] = {
-    "ConvTranspose": "only convolutions that do not enlarge are possible",
     "DequantizeLinear": _QUANTIZED,
     "Elu": _ACTIVATION,
     "Gelu": _ACTIVATION,
