@@ -62,14 +62,19 @@ def _loops(
     ]
 
 
+def _lines(task: ConvTask, rect: Rect, piece: Piece) -> tuple[int, int]:
+    """Return the first and the last line under a piece, padding included."""
+    stride, dilation, top = task.window.strides[0], task.window.dilations[0], task.window.pads[0]
+    return (
+        rect.y0 * stride - top + piece.lines[0] * dilation,
+        (rect.y1 - 1) * stride - top + (piece.lines[1] - 1) * dilation)
+
+
 def _read_rect(task: ConvTask, rect: Rect, piece: Piece) -> Rect:
     """Return the positions of the input that a piece needs; at least one line."""
-    window = task.window
-    first, last = (
-        min(max(y * window.strides[0] - window.pads[0] + line * window.dilations[0], 0),
-            task.inputs[piece.source].height - 1)
-        for y, line in ((rect.y0, piece.lines[0]), (rect.y1 - 1, piece.lines[1] - 1)))
-    return replace(task.input_rect(rect), y0=first, y1=last + 1)
+    last = task.inputs[piece.source].height - 1
+    first, stop = (min(max(y, 0), last) for y in _lines(task, rect, piece))
+    return replace(task.input_rect(rect), y0=first, y1=stop + 1)
 
 
 def _parts(emitter: Emitter, task: ConvTask, rect: Rect, piece: Piece) -> Iterator[Piece]:
@@ -133,12 +138,15 @@ def emit_conv(
         "lo": task.lo, "hi": task.hi, "weight_row": weight_row, "param_row": param_row,
         "init": int(piece.first), "finish": int(piece.last), **extra,
     }
-    read = _read_rect(task, rect, piece)
-    reads = (
-        source.block_span(read, piece.block) if piece.depthwise else source.span(read),
+    first, last = _lines(task, rect, piece)
+    reads: tuple[Span, ...] = (
         Span(Space.WEIGHT, weight_row, weight_row + piece.passes),
         Span(Space.PARAM, param_row, param_row + 1),
     )
+    if last >= 0 and first < task.inputs[piece.source].height:
+        read = _read_rect(task, rect, piece)
+        span = source.block_span(read, piece.block) if piece.depthwise else source.span(read)
+        reads = (span, *reads)
     writes: tuple[Span, ...] = ()
     record = None
     if piece.last:
