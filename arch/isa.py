@@ -25,6 +25,7 @@ __all__ = (
     "encode",
     "encode_header",
     "fields_of",
+    "group_steps",
 )
 
 
@@ -173,6 +174,7 @@ _CONV_FIELDS = (
     Field("depthwise", 1, "output lanes take the last codes of their own lane along loop 0"),
     Field("warm", 4, "depthwise: steps of a run of loop 0 before its first result"),
     Field("skip", 3, "depthwise: steps between two results of a run of loop 0"),
+    Field("wrap", 3, "depthwise: first steps of a run that end windows of the run before"),
 )
 
 _VECTOR_FIELDS = (
@@ -201,12 +203,18 @@ def fields_of(opcode: Opcode) -> tuple[Field, ...]:
     return _FIELDS[opcode]
 
 
+def group_steps(values: Mapping[str, int]) -> int:
+    """Return the steps of one group of a CALC instruction."""
+    return values["count_0"] * values["count_1"] + values.get("wrap", 0)
+
+
 def conv_results(values: Mapping[str, int]) -> int:
     """Return the results of one group of a CONV: all its steps, unless depthwise."""
-    line = values["count_0"]
-    if values.get("depthwise"):
-        line = max(0, (line - values["warm"] - 1) // (values["skip"] + 1) + 1)
-    return line * values["count_1"]
+    if not values.get("depthwise"):
+        return group_steps(values)
+    runs = 1 if values.get("wrap") else values["count_1"]
+    steps = group_steps(values) // runs
+    return runs * max(0, (steps - values["warm"] - 1) // (values["skip"] + 1) + 1)
 
 
 def _pack(fields: Iterable[Field], values: Mapping[str, int], what: str) -> int:

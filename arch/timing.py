@@ -16,6 +16,7 @@ __all__ = (
     "PROGRAM_START",
     "QUEUE_DEPTH",
     "REQUEST_CYCLES",
+    "RESULT_STEPS",
     "SAVE_BURSTS",
     "SAVE_LATENCY",
     "SAVE_START",
@@ -41,6 +42,8 @@ QUEUE_DEPTH = 8
 TOKEN_COUNT = 255
 """Most tokens that a counter holds."""
 
+RESULT_STEPS = 24
+"""Cycles after the step that completes a result of a CONV in which a step may read it."""
 
 
 

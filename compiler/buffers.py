@@ -71,6 +71,11 @@ class Buffer:
         stop = self.row(rect.y1 - 1, rect.x1 - 1) + self.blocks
         return Span(Space.FEATURE, self.row(rect.y0, rect.x0), stop)
 
+    def block_span(self, rect: Rect, block: int) -> Span:
+        """Return the rows of one block between the first and the last position of a rectangle."""
+        stop = self.row(rect.y1 - 1, rect.x1 - 1, block) + 1
+        return Span(Space.FEATURE, self.row(rect.y0, rect.x0, block), stop, self.step)
+
     def contiguous(self, rect: Rect) -> bool:
         """Return whether the positions of a rectangle follow each other without a hole."""
         return rect.lines == 1 or rect.columns == self.rect.columns

@@ -1,15 +1,17 @@
 """Chains of layers that run line by line, so that the maps between them never exist as a whole."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from arch.config import AcceleratorConfig
 from arch.isa import INSTRUCTION_SIZE
-from arch.timing import CALC_LATENCY, CALC_START
+from arch.timing import CALC_LATENCY
 
-from .layers import ConvTask, Rect, Task
+from .layers import AddTask, ConvTask, PoolTask, Rect, StoredMap, Task
 from .tiling import Costs, Flow, Spills, Tiling, balanced, calc_cycles, cut_output, place
+from .transposed import TransposedTask
 from .weights import Unit, cut_weights
 
 
@@ -19,11 +21,12 @@ __all__ = (
     "Plan",
     "Step",
     "choose_chain",
+    "laps",
 )
 
 
-_GROWTH = (8, 6, 4, 3, 2, 1)
-"""How many times the smallest number of lines a window may hold; the more, the fewer moves."""
+_GROWTH = tuple(2 ** (step / 4) for step in range(12, -17, -1))
+"""How large windows may grow, in steps of the lines that make the fewest moves for their rows."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,11 @@ class Step:
     keep: int
 
 
+def laps(window: int, rect: Rect) -> range:
+    """Return how many times a ring of ``window`` lines has begun again, for some lines."""
+    return range(rect.y0 // window, (rect.y1 - 1) // window + 1)
+
+
 class Group:
     """Layers that run together: a single one, or a chain.
 
@@ -63,6 +71,59 @@ class Group:
     def output(self) -> Task:
         """Last layer."""
         return self.tasks[-1]
+
+    @cached_property
+    def rings(self) -> set[str]:
+        """Maps inside whose windows are filled round and round; of others, lines are moved.
+
+        A convolution can take the lines of one position from both ends, others cannot.
+        """
+        def reads_lines(task: Task) -> bool:
+            return isinstance(task, AddTask) or (
+                task.pool.window.kernel[0] == 1 if isinstance(task, PoolTask)
+                else isinstance(task, ConvTask) and not isinstance(task, TransposedTask))
+
+        moved = {
+            stored.name for task in self.tasks for stored in task.inputs
+            if not reads_lines(task)}
+        return self.producers.keys() - moved
+
+    def cut(self, number: int, rect: Rect, windows: Mapping[str, int]) -> Iterator[Rect]:
+        """Cut a tile of a layer where a ring begins again.
+
+        Parameters
+        ----------
+        number : int
+            Layer.
+        rect : Rect
+            Rectangle of its output.
+        windows : mapping from tensor name to int
+            Lines of the windows.
+
+        Yields
+        ------
+        Rect
+            Part that reads and writes lines side by side, or a single line.
+        """
+        task = self.tasks[number]
+
+        def split(stored: StoredMap, lines: Rect) -> bool:
+            if stored.name not in self.rings:
+                return False
+            return len(laps(windows[stored.name], lines)) > 1
+
+        start = rect.y0
+        while start < rect.y1:
+            stop = rect.y1
+            while stop > start + 1:
+                part = Rect(start, stop, rect.x0, rect.x1)
+                source = task.input_rect(part)
+                if not split(task.output, part) and not any(
+                        split(stored, source) for stored in task.inputs):
+                    break
+                stop -= 1
+            yield Rect(start, stop, rect.x0, rect.x1)
+            start = stop
 
     def schedule(self, lines: int, config: AcceleratorConfig) -> list[Step]:
         """Return the steps of a chain, every line as late as possible.
@@ -224,7 +285,8 @@ def _moved_rows(group: Group, steps: Sequence[Step], windows: Mapping[str, int])
     for step in steps:
         stored = group.tasks[step.number].output
         rows = 0
-        if stored.name in windows and step.rect.y1 > starts[stored.name] + windows[stored.name]:
+        known = stored.name in windows and stored.name not in group.rings
+        if known and step.rect.y1 > starts[stored.name] + windows[stored.name]:
             starts[stored.name] = step.keep
             rows = (step.rect.y0 - step.keep) * stored.width * stored.blocks
         moved.append(rows)
@@ -238,17 +300,19 @@ def _estimate(
     """Return the duration of a chain, loads and saves overlapped by tiles of the last layer."""
     tasks, config = chain.group.tasks, costs.config
     flow = Flow(slots)
-    loads = [
-        costs.load(config.packed_size(sum(unit.rows for unit in units), task.bits))
-        if isinstance(task, ConvTask) else 0
+    weights = [
+        [costs.load(config.packed_size(unit.rows, task.bits)) for unit in units]
+        if isinstance(task, ConvTask) else []
         for task, units in zip(tasks, chain.units, strict=True)]
     streamed = 0
     load = calc = 0.0
+    meanwhile = 0.0  # weights that come while the first of them are in use
     for step, moved in zip(
             steps, _moved_rows(chain.group, steps, windows), strict=True):
         task, units, spill = tasks[step.number], chain.units[step.number], spills[step.number]
-        load += loads[step.number]
-        loads[step.number] = 0
+        load += sum(weights[step.number][:1])
+        meanwhile += sum(weights[step.number][1:])
+        weights[step.number] = []
         source = task.input_rect(step.rect)
         for stored, spilled in zip(task.inputs, spill.inputs, strict=True):
             if spilled:
@@ -260,15 +324,15 @@ def _estimate(
             streamed = source.y1
         pieces = sum(len(unit.pieces) for unit in units) or 1
         load += pieces * INSTRUCTION_SIZE / costs.bytes_per_cycle
-        calc += calc_cycles(task, step.rect, units) + pieces * CALC_START
+        calc += calc_cycles(task, step.rect, units) + CALC_LATENCY
         calc += moved + 2 * CALC_LATENCY if moved else 0
         if task is chain.group.output:
             save = 0.0
             if spill.output:
                 size = step.rect.size * task.output.blocks * config.row_size
                 save = costs.save(size, step.rect.lines)
-            flow.step(load, calc, save)
-            load = calc = 0.0
+            flow.step(load, max(calc, meanwhile), save)
+            load = calc = meanwhile = 0.0
     flow.step(load, calc, 0)
     return flow.saved[-1]
 
@@ -282,16 +346,32 @@ class _Places:
     output: tuple[int, ...] | None
 
 
+def _grown(group: Group, steps: Sequence[Step], growth: float) -> dict[str, int]:
+    """Return the lines of the windows, more than needed where lines must be moved.
+
+    Of a map of *h* lines, *k* of which are kept in each move, a window of *k + n* lines moves
+    about *k h / n* lines. For the rows that all windows have together, the sum over the maps is
+    smallest with *n* in proportion to the root of *k h*.
+    """
+    windows = group.windows(steps)
+    for number, task in enumerate(group.tasks[:-1]):
+        own = [step for step in steps if step.number == number]
+        kept = max(step.rect.y0 - step.keep for step in own)
+        tile = max(step.rect.lines for step in own)
+        height = task.output.height
+        more = int(growth * math.sqrt(kept * height)) // tile * tile
+        name = task.output.name
+        windows[name] = min(max(windows[name], kept + more), height)
+    return windows
+
+
 def _places(
-    chain: Chain, steps: Sequence[Step], spills: Sequence[Spills], slots: int, growth: int,
+    chain: Chain, steps: Sequence[Step], spills: Sequence[Spills], slots: int, growth: float,
     gaps: Sequence[tuple[int, int]],
 ) -> _Places | None:
     """Place windows and tile buffers of a chain; ``None`` if they do not fit."""
     group = chain.group
-    heights = {task.output.name: task.output.height for task in group.tasks}
-    windows = {
-        name: min(growth * lines, heights[name])
-        for name, lines in group.windows(steps).items()}
+    windows = _grown(group, steps, growth)
     inputs, output = chain.tile_rows(steps)
     spilled = [key for key in inputs if spills[key[0]].inputs[key[1]]]
     low = list(group.window_rows(windows).values())

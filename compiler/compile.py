@@ -14,6 +14,7 @@ from quantizer.graph import Activation, Add, Conv, Lrn, Pool, PRelu
 from quantizer.model import QuantizedModel
 
 from .add import lower_add
+from .clock import CalcClock
 from .conv import lower_conv
 from .conv_transpose import lower_conv_transpose
 from .copies import CopyTask, lower_copy
@@ -143,14 +144,18 @@ def _lower(
             _lower_layer(model, *layers[0], emitter)
             continue
         for task in plan.group.tasks[:-1]:
-            emitter.open_window(task.output, *plan.windows[task.output.name])
+            name = task.output.name
+            emitter.open_window(
+                task.output, *plan.windows[name], ring=name in plan.group.rings)
+        lines = {name: window[1] for name, window in plan.windows.items()}
         turns = Counter[int]()
         for step in plan.steps:
             task, tiling = layers[step.number]
             emitter.move_window(task, step.keep, step.rect)
-            _lower_layer(
-                model, task, replace(tiling, rects=(step.rect,)), emitter, turns[step.number])
-            turns[step.number] += 1
+            for rect in plan.group.cut(step.number, step.rect, lines):
+                _lower_layer(
+                    model, task, replace(tiling, rects=(rect,)), emitter, turns[step.number])
+                turns[step.number] += 1
     stop(math.inf)
     return found
 
@@ -289,11 +294,12 @@ def _written(
         Space.DRAM_OUTPUT: _output_layout(model, config).size // config.row_size,
         Space.DRAM_SCRATCH: memory.scratch_size // config.row_size,
     }
+    _complete_fields(emitter.instructions, layers)
     instructions: list[Instruction] = []
     parts = segments_of([position for _, position in pauses], len(emitter.instructions))
     for part in parts:
-        instructions += _ordered(emitter.instructions[part.first:part.stop], sizes, optimize)
-    _complete_fields(instructions, layers)
+        instructions += _ordered(
+            emitter.instructions[part.first:part.stop], sizes, config, optimize)
     return _Draft(
         unroll, layers, tasks, memory, emitter, instructions, stops,
         [host_step(task, position, memory.dram, config, model.graph)
@@ -301,14 +307,15 @@ def _written(
 
 
 def _ordered(
-    instructions: list[Instruction], sizes: dict[Space, int], optimize: bool
+    instructions: list[Instruction], sizes: dict[Space, int], config: AcceleratorConfig,
+    optimize: bool,
 ) -> list[Instruction]:
     """Return the instructions between two stops with tokens, loads moved up."""
     needs = find_needs(instructions, sizes)
     if optimize:
         instructions = hoist_loads(instructions, needs)
         needs = find_needs(instructions, sizes)
-    assign_tokens(instructions, needs)
+    assign_tokens(instructions, needs, CalcClock(config) if optimize else None)
     return instructions
 
 

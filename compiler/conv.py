@@ -1,11 +1,14 @@
 """Convolution: one CONV for each tile and each piece of weights."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from arch.isa import Opcode
 from arch.timing import pass_gap
 
 from .buffers import Buffer
+from .chains import laps
+from .depthwise import window_line
 from .emitter import Emitter
 from .ir import Loop, Position, Space, Span, WriteRecord, calc_fields
 from .layers import ConvTask, Rect
@@ -23,26 +26,19 @@ __all__ = (
 def _window_loops(
     task: ConvTask, rect: Rect, piece: Piece, source: Buffer, words_per_row: int
 ) -> tuple[Position, list[Loop], dict[str, int]]:
-    """Return start and loops of a depthwise piece, lines inside kernel lines, and its fields.
-
-    A line starts with an empty window, so that padding on its left costs nothing.
-    """
+    """Return start and loops of a depthwise piece, lines inside kernel lines, and its fields."""
     window, stored = task.window, task.inputs[0]
-    (sy, sx), (dy, dx) = window.strides, window.dilations
-    top, left = window.pads[:2]
-    y = rect.y0 * sy - top + piece.lines[0] * dy
-    x = rect.x0 * sx - left + piece.columns[0] * dx
-    warm = (piece.columns[1] - piece.columns[0] - 1) * dx
-    skipped = min(warm, max(0, -x))
-    x, warm = x + skipped, warm - skipped
+    (sy, sx), dy = window.strides, window.dilations[0]
+    y = rect.y0 * sy - window.pads[0] + piece.lines[0] * dy
+    line_steps, x, warm, wrap = window_line(task, rect, piece.columns)
     column, line = source.step * words_per_row, source.pitch * words_per_row
     start = Position(
         source.row(y, x) * words_per_row + piece.words[0], y, x, stored.height, stored.width)
     return start, [
-        Loop(warm + (rect.columns - 1) * sx + 1, column, x=1),
+        Loop(line_steps, column, x=1),
         Loop(rect.lines, sy * line, y=sy),
         Loop(piece.lines[1] - piece.lines[0], dy * line, y=dy),
-    ], {"depthwise": 1, "warm": warm, "skip": sx - 1}
+    ], {"depthwise": 1, "warm": warm, "skip": sx - 1, "wrap": wrap}
 
 
 def _loops(
@@ -64,6 +60,44 @@ def _loops(
         Loop(piece.lines[1] - piece.lines[0], dy * line, y=dy),
         Loop(piece.words[1] - piece.words[0], 1),
     ]
+
+
+def _lines(task: ConvTask, rect: Rect, piece: Piece) -> tuple[int, int]:
+    """Return the first and the last line under a piece, padding included."""
+    stride, dilation, top = task.window.strides[0], task.window.dilations[0], task.window.pads[0]
+    return (
+        rect.y0 * stride - top + piece.lines[0] * dilation,
+        (rect.y1 - 1) * stride - top + (piece.lines[1] - 1) * dilation)
+
+
+def _read_rect(task: ConvTask, rect: Rect, piece: Piece) -> Rect:
+    """Return the positions of the input that a piece needs; at least one line."""
+    last = task.inputs[piece.source].height - 1
+    first, stop = (min(max(y, 0), last) for y in _lines(task, rect, piece))
+    return replace(task.input_rect(rect), y0=first, y1=stop + 1)
+
+
+def _parts(emitter: Emitter, task: ConvTask, rect: Rect, piece: Piece) -> Iterator[Piece]:
+    """Cut a piece by kernel lines where the input's ring begins again between them."""
+    ring = emitter.ring_lines(task.inputs[piece.source])
+    if ring is None or len(laps(ring, _read_rect(task, rect, piece))) == 1:
+        yield piece
+        return
+    of_lap: dict[int, list[int]] = {}
+    for line in range(*piece.lines):
+        read = _read_rect(task, rect, replace(piece, lines=(line, line + 1)))
+        of_lap.setdefault(laps(ring, read).start, []).append(line)
+    columns = 1 if piece.depthwise else piece.columns[1] - piece.columns[0]
+    pitch = (piece.lines[1] - piece.lines[0]) * columns
+    every = [piece.words] if piece.depthwise else [(n, n + 1) for n in range(*piece.words)]
+    parts = [
+        replace(
+            piece, words=words, lines=(lines[0], lines[-1] + 1), first=False, last=False,
+            offset=piece.offset + n * pitch + (lines[0] - piece.lines[0]) * columns)
+        for n, words in enumerate(every) for lines in of_lap.values()]
+    parts[0] = replace(parts[0], first=piece.first)
+    parts[-1] = replace(parts[-1], last=piece.last)
+    yield from parts
 
 
 def emit_conv(
@@ -99,16 +133,20 @@ def emit_conv(
     fields = {
         **calc_fields(start, loops, config.feature_words),
         "row": row, "row_step": target.step if many else 0,
-        "gap": pass_gap(loops[0].count * loops[1].count),
+        "gap": pass_gap(loops[0].count * loops[1].count + extra.get("wrap", 0)),
         "signed": int(task.inputs[piece.source].format.signed),
         "lo": task.lo, "hi": task.hi, "weight_row": weight_row, "param_row": param_row,
         "init": int(piece.first), "finish": int(piece.last), **extra,
     }
-    reads = (
-        source.span(task.input_rect(rect)),
+    first, last = _lines(task, rect, piece)
+    reads: tuple[Span, ...] = (
         Span(Space.WEIGHT, weight_row, weight_row + piece.passes),
         Span(Space.PARAM, param_row, param_row + 1),
     )
+    if last >= 0 and first < task.inputs[piece.source].height:
+        read = _read_rect(task, rect, piece)
+        span = source.block_span(read, piece.block) if piece.depthwise else source.span(read)
+        reads = (span, *reads)
     writes: tuple[Span, ...] = ()
     record = None
     if piece.last:
@@ -162,9 +200,13 @@ def lower_conv(emitter: Emitter, task: ConvTask, tiling: Tiling, turn: int = 0) 
         target = emitter.output_buffer(task, tiling, turn + step, rect, blocks)
         for unit in section:
             weight_row = emitter.weights(task, unit)
-            for piece in unit.pieces:
+            every_part = (
+                part for piece in unit.pieces for part in _parts(emitter, task, rect, piece))
+            for piece in every_part:
+                ring = emitter.ring_lines(task.inputs[piece.source])
                 source = emitter.input_buffer(
-                    task, piece.source, tiling, task.input_rect(rect))
+                    task, piece.source, tiling,
+                    task.input_rect(rect) if ring is None else _read_rect(task, rect, piece))
                 emit_conv(emitter, task, rect, piece, weight_row + piece.offset, source, target)
         if last:
             emitter.save(task, tiling, rect, target)

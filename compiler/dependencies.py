@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from arch.isa import Engine
 
+from .clock import CalcClock
 from .ir import Instruction, Space, Span
 
 
@@ -100,7 +101,9 @@ def _late(index: int, engine: Engine, before: int, by_engine: Mapping[Engine, li
     return own[earlier - _FAR]
 
 
-def assign_tokens(instructions: Sequence[Instruction], needs: Sequence[Needs]) -> None:
+def assign_tokens(
+    instructions: Sequence[Instruction], needs: Sequence[Needs], times: CalcClock | None = None
+) -> None:
     """Set ``wait``, ``post`` and ``fence`` of every instruction.
 
     An engine runs its instructions in order, so a token for instruction ``i`` also says that
@@ -113,6 +116,8 @@ def assign_tokens(instructions: Sequence[Instruction], needs: Sequence[Needs]) -
         Instructions, in order; changed in place.
     needs : sequence of Needs
         From :func:`find_needs`, for the same order.
+    times : CalcClock, optional
+        Tells which fences need not be; without it, none.
     """
     by_engine = {
         engine: [n for n, item in enumerate(instructions) if item.engine == engine]
@@ -131,10 +136,12 @@ def assign_tokens(instructions: Sequence[Instruction], needs: Sequence[Needs]) -
             instructions[poster].values["post"] |= 1 << me
             instruction.values["wait"] |= 1 << engine
             clock = [max(a, b) for a, b in zip(clock, done[poster], strict=True)]
-        if me == Engine.CALC and need.own >= fenced:
-            instruction.values["fence"] = 1
-        if instruction.values["fence"]:
-            fenced = index
+        if me == Engine.CALC:
+            if need.own >= fenced and not (times and times.in_time(instruction)):
+                instruction.values["fence"] = 1
+                fenced = index
+            if times:
+                times.run(instruction)
         clocks[me] = clock
         finished = list(clock)
         finished[me] = index

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from arch.config import AcceleratorConfig
-from arch.isa import LEVELS, Engine, Memory, Opcode, Region, VectorOp
+from arch.isa import LEVELS, Engine, Memory, Opcode, Region, VectorOp, group_steps
 
 from .describe import Layer
 from .host import HostStep, Segment
@@ -54,7 +54,7 @@ def _loops(values: Mapping[str, int]) -> str:
 
 def _calc(opcode: Opcode, values: Mapping[str, int]) -> str:
     groups = values["count_2"] * values["count_3"] * values["count_4"]
-    steps = values["count_0"] * values["count_1"]
+    steps = group_steps(values)
     kind = (
         f"from word {values['word']} at ({values['y']},{values['x']}) of "
         f"{values['height']}x{values['width']} {'s' if values['signed'] else 'u'}, "
@@ -65,6 +65,7 @@ def _calc(opcode: Opcode, values: Mapping[str, int]) -> str:
             f"feature[{values['row']}] step {values['row_step']}" if values["finish"] else "acc")
         if values.get("depthwise"):
             kind += f", depthwise from step {values['warm']} skipping {values['skip']}"
+            kind += f" wrapping {values['wrap']}" if values["wrap"] else ""
         return (
             f"{stop} <- {start} + {groups} passes x {steps}: weight[{values['weight_row']}.."
             f"{values['weight_row'] + groups - 1}] param[{values['param_row']}] {kind}")

@@ -1,11 +1,13 @@
 """Writes the instruction list, loading and saving what the layers ask for."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from arch.config import AcceleratorConfig
 from arch.isa import Memory, Opcode, Region, VectorOp
 
 from .buffers import Buffer
+from .chains import laps
 from .host import Stops
 from .ir import Instruction, Loop, Position, Space, Span, WriteRecord, calc_fields
 from .layers import ConvTask, Rect, StoredMap, Task
@@ -50,6 +52,7 @@ class Emitter:
         self._held: dict[tuple[int, int, int], Rect] = {}
         self._turn: dict[tuple[int, int], int] = {}
         self._windows: dict[str, Buffer] = {}
+        self._rings: set[str] = set()
         self._arrived = dict.fromkeys(stops.arrivals, 0)
 
     # Transfers
@@ -188,7 +191,7 @@ class Emitter:
         stored = task.inputs[index]
         slots = tiling.input_slots[index]
         if stored.name in self._windows:
-            return self._windows[stored.name]
+            return self._window(stored, rect)
         if slots is None:
             buffer = Buffer.whole(stored, self._memory.resident[stored.place.name])
             done = self._arrived.get(stored.name)
@@ -213,7 +216,7 @@ class Emitter:
     ) -> Buffer:
         """Return where a rectangle of some blocks of the output is to be written."""
         if task.output.name in self._windows:
-            return self._windows[task.output.name]
+            return self._window(task.output, rect)
         if tiling.output_slots is None:
             return Buffer.whole(task.output, self._memory.resident[task.output.place.name])
         base = tiling.output_slots[turn % len(tiling.output_slots)]
@@ -233,10 +236,28 @@ class Emitter:
 
     # Windows of maps inside a chain
 
-    def open_window(self, stored: StoredMap, base: int, lines: int) -> None:
-        """Hold some lines of a map that never exists as a whole, at first the topmost."""
+    def open_window(self, stored: StoredMap, base: int, lines: int, *, ring: bool) -> None:
+        """Hold some lines of a map that never exists as a whole, at first the topmost.
+
+        A ring is filled round and round; of other windows lines must be moved.
+        """
         self._windows[stored.name] = Buffer.tile(
             base, Rect(0, lines, 0, stored.width), 0, stored.blocks)
+        if ring:
+            self._rings.add(stored.name)
+
+    def ring_lines(self, stored: StoredMap) -> int | None:
+        """Return the lines of the ring that holds a map, if one does."""
+        return self._windows[stored.name].rect.lines if stored.name in self._rings else None
+
+    def _window(self, stored: StoredMap, rect: Rect) -> Buffer:
+        """Return where a rectangle lies; in a ring it must not pass the end."""
+        window = self._windows[stored.name]
+        if stored.name not in self._rings:
+            return window
+        (lap,) = laps(window.rect.lines, rect)
+        top = lap * window.rect.lines
+        return replace(window, rect=Rect(top, top + window.rect.lines, 0, stored.width))
 
     def move_window(self, task: Task, keep: int, rect: Rect) -> None:
         """Make room for a tile of a layer's output, if it has a window that is full.
@@ -246,7 +267,7 @@ class Emitter:
         """
         stored = task.output
         old = self._windows.get(stored.name)
-        if old is None or rect.y1 <= old.rect.y1:
+        if old is None or stored.name in self._rings or rect.y1 <= old.rect.y1:
             return
         new = Buffer.tile(
             old.base, Rect(keep, keep + old.rect.lines, 0, stored.width), 0, stored.blocks)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from arch.config import AcceleratorConfig
-from arch.isa import INSTRUCTION_SIZE, Engine, Memory, Opcode
+from arch.isa import INSTRUCTION_SIZE, Engine, Memory, Opcode, group_steps
 from arch.timing import (
     CALC_LATENCY,
     CALC_REST,
@@ -94,7 +94,7 @@ def group_cycles(instruction: Instruction) -> int:
     """Return the cycles that the loops of a CALC instruction take, gaps included."""
     values = instruction.values
     groups = values["count_2"] * values["count_3"] * values["count_4"]
-    return groups * (values["count_0"] * values["count_1"] + values["gap"])
+    return groups * (group_steps(values) + values["gap"])
 
 
 def _engines_in(mask: int) -> tuple[Engine, ...]:

@@ -9,6 +9,7 @@ from arch.config import PRESETS, AcceleratorConfig
 from arch.isa import Region
 
 from .chains import Chain, Group, Plan, choose_chain
+from .depthwise import writes_in_place
 from .errors import CompileError
 from .host import Stops
 from .layers import Rect, StoredMap, Task
@@ -210,12 +211,37 @@ class _Planner:
         self._depth = costs.config.feature_depth
         self._life = lifetimes(groups)
         self._spilled: set[str] = set()
+        self._replaced = {
+            group.output.output.name: group.output.inputs[0].name
+            for index, group in enumerate(groups) if self._is_replaced(index, group)}
+
+    def _is_replaced(self, index: int, group: Group) -> bool:
+        """Return whether a layer can write its output over its input, which nobody else needs."""
+        task = group.output
+        if len(group.tasks) > 1 or not writes_in_place(task, self._costs.config):
+            return False
+        source = task.inputs[0].name
+        return source not in self._arrivals and self._life[source].last == index
+
+    def _root(self, name: str) -> str:
+        """Return the resident whose rows a resident takes over, its own name if there is none."""
+        before = self._replaced.get(name)
+        return name if before is None or before in self._spilled else self._root(before)
+
+    def _residents(self, index: int | None = None) -> dict[str, Lifetime]:
+        """Return what stays on chip, while a group runs or ever; maps with the same rows once."""
+        found: dict[str, Lifetime] = {}
+        for name, life in self._life.items():
+            if name not in self._spilled and (index is None or life.live(index)):
+                root = self._root(name)
+                old = found.get(root, life)
+                found[root] = replace(
+                    old, first=min(old.first, life.first), last=max(old.last, life.last))
+        return found
 
     def _need(self, index: int, comfort: _Comfort = _Comfort.TWO_LINES) -> int:
         """Return the rows that a group wants."""
-        rows = sum(
-            life.stored.rows for name, life in self._life.items()
-            if name not in self._spilled and life.live(index))
+        rows = sum(life.stored.rows for life in self._residents(index).values())
         if index in self._chains:
             slots = 2 if comfort == _Comfort.TWO_LINES else 1
             return rows + self._chains[index].smallest_rows(self._spilled, slots)
@@ -261,14 +287,16 @@ class _Planner:
         """Place the residents; what LOAD writes at first and what CALC writes meanwhile apart."""
         items = [
             (name, life.stored.rows, life.first, life.last)
-            for name, life in self._life.items() if name not in self._spilled]
+            for name, life in self._residents().items()]
         apart: tuple[str, ...] = ()
         if self._input in self._life:
             first = self._life[self._input].first
             apart = (self._input, self._groups[first].output.output.place.name)
         bank = self._depth // self._costs.config.feature_banks
         placed = allocate(items, self._depth, bank=bank, apart=apart)
-        return allocate(items, self._depth) if placed is None else placed
+        placed = allocate(items, self._depth) if placed is None else placed
+        return None if placed is None else {
+            name: placed[self._root(name)] for name in self._life if name not in self._spilled}
 
     def _spills(self, index: int, task: Task) -> Spills:
         """Return which maps of a layer of a group pass through tile buffers."""

@@ -4,8 +4,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from arch.config import AcceleratorConfig
-from arch.timing import CALC_LATENCY, LOAD_LATENCY, LOAD_START, REQUEST_CYCLES, pass_gap
+from arch.timing import (
+    CALC_LATENCY,
+    CALC_REST,
+    CALC_START,
+    LOAD_LATENCY,
+    LOAD_START,
+    REQUEST_CYCLES,
+    pass_gap,
+)
 
+from .depthwise import window_line
 from .ir import DramTiming
 from .layers import ConvTask, PoolTask, Rect, Task
 from .transposed import PhaseTask, TransposedTask
@@ -175,10 +184,8 @@ def _pass_cycles(task: ConvTask, rect: Rect, piece: Piece) -> int:
     """Return the cycles of one pass of a tile."""
     steps = rect.size
     if piece.depthwise:
-        window = task.window
-        taps = piece.columns[1] - piece.columns[0]
-        line = (taps - 1) * window.dilations[1] + (rect.columns - 1) * window.strides[1] + 1
-        steps = rect.lines * line
+        line, _, _, wrap = window_line(task, rect, piece.columns)
+        steps = rect.lines * line + wrap
     return steps + pass_gap(steps)
 
 
@@ -198,8 +205,8 @@ def calc_cycles(task: Task, rect: Rect, units: Sequence[Unit]) -> int:
             _phase_cycles(task.phases[piece.phase], rect, piece)
             for unit in units for piece in unit.pieces)
     if isinstance(task, ConvTask):
-        return CALC_LATENCY + sum(
-            piece.passes * _pass_cycles(task, rect, piece)
+        return sum(
+            CALC_START + CALC_REST + piece.passes * _pass_cycles(task, rect, piece)
             for unit in units for piece in unit.pieces)
     steps = len(task.inputs)
     if isinstance(task, PoolTask):

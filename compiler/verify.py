@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arch.config import AcceleratorConfig
-from arch.isa import LEVELS, Engine, Memory, Opcode, Region, VectorOp, conv_results
+from arch.isa import LEVELS, Engine, Memory, Opcode, Region, VectorOp, conv_results, group_steps
 from arch.timing import QUEUE_DEPTH, TOKEN_COUNT, divide_group, pass_gap
 
+from .clock import CalcClock
 from .host import HostStep, segments_of
 from .ir import Instruction, Space
 
@@ -113,7 +114,10 @@ class _Addresses:
         if instruction.opcode == Opcode.CONV:
             steps = conv_results(values)
             _check(steps <= config.acc_depth, instruction, "needs more accumulators")
-            cycles = values["count_0"] * values["count_1"]
+            cycles = group_steps(values)
+            _check(
+                values["wrap"] <= min(values["count_0"], values["warm"] * values["depthwise"]),
+                instruction, "wraps too far")
             _check(values["gap"] >= pass_gap(cycles), instruction, "has too short a pass")
             tiles = values["weight_row"] + np.arange(groups)
             reads += [
@@ -330,6 +334,7 @@ def _verify_segment(
     for memory in spaces.values():
         memory.forget()
     clocks = happens_before(instructions)
+    calc = CalcClock(config)
     fence = 0
     for index, (instruction, clock) in enumerate(zip(instructions, clocks, strict=True)):
         _check(instruction.values["layer"] < config.layer_depth, instruction, "has no counters")
@@ -348,7 +353,8 @@ def _verify_segment(
             before = _latest(memory.written, access.units)
             _check_order(instruction, clock, before, f"read after write, {access.space.name}")
             if me == Engine.CALC:
-                _check(before[me] < fence or before[me] < 0, instruction, "lacks a fence")
+                _check(before[me] < fence or before[me] < 0 or calc.in_time(instruction),
+                       instruction, "lacks a fence")
         for access in writes:
             memory = spaces[access.space]
             before = np.maximum(
@@ -359,4 +365,6 @@ def _verify_segment(
         for access in writes:
             spaces[access.space].written[me, access.units] = index
             spaces[access.space].filled[access.units] = True
+        if me == Engine.CALC:
+            calc.run(instruction)
     _check_accumulators(instructions)

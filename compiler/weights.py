@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from arch.config import AcceleratorConfig
 from quantizer.layout import pack_codes, pack_params
 
+from .depthwise import runs_in_window
 from .layers import ConvTask, JoinTask
 from .transposed import TransposedTask
 
@@ -21,15 +22,19 @@ __all__ = (
     "WeightImage",
     "cut_weights",
     "group_units",
-    "runs_in_window",
 )
 
 
-_LOAD_SIZE = 4096
-"""Bytes that one LOAD of weights should bring at least, to make its overhead small."""
+_LOAD_SIZE = 16384
+"""Bytes that one LOAD of weights should bring at least.
+
+A few of them wait for their turn at a time, which should be much of what a layer needs.
+"""
+
+_FIRST_LOAD_SIZE = 512
+"""What the first LOAD of the first layer should bring; each of its others twice as much."""
 
 _MAX_COUNT = 4095
-_MAX_WINDOW_STRIDE = 8
 
 
 @dataclass(frozen=True)
@@ -146,13 +151,6 @@ def _cut_block(
                     yield (word, word + 1), (line, line + 1), columns
 
 
-def runs_in_window(task: ConvTask, config: AcceleratorConfig) -> bool:
-    """Return whether a convolution is depthwise and the window of last codes can feed it."""
-    return (
-        task.depthwise and config.window_taps > 0
-        and task.window.strides[1] <= _MAX_WINDOW_STRIDE)
-
-
 def _cut_depthwise(
     task: ConvTask, block: int, config: AcceleratorConfig, limit: int
 ) -> Iterator[tuple[tuple[int, int], tuple[int, int], tuple[int, int]]]:
@@ -219,7 +217,9 @@ def cut_weights(task: ConvTask, config: AcceleratorConfig) -> list[Unit]:
         Accelerator.
     """
     limit = config.weight_depth // 2
-    enough = max(1, _LOAD_SIZE * 8 // (config.multipliers * task.bits))
+    size = _LOAD_SIZE if task.index else _FIRST_LOAD_SIZE
+    enough = max(1, size * 8 // (config.multipliers * task.bits))
+    most = max(1, _LOAD_SIZE * 8 // (config.multipliers * task.bits))
     units: list[Unit] = []
     pending: list[Piece] = []
     rows = 0
@@ -243,6 +243,7 @@ def cut_weights(task: ConvTask, config: AcceleratorConfig) -> list[Unit]:
                 close()
         if rows >= enough:
             close()
+            enough = min(2 * enough, most)
     close()
     return units
 

@@ -14,8 +14,8 @@ class MacArray(wiring.Component):
     """Weight-stationary array: ``out_lanes`` dot products of ``in_lanes`` terms per cycle.
 
     Computes ``o[k] = sum(x[c] * w[k][c] for c in range(in_lanes))`` with the weights loaded last;
-    with ``depthwise`` set, the first ``taps`` terms are ``window[c][k] * w[k][c]`` and the others
-    are to have zero weights.
+    with ``depthwise`` set, the first ``taps`` terms are ``window[c][k] * w[k][c]``, those not in
+    ``mask`` zero, and the others are to have zero weights.
     Latency is :attr:`latency` cycles; throughput is one word per cycle; new weights cost no cycle.
 
     Parameters
@@ -37,6 +37,8 @@ class MacArray(wiring.Component):
         Codes of each output lane, in the place of ``x`` when ``depthwise``.
     depthwise : In(1)
         Take ``window`` in this cycle.
+    mask : In(taps)
+        Codes of ``window`` that count.
     w : In(in_lanes * out_lanes * w_width)
         Weight tile: lane ``c`` of output ``k`` at code ``k * in_lanes + c``.
     load : In(1)
@@ -57,6 +59,7 @@ class MacArray(wiring.Component):
             "x_valid": In(1),
             "window": In(data.ArrayLayout(data.ArrayLayout(signed(x_width), out_lanes), taps)),
             "depthwise": In(1),
+            "mask": In(taps),
             "w": In(in_lanes * out_lanes * w_width),
             "load": In(1),
             "o": Out(data.ArrayLayout(signed(self.o_width), out_lanes)),
@@ -81,8 +84,7 @@ class MacArray(wiring.Component):
                 for c in range(self.in_lanes)
             ]
             codes = [
-                Mux(self.depthwise, self.window[c][k], self.x[c]) if c < self.taps else self.x[c]
-                for c in range(self.in_lanes)
+                self._code(c, k) for c in range(self.in_lanes)
             ]
             products = [
                 multiply(m, x, w, load_b=self.load, enable=enable)
@@ -90,6 +92,13 @@ class MacArray(wiring.Component):
             ]
             m.d.comb += self.o[k].eq(_sum_tree(m, products, enable))
         return m
+
+    def _code(self, c, k):
+        """Return what meets weight ``c`` of output ``k``, one LUT4 a bit."""
+        if c >= self.taps:
+            return self.x[c]
+        counts = self.mask[c].replicate(self.x_width).as_signed()
+        return Mux(self.depthwise, self.window[c][k] & counts, self.x[c])
 
 
 def _tree_depth(terms):

@@ -5,6 +5,7 @@ from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from arch.isa import Engine, Opcode
+from arch.timing import CALC_START, RESULT_STEPS
 
 from .array import MacArray
 from .feature_memory import FeatureMemory
@@ -111,6 +112,7 @@ class CalcEngine(wiring.Component):
             2 + FeatureMemory.latency + self._vector.divide_latency + 1 + Requantizer.latency + 2)
 
     def elaborate(self, platform):
+        assert self.done_stage + CALC_START <= RESULT_STEPS
         m = Module()
         config = self.config
         code = Signal(instruction_layout(Engine.CALC))
@@ -122,6 +124,8 @@ class CalcEngine(wiring.Component):
         sequencer = Sequencer(word_width=word_width, layout=layout_of(Opcode.CONV))
         m.submodules.sequencer = ResetInserter(self.stop)(sequencer)
         m.d.comb += sequencer.instruction.eq(conv)
+        with m.If(is_vector):
+            m.d.comb += sequencer.instruction.wrap.eq(0)
         self._issue(m, code, conv, vector, is_vector, sequencer)
         flags = self._flags(m, conv, vector, is_vector, sequencer)
         self._read(m, sequencer.step.word, flags)
@@ -192,7 +196,7 @@ class CalcEngine(wiring.Component):
         layout = data.StructLayout({
             "conv": 1, "vector": 1, "first": 1, "group_first": 1, "group_last": 1,
             "inside": 1, "counted": 1, "odd": 1, "signed": 1, "bias": 1, "finish": 1,
-            "result": 1, "depthwise": 1, "line_first": 1,
+            "result": 1, "depthwise": 1, "line_first": 1, "wrapped": 1,
             "part": max(1, (self.config.words_per_row - 1).bit_length()),
         })
         inside = (
@@ -220,6 +224,7 @@ class CalcEngine(wiring.Component):
             flags[1].result.eq(sequencer.valid & ~is_vector & (step.result | ~conv.depthwise)),
             flags[1].depthwise.eq(conv.depthwise),
             flags[1].line_first.eq(step.line_first),
+            flags[1].wrapped.eq(step.wrapped),
         ]
         for before, after in zip(flags[1:], flags[2:]):
             m.d.sync += after.eq(before)
@@ -326,8 +331,16 @@ class CalcEngine(wiring.Component):
         return sums
 
     def _window(self, m, row):
-        """Shift the row just read into the window, which starts empty in each line."""
-        window = self._array.window
+        """Shift the row just read into the window; mask the codes of other lines than a result's.
+
+        A result that wraps has the codes from before the line, every other those of the line.
+        """
+        window, mask = self._array.window, self._array.mask
+        seen = Signal(self._array.taps)  # codes of the window that are of the line
+        seen_next = Cat(Const(1, 1), Mux(row.line_first, 0, seen))[:len(seen)]
+        with m.If(row.conv & row.depthwise):
+            m.d.sync += [
+                seen.eq(seen_next), mask.eq(seen_next ^ row.wrapped.replicate(len(seen)))]
         for lane in range(self.config.out_lanes):
             value = self.read_data.word_select(lane, self.config.data_bits)
             extended = Cat(value, value[-1] & row.signed).as_signed()
@@ -335,7 +348,7 @@ class CalcEngine(wiring.Component):
             for tap in range(self._array.taps):
                 with m.If(row.conv & row.depthwise):
                     m.d.sync += window[tap][lane].eq(entering)
-                entering = Mux(row.line_first, 0, window[tap][lane])
+                entering = window[tap][lane]
 
     def _results(self, m, conv, vector, is_vector, flags, unit, sums):
         """Requantize what either path gives and write it."""

@@ -26,6 +26,7 @@ def step_layout(word_width):
         "pass_last": 1,     # in the last group
         "odd": 1,           # second, fourth, ... of its group
         "line_first": 1,    # first of a run of the innermost loop
+        "wrapped": 1,       # its result belongs to the run before
         "result": 1,        # ends a window; always without warm and skip
     })
 
@@ -34,7 +35,8 @@ class Sequencer(wiring.Component):
     """Walk the loops of a CALC instruction.
 
     The first step appears one cycle after ``start``, then one step per cycle, with the
-    instruction's gap after each group.
+    instruction's gap after each group. With ``wrap``, so many steps more end each group: they
+    stay at its last position, and begin another run.
 
     Parameters
     ----------
@@ -81,8 +83,12 @@ class Sequencer(wiring.Component):
         group_first, pass_first, first, odd = Signal(), Signal(), Signal(), Signal()
         line_first = Signal()
         idle_steps = Signal(4)  # steps until the next result
+        wrapped = Signal(3)     # steps whose results belong to the run before
+        hold = Signal()         # a step that wraps is still to come in this group
+        holding = Signal()      # the step is one of those at the end of a group
 
-        group_last = ended[0] & ended[1]
+        walked = ended[0] & ended[1]
+        group_last = walked & ~hold
         pass_last = ended[2] & ended[3] & ended[4]
         m.d.comb += [
             self.valid.eq(self.running & (gap == 0)),
@@ -94,6 +100,7 @@ class Sequencer(wiring.Component):
             self.step.pass_last.eq(pass_last),
             self.step.odd.eq(odd),
             self.step.line_first.eq(line_first),
+            self.step.wrapped.eq(wrapped != 0),
             self.step.result.eq(idle_steps == 0),
         ]
 
@@ -103,6 +110,7 @@ class Sequencer(wiring.Component):
                 gap.eq(0),
                 first.eq(1), group_first.eq(1), pass_first.eq(1), odd.eq(0),
                 line_first.eq(1), idle_steps.eq(code.warm),
+                wrapped.eq(0), hold.eq(code.wrap != 0), holding.eq(0),
                 self.step.word.eq(code.word),
                 self.step.y.eq(code.y),
                 self.step.x.eq(code.x),
@@ -114,9 +122,18 @@ class Sequencer(wiring.Component):
         with m.Elif(self.running):
             m.d.sync += [
                 first.eq(0), group_first.eq(group_last), odd.eq(~odd & ~group_last),
-                line_first.eq(ended[0]),
+                line_first.eq(ended[0] & ~(holding & hold)),
             ]
-            with m.If(ended[0]):
+            with m.If(ended[0] & ~holding):
+                m.d.sync += wrapped.eq(code.wrap)
+            with m.Elif(wrapped != 0):
+                m.d.sync += wrapped.eq(wrapped - 1)
+            with m.If(walked):
+                m.d.sync += [
+                    holding.eq(hold),
+                    hold.eq(Mux(hold, Mux(holding, wrapped != 2, code.wrap != 1), code.wrap != 0)),
+                ]
+            with m.If(ended[0] & ~hold):
                 m.d.sync += idle_steps.eq(code.warm)
             with m.Elif(idle_steps == 0):
                 m.d.sync += idle_steps.eq(code.skip)
@@ -126,7 +143,8 @@ class Sequencer(wiring.Component):
                 m.d.sync += [gap.eq(code.gap), pass_first.eq(0)]
             with m.If(self.last):
                 m.d.sync += self.running.eq(0)
-            self._advance(m, counts, ended)
+            with m.If(~(walked & hold)):
+                self._advance(m, counts, ended)
         return m
 
     def _reload(self, m, counts, ended, level):

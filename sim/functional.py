@@ -23,6 +23,7 @@ from arch.isa import (
     conv_results,
     decode,
     decode_header,
+    group_steps,
 )
 from compiler.host import HostStep
 
@@ -216,18 +217,22 @@ class FunctionalMachine:
     ) -> NDArray[np.int64]:
         """Return what :meth:`_products` returns, of a depthwise CONV."""
         lanes, per_row = self.config.out_lanes, self.config.words_per_row
-        line = fields["count_0"]
+        line, wrap = fields["count_0"], fields["wrap"]
+        column = np.arange(group_steps(fields)) % line
+        run = len(column) if wrap else line
+        results = slice(fields["warm"], None, fields["skip"] + 1)
         total = np.zeros((steps, lanes))
         for group in range(groups):
             at = _steps(fields, group, group + 1)
             rows = self.feature[at.word[0] // per_row % len(self.feature)]
-            codes = self._codes(rows, fields["signed"]).astype(np.float64)
-            codes[~at.inside[0]] = 0
-            codes = codes.reshape(-1, line, lanes)
+            codes = np.zeros((len(column), lanes))
+            codes[:rows.shape[0]] = self._codes(rows, fields["signed"])
+            codes[:rows.shape[0]][~at.inside[0]] = 0
             for tap in range(self.config.window_taps):
                 before = np.zeros_like(codes)
-                before[:, tap:] = codes[:, :line - tap] if tap < line else 0
-                taken = before[:, fields["warm"]::fields["skip"] + 1].reshape(steps, lanes)
+                before[tap:] = codes[:max(0, len(codes) - tap)]
+                before[(column >= tap) == (column < wrap)] = 0
+                taken = before.reshape(-1, run, lanes)[:, results].reshape(steps, lanes)
                 total += taken * weights[group, :, tap]
         return total.astype(np.int64)
 

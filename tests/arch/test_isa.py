@@ -12,6 +12,7 @@ from arch.isa import (
     encode,
     encode_header,
     fields_of,
+    group_steps,
 )
 
 
@@ -51,3 +52,13 @@ def test_results_of_a_depthwise_line(line, warm, skip, results):
     values = {"count_0": line, "count_1": 5, "depthwise": 1, "warm": warm, "skip": skip}
     assert conv_results(values) == 5 * results
     assert conv_results({**values, "depthwise": 0}) == 5 * line
+
+
+@pytest.mark.parametrize(("line", "warm", "skip", "wrap", "results"), [
+    (6, 1, 0, 1, 30), (6, 2, 1, 1, 15), (6, 3, 0, 3, 30), (1, 1, 0, 1, 5),
+])
+def test_results_of_depthwise_lines_that_wrap(line, warm, skip, wrap, results):
+    values = {"count_0": line, "count_1": 5, "depthwise": 1, "warm": warm, "skip": skip,
+              "wrap": wrap}
+    assert group_steps(values) == 5 * line + wrap
+    assert conv_results(values) == results

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 import compiler.compile
 import compiler.fusion
 from arch.config import preset
+from arch.isa import Opcode
 from compiler import CompileError, DramTiming
 from compiler.chains import Group
 from compiler.plan import plan_layers
@@ -107,9 +108,22 @@ def test_map_that_is_read_elsewhere_is_kept(always_joined):
 def test_signed_and_narrow_codes_move_unchanged(always_joined):
     b = NetworkBuilder(np.random.default_rng(0), (4, 40, 20))
     x = b.conv("input", 8, (1, 1), relu=None, bits=5)
-    x = b.conv(x, 8, (5, 3), pads=(2, 1, 2, 1), groups=8, relu=None)
+    x = b.max_pool(x, (3, 3), strides=(1, 1), pads=(1, 1, 1, 1))
     program = assert_runs(b.model(b.conv(x, 4, (1, 1))), WEIGHTY)
     assert any("move lines" in item.note for item in program.instructions)
+
+
+@pytest.mark.parametrize("groups", [1, 8])
+@pytest.mark.parametrize("kernel", [(5, 3), (4, 1), (3, 6)])
+def test_convolutions_take_lines_from_both_ends_of_a_ring(kernel, groups, always_joined):
+    b = NetworkBuilder(np.random.default_rng(0), (4, 40, 20))
+    x = b.conv("input", 8, (1, 1), relu=None, bits=5)
+    x = b.conv(x, 8, kernel, pads=(2, 1, 2, 1), groups=groups, relu=None)
+    program = assert_runs(b.model(b.conv(x, 4, (1, 1))), WEIGHTY)
+    assert takes_turns(program)
+    assert not any("move lines" in item.note for item in program.instructions)
+    values = [item.values for item in program.instructions if item.opcode == Opcode.CONV]
+    assert any(not fields["init"] for fields in values)
 
 
 @settings(deadline=None, max_examples=60)

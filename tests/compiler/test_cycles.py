@@ -115,7 +115,7 @@ def test_short_passes_are_stretched(width, cycles):
 
 
 def test_loads_overlap_with_computation():
-    b = NetworkBuilder(np.random.default_rng(0), (32, 8, 8))
+    b = NetworkBuilder(np.random.default_rng(0), (32, 16, 16))
     x = b.conv("input", 64, (1, 1))
     for _ in range(3):
         x = b.conv(x, 64, (3, 3), strides=(2, 2), pads=(1, 1, 1, 1))

@@ -88,9 +88,15 @@ def test_narrow_units_have_more_rows():
     config = preset("ecp5_85f")
     rows = [
         max(unit.rows for unit in cut_weights(
-            conv_task(config, channels=64, kernels=256, bits=bits), config))
+            replace(conv_task(config, channels=64, kernels=1024, bits=bits), index=1), config))
         for bits in (8, 4, 2)]
-    assert rows == [48, 96, 144]
+    assert rows == [144, 288, 480]
+
+
+def test_first_units_of_the_first_layer_are_small():
+    config = preset("ecp5_85f")
+    task = conv_task(config, channels=16, kernels=1024, kernel=(1, 1))
+    assert [unit.rows for unit in cut_weights(task, config)] == [4, 8, 16, 32, 64, 4]
 
 
 def test_grouped_image_leaves_out_the_other_groups():

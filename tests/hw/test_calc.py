@@ -120,16 +120,19 @@ class Model:
         for number, group in enumerate(groups):
             tile = self.weight[code["weight_row"] + number]
             index = 0
-            for n, (word, y, x) in enumerate(group):
-                step = n % code["count_0"]
-                if step == 0:
-                    window = np.zeros((self.config.in_lanes, self.config.out_lanes), np.int64)
+            wrap = code.get("wrap", 0)
+            window = []  # line and codes, newest first
+            for n, (word, y, x) in enumerate(group + group[-1:] * wrap):
+                line, step = divmod(n, code["count_0"])
                 row = self.feature[word // self.config.words_per_row % len(self.feature)]
                 row = self.extend(row, code["signed"]) * self.inside(code, y, x)
-                window = np.concatenate([row[None], window[:-1]])
-                if step >= code["warm"] and (step - code["warm"]) % (code["skip"] + 1) == 0:
-                    sums = (tile[:, :self.config.window_taps]
-                            * window[:self.config.window_taps].T).sum(axis=1)
+                window = [(line, row), *window]
+                after = (n if wrap else step) - code["warm"]
+                if after >= 0 and after % (code["skip"] + 1) == 0:
+                    target = line - (step < wrap)
+                    sums = sum(
+                        tile[:, tap] * codes for tap, (other, codes) in enumerate(
+                            window[:self.config.window_taps]) if other == target)
                     self.accumulate(code, number, len(groups), index, sums)
                     index += 1
 
@@ -328,6 +331,15 @@ def test_depthwise():
 
 def test_depthwise_of_every_other_column():
     run(11, [depthwise(skip=1), depthwise(skip=2, warm=0, row=150, count_0=7)])
+
+
+def test_depthwise_lines_that_follow_each_other():
+    wide = {"x": 0, "warm": 2, "wrap": 2}
+    run(13, [
+        depthwise(wrap=1), depthwise(**wide, row=140), pool(row=40),
+        depthwise(wrap=1, skip=1, count_0=2, x_1=-1, x_2=-1, row=190, fence=0),
+        depthwise(wrap=1, count_0=1, x_0=0, word_0=0, x_1=0, x_2=0, row=200, fence=0),
+    ])
 
 
 def test_depthwise_taps_split_over_instructions():

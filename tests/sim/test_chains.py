@@ -19,6 +19,8 @@ def test_inverted_residual_with_spilled_maps():
     x = b.conv("input", 4, (3, 3), strides=(2, 2), pads=(1, 1, 1, 1))
     for strides in ((1, 1), (2, 2)):
         y = b.conv(x, 48, (1, 1))
+        if strides == (2, 2):
+            y = b.max_pool(y, (3, 3), strides=(1, 1), pads=(1, 1, 1, 1))
         y = b.conv(y, 48, (3, 3), strides=strides, pads=(1, 1, 1, 1), groups=48)
         y = b.conv(y, 4, (1, 1), relu=None)
         x = b.add(x, y, relu=None) if strides == (1, 1) else y
@@ -27,6 +29,7 @@ def test_inverted_residual_with_spilled_maps():
     layers = [record.layer for record in program.writes]
     assert layers != sorted(layers)
     assert any("move lines" in item.note for item in program.instructions)
+    assert any(item.values.get("init") == 0 for item in program.instructions)  # ends of a ring
     codes = random_codes(np.random.default_rng(4), model)
     inputs = [program.input_layout.pack(image) for image in codes]
     result = simulate(program, inputs, dram=DramModel(30, 1.0))

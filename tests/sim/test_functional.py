@@ -40,7 +40,7 @@ def calc(opcode, **fields):
         "signed": 1, "lo": -128, "hi": 127}
     values |= (
         {"weight_row": 0, "param_row": 0, "init": 1, "finish": 1, "depthwise": 0, "warm": 0,
-         "skip": 0} if opcode == Opcode.CONV else
+         "skip": 0, "wrap": 0} if opcode == Opcode.CONV else
         {"op": 0, "signed_b": 1, "shift_a": 0, "shift_b": 0, "shift": 0, "divide": 0,
          "count_pad": 0, "count_height": 4095, "count_width": 4095})
     assert set(fields) <= set(values)
