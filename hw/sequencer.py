@@ -27,6 +27,7 @@ def step_layout(word_width):
         "odd": 1,           # second, fourth, ... of its group
         "line_first": 1,    # first of a run of the innermost loop
         "result": 1,        # ends a window; always without warm and skip
+        "hold": 1,          # reads the second operand, before the first step
     })
 
 
@@ -49,6 +50,10 @@ class Sequencer(wiring.Component):
         Take ``instruction``, which must stay until ``last``.
     instruction : In(layout)
         Instruction whose loops are walked.
+    hold : In(1)
+        Word ``word_b`` comes first; as stable as ``instruction``.
+    word_b : In(word_width)
+        That word.
     running : Out(1)
         Steps are left.
     valid : Out(1)
@@ -65,6 +70,8 @@ class Sequencer(wiring.Component):
         super().__init__({
             "start": In(1),
             "instruction": In(layout),
+            "hold": In(1),
+            "word_b": In(word_width),
             "running": Out(1),
             "valid": Out(1),
             "step": Out(step_layout(word_width)),
@@ -78,6 +85,7 @@ class Sequencer(wiring.Component):
         # ended[j]: loop j is in its last iteration
         ended = [Signal(name=f"ended_{level}") for level in range(LEVELS)]
         gap = Signal(6)
+        holding = Signal()
         group_first, pass_first, first, odd = Signal(), Signal(), Signal(), Signal()
         line_first = Signal()
         idle_steps = Signal(4)  # steps until the next result
@@ -86,8 +94,9 @@ class Sequencer(wiring.Component):
         pass_last = ended[2] & ended[3] & ended[4]
         m.d.comb += [
             self.valid.eq(self.running & (gap == 0)),
-            self.last.eq(self.valid & group_last & pass_last),
-            self.step.first.eq(first),
+            self.last.eq(self.valid & ~holding & group_last & pass_last),
+            self.step.first.eq(first & ~holding),
+            self.step.hold.eq(holding),
             self.step.group_first.eq(group_first),
             self.step.group_last.eq(group_last),
             self.step.pass_first.eq(pass_first),
@@ -103,12 +112,15 @@ class Sequencer(wiring.Component):
                 gap.eq(0),
                 first.eq(1), group_first.eq(1), pass_first.eq(1), odd.eq(0),
                 line_first.eq(1), idle_steps.eq(code.warm),
-                self.step.word.eq(code.word),
+                holding.eq(self.hold),
+                self.step.word.eq(Mux(self.hold, self.word_b, code.word)),
                 self.step.y.eq(code.y),
                 self.step.x.eq(code.x),
             ]
             for level in range(LEVELS):
                 self._reload(m, counts, ended, level)
+        with m.Elif(holding):
+            m.d.sync += [holding.eq(0), self.step.word.eq(code.word)]
         with m.Elif(gap != 0):
             m.d.sync += gap.eq(gap - 1)
         with m.Elif(self.running):

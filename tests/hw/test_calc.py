@@ -9,9 +9,9 @@ from amaranth import *
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
-from arch.config import AcceleratorConfig
+from arch.config import TABLES, AcceleratorConfig
 from arch.formats import divide_round, requantize
-from arch.isa import LEVELS, Engine, Opcode
+from arch.isa import LEVELS, Engine, Opcode, VectorOp
 from arch.timing import divide_group, pass_gap
 from hw.calc import CalcEngine
 from hw.feature_memory import FeatureMemory
@@ -22,7 +22,7 @@ from .bench import simulate
 
 CONFIG = AcceleratorConfig(
     "test", in_lanes=2, out_lanes=4, feature_depth=256, feature_banks=2, weight_depth=64,
-    param_depth=4, acc_depth=32, dram_width=4)
+    param_depth=4, acc_depth=32, table_lanes=2, dram_width=4)
 WIDE = replace(CONFIG, data_bits=16, weight_bits=16, acc_bits=48)
 MIXED = replace(CONFIG, data_bits=16, weight_bits=8, acc_bits=48)
 
@@ -37,7 +37,10 @@ class Harness(wiring.Component):
         self.feature = FeatureMemory(
             depth=config.feature_depth, banks=config.feature_banks, columns=columns,
             column_width=config.dram_width * 8)
-        super().__init__({
+        tables = (
+            {"table_writes": self.calc.signature.members["table_writes"]}
+            if config.table_lanes else {})
+        super().__init__(tables | {
             "instructions": In(stream.Signature(instruction_layout(Engine.CALC))),
             "load_writes": Out(self.feature.load_writes.signature),
             "weight_en": In(len(self.calc.weight_en)),
@@ -56,6 +59,8 @@ class Harness(wiring.Component):
         m.submodules.feature = feature = self.feature
         connect(m, flipped(self.instructions), calc.instructions)
         connect(m, flipped(self.load_writes), feature.load_writes)
+        if self.config.table_lanes:
+            connect(m, flipped(self.table_writes), calc.table_writes)
         m.d.comb += [
             feature.calc_read.eq(calc.read), feature.calc_row.eq(calc.read_row),
             calc.read_data.eq(feature.calc_data),
@@ -87,6 +92,8 @@ class Model:
             -5000 << more, 5000 << more, (config.param_depth, config.out_lanes))
         self.shift = rng.integers(4, 12, (config.param_depth, config.out_lanes))
         self.shift += config.weight_bits - 8
+        limit = 1 << config.data_bits
+        self.table = rng.integers(-limit, limit, (TABLES, config.table_entries))
         self.acc = np.zeros((config.acc_depth, config.out_lanes), np.int64)
         self.writes = []
 
@@ -155,8 +162,40 @@ class Model:
         else:
             self.acc[index] = total
 
+    def looked_up(self, code, codes):
+        entries = self.table[code["table"]]
+        index = codes >> code["shift_b"] & 0xFF
+        if self.config.data_bits == 8:
+            return entries[index]
+        return (entries[2 * index] << 8) + entries[2 * index + 1] * (codes & 0xFF)
+
+    def element(self, code, a, b):
+        signed_a, signed_b = self.extend(a, code["signed"]), self.extend(b, code["signed_b"])
+        shifted = signed_a << code["shift_a"]
+        match code["op"]:
+            case VectorOp.SUM:
+                return shifted + (signed_b << code["shift_b"])
+            case VectorOp.PRODUCT:
+                return signed_a * signed_b
+            case VectorOp.PRELU:
+                return np.where(signed_a < 0, signed_a * signed_b, shifted)
+            case VectorOp.TABLE:
+                return self.looked_up(code, a)
+
+    def elementwise(self, code, groups):
+        parts = self.config.words_per_row
+        held = self.feature[code["word_b"] // parts].copy()
+        for number, group in enumerate(groups):
+            a, b = (self.feature[group[n][0] // parts] for n in (0, -1))
+            acc = self.element(code, a, held if code["hold"] else b)
+            self.write(code["row"] + number * code["row_step"], requantize(
+                acc, code["shift"], code["lo"], code["hi"]))
+
     def vector(self, code, groups):
         parts = self.config.words_per_row
+        if code["hold"] or code["op"] > VectorOp.SUM:
+            self.elementwise(code, groups)
+            return
         for number, group in enumerate(groups):
             values, count = [], 0
             for n, (word, y, x) in enumerate(group):
@@ -198,6 +237,8 @@ def run(seed, program, config=CONFIG):
             await load(ctx, dut.param_en, row, b"".join(
                 bias.to_bytes(6, "little", signed=True) + bytes([shift, 0])
                 for bias, shift in zip(biases, shifts)))
+        if config.table_lanes:
+            await load_tables(ctx)
         for opcode, code in program:
             ctx.set(dut.instructions.valid, 1)
             name = "conv" if opcode is Opcode.CONV else "vector"
@@ -206,6 +247,18 @@ def run(seed, program, config=CONFIG):
         ctx.set(dut.instructions.valid, 0)
         while len(done) < len(program):
             await ctx.tick()
+
+    async def load_tables(ctx):
+        entry_type = f"<i{config.table_entry_size}"
+        for table, entries in enumerate(model.table):
+            content = entries.astype(entry_type).tobytes()
+            for column in range(len(content) // 4):
+                ctx.set(dut.table_writes.valid, 1)
+                ctx.set(dut.table_writes.payload, {
+                    "table": table, "column": column,
+                    "data": int.from_bytes(content[4 * column:][:4], "little")})
+                await ctx.tick().until(dut.table_writes.ready)
+        ctx.set(dut.table_writes.valid, 0)
 
     async def load(ctx, enable, row, content):
         for column in range(len(content) // 4):
@@ -267,7 +320,7 @@ def pool(**changes):
         "count_3": 2, "word_3": 24 - 14 - 8, "y_3": 1, "x_3": -5,
         "count_4": 1,
         "row": 200, "row_step": 2, "gap": 0, "signed": 1, "lo": -128, "hi": 127,
-        "op": 0, "signed_b": 1, "shift_a": 0, "shift_b": 0, "shift": 0, "divide": 0,
+        "op": 0, "hold": 0, "word_b": 0, "table": 0, "signed_b": 1, "shift_a": 0, "shift_b": 0, "shift": 0, "divide": 0,
         "count_pad": 0, "count_height": 4, "count_width": 6, **changes,
     }
 
@@ -279,7 +332,7 @@ def add(**changes):
         "count_0": 2, "word_0": 100, "count_1": 1, "count_2": 10, "word_2": 2 - 100,
         "count_3": 1, "count_4": 1,
         "row": 220, "row_step": 1, "gap": 0, "signed": 1, "lo": 0, "hi": 255,
-        "op": 1, "signed_b": 0, "shift_a": 2, "shift_b": 0, "shift": 3, "divide": 0,
+        "op": 1, "hold": 0, "word_b": 0, "table": 0, "signed_b": 0, "shift_a": 2, "shift_b": 0, "shift": 3, "divide": 0,
         "count_pad": 0, "count_height": 1, "count_width": 1, **changes,
     }
 
@@ -357,6 +410,59 @@ def test_average_with_padding():
             pool(**three, **shifted)])
 
 
+def table(config, **changes):
+    """Return ten rows looked up in a table."""
+    wide = 8 * (config.data_bits > 8)
+    return add(**{
+        "layer": 5, "op": VectorOp.TABLE.value, "count_0": config.table_steps, "word_0": 0,
+        "word_2": 2, "table": 2, "shift_a": wide, "shift_b": wide, "shift": wide, "lo": -100,
+        **changes})
+
+
+def held(**changes):
+    """Return the sum of ten rows and one other."""
+    return add(**{
+        "layer": 6, "count_0": 1, "word_0": 0, "word_2": 2, "hold": 1, "word_b": 70, **changes})
+
+
+@pytest.mark.parametrize("signed", [0, 1])
+def test_products(signed):
+    run(18, [
+        add(op=VectorOp.PRODUCT.value, signed=signed, shift=7),
+        held(op=VectorOp.PRODUCT.value, signed_b=signed, shift=6, row=240, fence=0, lo=-90),
+        add(row=230, fence=0)])
+
+
+def test_a_held_operand_counts_for_its_instruction_only():
+    run(19, [
+        held(), pool(row=0, fence=0), held(word_b=72, row=240, fence=0, shift_b=5),
+        add(row=20, fence=0), held(word_b=74, row=30, fence=0, count_2=1),
+        held(word_b=76, row=31, fence=0, count_2=1), conv(row=140, fence=0)])
+
+
+def test_slopes():
+    slopes = {"op": VectorOp.PRELU.value, "signed_b": 1, "shift_a": 7, "shift": 7, "lo": -128}
+    run(20, [
+        held(**slopes), held(**slopes, signed=0, row=240, fence=0),
+        held(**slopes, word_b=78, row=20, fence=0), pool(row=50, fence=0)])
+
+
+@pytest.mark.parametrize("config", [
+    CONFIG, replace(CONFIG, table_lanes=4), replace(CONFIG, table_lanes=1), WIDE,
+    replace(WIDE, table_lanes=4)], ids=lambda config: (
+        f"{config.table_lanes} lanes of {config.data_bits} bits"))
+def test_tables(config):
+    wide = {"lo": -30000, "hi": 50000} if config.data_bits > 8 else {}
+    run(21, [
+        table(config, **wide), table(config, **wide, row=20, table=0, fence=0),
+        held(row=40, fence=0, **wide), table(config, **wide, row=50, table=3, fence=0),
+        table(config, **wide, row=60, shift_b=0, fence=0), conv(row=140, fence=0)], config)
+
+
+def test_without_tables():
+    run(22, [add(), held(row=40, fence=0)], replace(CONFIG, table_lanes=0))
+
+
 BOUNDS = {"lo": -(1 << 15), "hi": (1 << 15) - 1}
 
 
@@ -387,4 +493,7 @@ def test_vectors_of_16_bits():
         pool(**BOUNDS), add(shift=2, fence=0, **BOUNDS),
         add(shift_a=15, shift_b=15, shift=17, fence=0, row=30, **BOUNDS),
         pool(**three, fence=0, **BOUNDS),
-        pool(**three | wide, shift_a=4, shift_b=4, shift=4, row=150)], WIDE)
+        pool(**three | wide, shift_a=4, shift_b=4, shift=4, row=150),
+        add(op=VectorOp.PRODUCT.value, shift=15, fence=0, **BOUNDS),
+        held(op=VectorOp.PRODUCT.value, signed=0, shift=17, fence=0, row=30, **BOUNDS),
+        held(op=VectorOp.PRELU.value, signed_b=1, shift_a=15, shift=15, row=60, **BOUNDS)], WIDE)
