@@ -188,7 +188,7 @@ def _buffer_rows(task: Task, stored: StoredMap, is_output: bool, comfort: _Comfo
     """Return the rows of the tile buffers of a spilled map."""
     rect = _middle(task, comfort != _Comfort.POSITION)
     if not is_output:
-        rect = task.input_rect(rect)
+        rect = task.input_rect(rect, task.inputs.index(stored))
     slots = 2 if comfort == _Comfort.TWO_LINES else 1
     return min(slots * rect.size * stored.blocks, stored.rows)
 
@@ -210,7 +210,9 @@ class _Planner:
         self._costs = costs
         self._depth = costs.config.feature_depth
         self._life = lifetimes(groups, graph_input, output)
-        self._spilled: set[str] = set()
+        self._constants = {
+            name for name, life in self._life.items() if life.stored.constant}
+        self._spilled = set(self._constants)
 
     def _need(self, index: int, comfort: _Comfort = _Comfort.TWO_LINES) -> int:
         """Return the rows that a group wants."""
@@ -356,7 +358,8 @@ class _Planner:
         items = [
             (name, self._life[name].stored.rows * row_size, self._life[name].first,
              self._life[name].last)
-            for name in sorted(self._spilled - {self._input, self._output})]
+            for name in sorted(
+                self._spilled - self._constants - {self._input, self._output})]
         total = sum(size for _, size, _, _ in items)
         places = allocate(items, total) or {}
         size = max((places[name] + size for name, size, _, _ in items), default=0)

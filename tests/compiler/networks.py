@@ -4,19 +4,23 @@ import numpy as np
 
 from arch.formats import Format, Rounding
 from quantizer.graph import (
+    Activation,
     Add,
     Concat,
     Conv,
     ConvTranspose,
     Graph,
+    Mul,
     Node,
     Pad,
     Pool,
+    PRelu,
     Resize,
     Slice,
     Window,
 )
-from quantizer.model import QuantizedModel, QuantizedWeights
+from quantizer.model import QuantizedModel, QuantizedSlopes, QuantizedWeights
+from quantizer.tables import model_table
 
 
 class NetworkBuilder:
@@ -33,6 +37,7 @@ class NetworkBuilder:
         self.shapes = {"input": tuple(shape)}
         self.formats = {"input": Format(bits, frac, signed)}
         self.weights = {}
+        self.slopes = {}
 
     def _add_node(self, node, shape, fmt):
         self.nodes.append(node)
@@ -113,6 +118,54 @@ class NetworkBuilder:
         node = Add(name, (a, b), f"{name}_out", **self._clamp(relu, fmt))
         return self._add_node(node, self.shapes[a], fmt)
 
+    def mul(self, a, b, *, relu=None, signed=True):
+        name = self._name("mul")
+        fmts = self.formats[a], self.formats[b]
+        fmt = Format(
+            self.bits, sum(f.frac for f in fmts) - self.bits + int(self.rng.integers(1, 4)),
+            signed)
+        node = Mul(name, (a, b), f"{name}_out", **self._clamp(relu, fmt))
+        return self._add_node(node, self.shapes[a], fmt)
+
+    def prelu(self, source, *, same=False, frac=None, relu=None):
+        """``same``: one slope for all channels, as LeakyRelu has."""
+        name = self._name("prelu")
+        frac = self.bits - 1 if frac is None else frac
+        limit = 1 << (self.bits - 1)
+        codes = self.rng.integers(-limit, limit, self.shapes[source][0])
+        if same:
+            codes[:] = codes[0]
+        fmt = Format(self.bits, self.formats[source].frac - int(self.rng.integers(0, 2)), True)
+        node = PRelu(name, (source,), f"{name}_out", slope=codes / (1 << frac),
+                     **self._clamp(relu, fmt))
+        self.slopes[name] = QuantizedSlopes(codes, self.bits, frac)
+        return self._add_node(node, self.shapes[source], fmt)
+
+    def activation(self, source, kind, *, alpha=1 / 6, beta=0.5, signed=None, relu=None):
+        """Return the function of a map, whose format changes so that it is neither 0 nor 1."""
+        name = self._name(kind)
+        old = self.formats[source]
+        self.formats[source] = Format(old.bits, old.bits - 4, old.signed)
+        unit = kind in ("sigmoid", "hard_sigmoid", "tanh")
+        positive = kind in ("sigmoid", "hard_sigmoid")
+        signed = not positive if signed is None else signed
+        fmt = Format(self.bits, self.bits - (1 if unit else 4), signed)
+        node = Activation(name, (source,), f"{name}_out", kind=kind, alpha=alpha, beta=beta,
+                          **self._clamp(relu, fmt))
+        return self._add_node(node, self.shapes[source], fmt)
+
+    def global_pool(self, source):
+        return self.average_pool(
+            source, self.shapes[source][1:], strides=(1, 1), up=2)
+
+    def excite(self, source, kind="hard_sigmoid"):
+        """Return a squeeze-and-excitation block."""
+        channels = self.shapes[source][0]
+        x = self.global_pool(source)
+        x = self.conv(x, max(1, channels // 4), (1, 1))
+        x = self.conv(x, channels, (1, 1), relu=None)
+        return self.mul(source, self.activation(x, kind))
+
     def concat(self, *sources, spread=0):
         """``spread`` is how far the format of the result may be from those of the inputs."""
         name = self._name("concat")
@@ -172,7 +225,12 @@ class NetworkBuilder:
         output = output or self.nodes[-1].output
         graph = Graph(name, "input", output, self.nodes, self.shapes, self.shapes["input"],
                       self.shapes[output])
-        return QuantizedModel(graph, self.formats, self.weights, rounding)
+        model = QuantizedModel(
+            graph, self.formats, self.weights, rounding, slopes=self.slopes)
+        for node in self.nodes:
+            if isinstance(node, Activation):
+                model.tables[node.name] = model_table(model, node)
+        return model
 
 
 def random_codes(rng, model):
