@@ -319,6 +319,8 @@ class FunctionalMachine:
         config = self.config
         if not config.table_lanes or rows.shape[1] != config.table_steps:
             raise SimulationError(f"A group of VECTOR must be the steps of a table: {fields}")
+        if np.any(rows != rows[:, :1]):
+            raise SimulationError(f"All steps of a group must read one row: {fields}")
         entries = self.table[fields["table"]].view(f"<i{config.table_entry_size}").astype(np.int64)
         codes = self._codes(rows[:, 0], 0).astype(np.int64)
         index, low = codes >> fields["shift_b"] & 0xFF, codes & 0xFF

@@ -320,7 +320,8 @@ def pool(**changes):
         "count_3": 2, "word_3": 24 - 14 - 8, "y_3": 1, "x_3": -5,
         "count_4": 1,
         "row": 200, "row_step": 2, "gap": 0, "signed": 1, "lo": -128, "hi": 127,
-        "op": 0, "hold": 0, "word_b": 0, "table": 0, "signed_b": 1, "shift_a": 0, "shift_b": 0, "shift": 0, "divide": 0,
+        "op": 0, "hold": 0, "word_b": 0, "table": 0,
+        "signed_b": 1, "shift_a": 0, "shift_b": 0, "shift": 0, "divide": 0,
         "count_pad": 0, "count_height": 4, "count_width": 6, **changes,
     }
 
@@ -332,7 +333,8 @@ def add(**changes):
         "count_0": 2, "word_0": 100, "count_1": 1, "count_2": 10, "word_2": 2 - 100,
         "count_3": 1, "count_4": 1,
         "row": 220, "row_step": 1, "gap": 0, "signed": 1, "lo": 0, "hi": 255,
-        "op": 1, "hold": 0, "word_b": 0, "table": 0, "signed_b": 0, "shift_a": 2, "shift_b": 0, "shift": 3, "divide": 0,
+        "op": 1, "hold": 0, "word_b": 0, "table": 0,
+        "signed_b": 0, "shift_a": 2, "shift_b": 0, "shift": 3, "divide": 0,
         "count_pad": 0, "count_height": 1, "count_width": 1, **changes,
     }
 
