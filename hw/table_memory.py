@@ -72,8 +72,8 @@ class TableMemory(wiring.Component):
             part[:(parts - 1).bit_length()],
             beat.column[:(config.table_size // config.dram_width - 1).bit_length()], beat.table)
         m.d.comb += self.writes.ready.eq(part == parts - 1)
-        with m.If(self.writes.valid):
-            m.d.sync += part.eq(Mux(self.writes.ready, 0, part + 1))
+        # A beat that is withdrawn, because LOAD was reset, leaves nothing behind.
+        m.d.sync += part.eq(Mux(self.writes.valid & ~self.writes.ready, part + 1, 0))
         for lane in range(config.table_lanes):
             m.submodules[f"lane_{lane}"] = copy = RowMemory(
                 columns=1, column_width=width, depth=TABLES * config.table_entries)

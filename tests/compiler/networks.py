@@ -314,8 +314,29 @@ def _random_join(rng, builder, source, channels):
     return builder.conv(joined, channels, (1, 1))
 
 
+def _random_elementwise(rng, builder, source):
+    """Return a product, slopes or a table, of two maps or of a map and a channel vector."""
+    channels = builder.shapes[source][0]
+    kind = rng.choice(["mul", "vector", "vector", "excite", "prelu", "table"])
+    if kind == "excite":
+        return builder.excite(source, kind=str(rng.choice(["sigmoid", "hard_sigmoid"])))
+    if kind == "prelu":
+        return builder.prelu(
+            source, same=bool(rng.integers(2)), frac=int(rng.integers(builder.bits)))
+    if kind == "vector":
+        vector = builder.conv(
+            builder.global_pool(source), channels, (1, 1), relu=rng.choice([None, "relu"]))
+        operator = builder.mul if rng.integers(2) else builder.add
+        return operator(source, vector, relu=rng.choice([None, "relu"]))
+    other = builder.conv(source, channels, (1, 1), relu=rng.choice([None, "relu"]))
+    if kind == "mul":
+        return builder.mul(source, other)
+    function = str(rng.choice(["sigmoid", "tanh", "hard_sigmoid", "hard_swish", "silu"]))
+    return builder.activation(other, function)
+
+
 def random_model(rng, *, shape=None, layers=4, max_channels=20, max_size=12, bits=8,
-                 weight_bits=8):
+                 weight_bits=8, elementwise=False):
     """Return a network of random layers over a map of random shape.
 
     Parameters
@@ -330,6 +351,8 @@ def random_model(rng, *, shape=None, layers=4, max_channels=20, max_size=12, bit
         Largest number of channels, and of lines and columns.
     bits, weight_bits : int
         Widths of most codes.
+    elementwise : bool
+        Whether every other layer is a product, has slopes, or is a table.
     """
     if shape is None:
         shape = (int(rng.integers(1, max_channels + 1)),
@@ -338,6 +361,9 @@ def random_model(rng, *, shape=None, layers=4, max_channels=20, max_size=12, bit
         rng, shape, signed=bool(rng.integers(2)), bits=bits, weight_bits=weight_bits)
     tensor = "input"
     for _ in range(layers):
+        if elementwise and rng.integers(2):
+            tensor = _random_elementwise(rng, builder, tensor)
+            continue
         kind = rng.choice(["conv", "conv", "pool", "residual", "clamp", "join", "slice"])
         channels = int(rng.integers(1, max_channels + 1))
         if kind == "conv":

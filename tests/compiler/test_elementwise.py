@@ -16,7 +16,7 @@ from compiler.verify import VerifyError, verify
 
 from .check import assert_runs
 from .configs import MIXED, NANO, NANO16, SMALL16, SQUARE
-from .networks import NetworkBuilder
+from .networks import NetworkBuilder, random_model
 
 
 KINDS = ("sigmoid", "tanh", "hard_sigmoid", "hard_swish", "silu")
@@ -206,3 +206,18 @@ def test_narrow_bus():
     b = builder(NANO, (3, 20, 20))
     x = b.prelu(b.conv("input", 9, (3, 3), pads=(1, 1, 1, 1), relu=None))
     assert_runs(b.model(b.activation(x, "silu")), NANO, dram=DramTiming(30, 1.0))
+
+
+@pytest.mark.parametrize("config", [NANO, SQUARE, NANO16, MIXED], ids=lambda config: config.name)
+def test_random_networks(config):
+    done = 0
+    for seed in range(20):
+        model = random_model(
+            np.random.default_rng([31, seed]), bits=config.data_bits,
+            weight_bits=config.weight_bits, max_size=9, elementwise=True)
+        try:
+            assert_runs(model, config, optimize=bool(seed % 2))
+        except CompileError:
+            continue
+        done += 1
+    assert done >= 6
