@@ -13,6 +13,8 @@ from .formats import Rounding
 __all__ = (
     "CHUNK_BEATS",
     "PRESETS",
+    "TABLES",
+    "TABLE_SEGMENTS",
     "AcceleratorConfig",
     "preset",
 )
@@ -21,6 +23,12 @@ __all__ = (
 CHUNK_BEATS = 4
 """Beats of 8-bit codes that narrow weight codes become at a time; their places in DRAM count in
 such chunks."""
+
+TABLES = 4
+"""Tables that are on chip at the same time, a row of table memory each."""
+
+TABLE_SEGMENTS = 256
+"""Entries of a table of 8-bit data; of 16-bit data, segments of two entries each."""
 
 
 def _is_power_of_two(value: int) -> bool:
@@ -62,6 +70,9 @@ class AcceleratorConfig:
         run as dense ones.
     acc_depth : int
         Rows of accumulator memory, one pixel position each; a power of two.
+    table_lanes : int
+        Codes that are looked up in a table per cycle; a power of two, at most ``out_lanes``. 0
+        leaves tables out, and with them functions such as Sigmoid.
     layer_depth : int
         Layers that the counters can tell apart; a power of two.
     dram_width : int
@@ -91,6 +102,7 @@ class AcceleratorConfig:
     weight_depth: int = 1024
     param_depth: int = 128
     acc_depth: int = 1024
+    table_lanes: int = 4
     layer_depth: int = 128
     dram_width: int = 8
     burst_length: int = 128
@@ -124,6 +136,11 @@ class AcceleratorConfig:
             if not least <= value <= most:
                 raise ValueError(f"{field} must be in {least}..{most}, not {value}")
         self._check_widths()
+        if self.table_lanes and not (
+                _is_power_of_two(self.table_lanes) and self.table_lanes <= self.out_lanes):
+            raise ValueError(
+                f"table_lanes must be 0 or a power of two of at most out_lanes "
+                f"({self.out_lanes}), not {self.table_lanes}")
         if self.out_lanes < self.in_lanes:
             raise ValueError(
                 f"out_lanes must be at least in_lanes ({self.in_lanes}), not {self.out_lanes}")
@@ -234,6 +251,26 @@ class AcceleratorConfig:
         return self.out_lanes * 8
 
     @property
+    def table_entry_size(self) -> int:
+        """Bytes of an entry of a table in DRAM, two's complement, ``data_bits + 1`` bits used."""
+        return 2 * self.code_size
+
+    @property
+    def table_entries(self) -> int:
+        """Entries of a table: a result for each code, or base and slope of each segment."""
+        return TABLE_SEGMENTS * self.code_size
+
+    @property
+    def table_size(self) -> int:
+        """Bytes in one row of table memory: one table."""
+        return self.table_entries * self.table_entry_size
+
+    @property
+    def table_steps(self) -> int:
+        """Steps in which the codes of a row are looked up: all entries, few lanes at a time."""
+        return self.out_lanes // self.table_lanes * self.code_size
+
+    @property
     def hash(self) -> int:
         """64-bit digest of everything but the name; programs and hardware must carry the same."""
         from .isa import ISA_VERSION
@@ -261,16 +298,16 @@ PRESETS = {
     for config in (
         AcceleratorConfig(
             "tiny", in_lanes=2, out_lanes=4, feature_depth=4096, feature_banks=2,
-            weight_depth=1024, param_depth=64, acc_depth=128, dram_width=4,
+            weight_depth=1024, param_depth=64, acc_depth=128, table_lanes=1, dram_width=4,
         ),
         AcceleratorConfig(
             "small", in_lanes=4, out_lanes=8, feature_depth=8192, weight_depth=1024,
-            acc_depth=512,
+            acc_depth=512, table_lanes=2,
         ),
         AcceleratorConfig("ecp5_85f"),
         AcceleratorConfig(
             "large", in_lanes=32, out_lanes=32, feature_depth=16384, weight_depth=1024,
-            acc_depth=1024, dram_width=32,
+            acc_depth=1024, table_lanes=8, dram_width=32,
         ),
         AcceleratorConfig(
             "large16", in_lanes=32, out_lanes=32, data_bits=16, weight_bits=16, acc_bits=48,

@@ -68,6 +68,7 @@ class Memory(enum.IntEnum):
     FEATURE = 0
     WEIGHT = 1
     PARAM = 2
+    TABLE = 3
 
 
 class Region(enum.IntEnum):
@@ -80,10 +81,13 @@ class Region(enum.IntEnum):
 
 
 class VectorOp(enum.IntEnum):
-    """How a VECTOR instruction combines the rows of one group."""
+    """What a VECTOR instruction makes of the rows of one group."""
 
     MAX = 0
     SUM = 1
+    PRODUCT = 2
+    PRELU = 3
+    TABLE = 4
 
 
 @dataclass(frozen=True)
@@ -128,7 +132,7 @@ COMMON_FIELDS = (
 )
 
 _TRANSFER_FIELDS = (
-    Field("memory", 2, "on-chip memory: 0 feature, 1 weight, 2 parameter"),
+    Field("memory", 2, "on-chip memory: 0 feature, 1 weight, 2 parameter, 3 table"),
     Field("region", 2, "DRAM region: 0 weights, 1 input, 2 output, 3 scratch"),
     Field("address", 32, "offset in the region, in bytes; a multiple of the bus width"),
     Field("row", 20, "first row of the on-chip memory"),
@@ -178,10 +182,13 @@ _CONV_FIELDS = (
 )
 
 _VECTOR_FIELDS = (
-    Field("op", 1, "0 maximum, 1 sum"),
-    Field("signed_b", 1, "odd rows of a group are two's complement (even ones: signed)"),
-    Field("shift_a", 4, "left shift of the even rows of a group, in bits"),
-    Field("shift_b", 4, "left shift of the odd rows of a group, in bits"),
+    Field("op", 3, "0 maximum, 1 sum, 2 product, 3 slope where negative, 4 table"),
+    Field("hold", 1, "the second operand is one row, read before the first step"),
+    Field("word_b", 19, "hold: word of that row"),
+    Field("table", 2, "table: row of table memory"),
+    Field("signed_b", 1, "second operands are two's complement (first ones: signed)"),
+    Field("shift_a", 4, "left shift of the first operands, in bits"),
+    Field("shift_b", 4, "left shift of the second operands, in bits; table: bits below an index"),
     Field("shift", 5, "right shift of the result, in bits"),
     Field("divide", 1, "divide the sum by the number of counted positions"),
     Field("count_pad", 1, "count padding positions too"),

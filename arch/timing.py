@@ -22,9 +22,9 @@ __all__ = (
     "SAVE_START",
     "TOKEN_COUNT",
     "divide_group",
-    "divide_latency",
     "pass_gap",
     "quotient_bits",
+    "slow_latency",
 )
 
 
@@ -117,6 +117,6 @@ def divide_group(data_bits: int) -> int:
     return quotient_bits(data_bits) + 4
 
 
-def divide_latency(data_bits: int) -> int:
-    """Return what :data:`CALC_LATENCY` is for a VECTOR that divides."""
-    return quotient_bits(data_bits) + 17
+def slow_latency(data_bits: int) -> int:
+    """Return what :data:`CALC_LATENCY` is for a VECTOR that divides or looks up a table."""
+    return quotient_bits(data_bits) + 19

@@ -1,4 +1,4 @@
-"""Sum of two maps: VECTOR instructions whose groups are the two operands."""
+"""Sum and product of two maps: VECTOR instructions whose groups are the two operands."""
 
 from collections.abc import Iterator
 
@@ -7,7 +7,7 @@ from arch.isa import Opcode, VectorOp
 from .buffers import Buffer
 from .emitter import Emitter
 from .ir import Loop, Position, WriteRecord, calc_fields
-from .layers import AddTask, Rect
+from .layers import AddTask, MulTask, Rect
 from .tiling import Tiling
 
 
@@ -53,7 +53,7 @@ def lower_add(
     emitter: Emitter, task: AddTask, tiling: Tiling, shifts: tuple[tuple[int, ...], int],
     turn: int = 0,
 ) -> None:
-    """Emit a sum of two maps.
+    """Emit a sum or product of two maps.
 
     Parameters
     ----------
@@ -70,9 +70,9 @@ def lower_add(
     """
     (left_a, left_b), right = shifts
     common = {
-        "op": VectorOp.SUM, "signed": int(task.inputs[0].format.signed),
-        "signed_b": int(task.inputs[1].format.signed), "shift_a": left_a, "shift_b": left_b,
-        "shift": right, "lo": task.lo, "hi": task.hi,
+        "op": VectorOp.PRODUCT if isinstance(task, MulTask) else VectorOp.SUM,
+        "signed": int(task.inputs[0].format.signed), "signed_b": int(task.inputs[1].format.signed),
+        "shift_a": left_a, "shift_b": left_b, "shift": right, "lo": task.lo, "hi": task.hi,
     }
     every = range(task.output.blocks)
     for step, rect in enumerate(tiling.rects):

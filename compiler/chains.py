@@ -141,17 +141,18 @@ class Group:
         def keep(number: int) -> int:
             name = self.tasks[number].output.name
             return min((
-                task.input_rect(Rect(done[n], done[n] + 1, 0, task.output.width)).y0
-                for n, task in enumerate(self.tasks)
-                if done[n] < task.output.height and name in {i.name for i in task.inputs}
+                task.input_rect(Rect(done[n], done[n] + 1, 0, task.output.width), index).y0
+                for n, task in enumerate(self.tasks) if done[n] < task.output.height
+                for index, stored in enumerate(task.inputs) if stored.name == name
             ), default=done[number])
 
         def produce(number: int, stop: int) -> None:
             task = self.tasks[number]
             for rect in _cut(task, done[number], stop, config):
-                for stored in task.inputs:
+                for index, stored in enumerate(task.inputs):
                     if stored.name in self.producers:
-                        produce(self.producers[stored.name], task.input_rect(rect).y1)
+                        produce(
+                            self.producers[stored.name], task.input_rect(rect, index).y1)
                 steps.append(Step(number, rect, min(keep(number), done[number])))
                 if rect.x1 == task.output.width:
                     done[number] = rect.y1
@@ -262,7 +263,7 @@ class Chain:
             task = self.group.tasks[step.number]
             for index, stored in enumerate(task.inputs):
                 if stored.name not in self.group.producers:
-                    rows = task.input_rect(step.rect).size * stored.blocks
+                    rows = task.input_rect(step.rect, index).size * stored.blocks
                     key = (step.number, index)
                     inputs[key] = max(inputs.get(key, 0), rows)
             if task is self.group.output:
@@ -305,6 +306,7 @@ def _estimate(
         if isinstance(task, ConvTask) else []
         for task, units in zip(tasks, chain.units, strict=True)]
     streamed = 0
+    held: dict[tuple[int, int], Rect] = {}
     load = calc = 0.0
     meanwhile = 0.0  # weights that come while the first of them are in use
     for step, moved in zip(
@@ -314,9 +316,11 @@ def _estimate(
         meanwhile += sum(weights[step.number][1:])
         weights[step.number] = []
         source = task.input_rect(step.rect)
-        for stored, spilled in zip(task.inputs, spill.inputs, strict=True):
-            if spilled:
-                load += costs.load(source.size * stored.blocks * config.row_size)
+        for index, stored in enumerate(task.inputs):
+            part = task.input_rect(step.rect, index)
+            if spill.inputs[index] and part != held.get((step.number, index)):
+                load += costs.load(part.size * stored.blocks * config.row_size)
+            held[step.number, index] = part
         if spill.streams and source.y1 > streamed:
             stored = task.inputs[0]
             load += costs.load(
@@ -324,7 +328,7 @@ def _estimate(
             streamed = source.y1
         pieces = sum(len(unit.pieces) for unit in units) or 1
         load += pieces * INSTRUCTION_SIZE / costs.bytes_per_cycle
-        calc += calc_cycles(task, step.rect, units) + CALC_LATENCY
+        calc += calc_cycles(task, step.rect, units, config) + CALC_LATENCY
         calc += moved + 2 * CALC_LATENCY if moved else 0
         if task is chain.group.output:
             save = 0.0

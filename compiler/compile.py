@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from arch.config import AcceleratorConfig
+from arch.config import TABLES, AcceleratorConfig
 from arch.isa import Region, decode
-from quantizer.graph import Activation, Add, Conv, Lrn, Pool, PRelu
+from quantizer.graph import Activation, Add, Conv, Lrn, Mul, Pool, PRelu
 from quantizer.model import QuantizedModel
 
 from .add import lower_add
@@ -21,12 +21,22 @@ from .copies import CopyTask, lower_copy
 from .cycles import predict
 from .dependencies import assign_tokens, find_needs
 from .describe import Layer, operator_text
+from .elementwise import lower_table, lower_with_vector
 from .emitter import Emitter
 from .errors import CompileError
 from .fusion import fuse_layers, single_layers
 from .host import HostStep, Stops, host_step, segments_of
 from .ir import DramTiming, Instruction, Space
-from .layers import AddTask, ConvTask, FreeTask, HostTask, PoolTask, Task
+from .layers import (
+    AddTask,
+    ConvTask,
+    FreeTask,
+    HostTask,
+    PoolTask,
+    SlopeTask,
+    TableTask,
+    Task,
+)
 from .machine import run_segments
 from .maps import InputLayout, OutputLayout
 from .memory_map import MemoryMap, plan_memory
@@ -86,6 +96,8 @@ def _layers(model: QuantizedModel, tasks: list[Task], config: AcceleratorConfig)
         if isinstance(task, ConvTask) and isinstance(node, Conv):
             size = task.codes.size * model.weights[node.name].bits // 8
             size += config.acc_bits // 8 * len(task.bias)
+        if isinstance(task, SlopeTask):
+            size = task.slopes.size * model.slopes[node.name].bits // 8
         layers.append(Layer(
             task.index, node.name, operator_text(graph, node), node.inputs, node.output,
             graph.shapes[node.inputs[0]], graph.shapes[node.output], graph.macs(node), bits,
@@ -97,11 +109,22 @@ def _shifts(model: QuantizedModel, task: Task) -> tuple[tuple[int, ...], int]:
     node = task.node
     if isinstance(task, CopyTask):
         return (0,), 0
-    assert isinstance(node, Add | Pool)
-    left, right = model.vector_shifts(node)
-    if max(left) > 15 or right > 31:
+    left: tuple[int, ...]
+    match node:
+        case Mul():
+            left, right = (0, 0), model.product_shift(node)
+        case PRelu():
+            left, right = (model.slopes[node.name].frac, 0), model.product_shift(node)
+        case Activation():
+            assert isinstance(task, TableTask)
+            left, right = (task.scale,), task.scale
+        case Add() | Pool():
+            left, right = model.vector_shifts(node)
+        case _:
+            raise AssertionError(node)
+    if max(left) > 15 or not 0 <= right <= 31:
         raise CompileError(
-            f"Layer '{task.name}': shifts must be at most 15 bits left and 31 right, not "
+            f"Layer '{task.name}': shifts must be at most 15 bits left and 0..31 right, not "
             f"{left} and {right}; choose closer formats for its inputs and output")
     return left, right
 
@@ -172,8 +195,12 @@ def _lower_layer(
             lower_conv(emitter, task, tiling, turn)
         case PoolTask():
             lower_pool(emitter, task, tiling, _shifts(model, task), turn)
+        case AddTask(has_vector=True):
+            lower_with_vector(emitter, task, tiling, _shifts(model, task), turn)
         case AddTask():
             lower_add(emitter, task, tiling, _shifts(model, task), turn)
+        case TableTask():
+            lower_table(emitter, task, tiling, _shifts(model, task), turn)
 
 
 def _complete_fields(instructions: list[Instruction], layers: list[Layer]) -> None:
@@ -291,6 +318,7 @@ def _written(
         Space.FEATURE: config.feature_depth,
         Space.WEIGHT: config.weight_depth,
         Space.PARAM: config.param_depth,
+        Space.TABLE: TABLES,
         Space.DRAM_OUTPUT: _output_layout(model, config).size // config.row_size,
         Space.DRAM_SCRATCH: memory.scratch_size // config.row_size,
     }

@@ -96,7 +96,7 @@ class CopyTask(Task):
         first, final = (min(max(place, 0), size - 1) for place in places)
         return first, final + 1
 
-    def input_rect(self, rect: Rect) -> Rect:
+    def input_rect(self, rect: Rect, index: int = 0) -> Rect:
         """Return the positions of the input that a rectangle of the output needs; at least one."""
         return Rect(*self._needed(0, rect.y0, rect.y1), *self._needed(1, rect.x0, rect.x1))
 

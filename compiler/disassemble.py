@@ -13,7 +13,8 @@ from .ir import Instruction
 __all__ = ("disassemble",)
 
 
-_MEMORY = {Memory.FEATURE: "feature", Memory.WEIGHT: "weight", Memory.PARAM: "param"}
+_MEMORY = {Memory.FEATURE: "feature", Memory.WEIGHT: "weight", Memory.PARAM: "param",
+           Memory.TABLE: "table"}
 
 
 def _engines(mask: int) -> str:
@@ -71,6 +72,10 @@ def _calc(opcode: Opcode, values: Mapping[str, int]) -> str:
             f"{values['weight_row'] + groups - 1}] param[{values['param_row']}] {kind}")
     name = VectorOp(values["op"]).name.lower()
     divide = "/count" if values.get("divide") else ""
+    if values.get("hold"):
+        kind += f", with word {values['word_b']} {'s' if values['signed_b'] else 'u'}"
+    if values["op"] == VectorOp.TABLE:
+        name += f"[{values['table']}]"
     return (
         f"feature[{values['row']}..{values['row'] + (groups - 1) * values['row_step']}] <- "
         f"{name}{divide} << {values['shift_a']},{values['shift_b']} >> {values['shift']} of "

@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from arch.config import AcceleratorConfig
+from arch.config import TABLES, AcceleratorConfig
 from arch.isa import Memory, Opcode, Region, VectorOp
 
 from .buffers import Buffer
 from .chains import laps
 from .host import Stops
 from .ir import Instruction, Loop, Position, Space, Span, WriteRecord, calc_fields
-from .layers import ConvTask, Rect, StoredMap, Task
+from .layers import ConvTask, Rect, SlopeTask, StoredMap, TableTask, Task
 from .memory_map import MemoryMap
 from .tiling import Tiling
 from .weights import Ring, Unit, WeightImage
@@ -47,6 +47,9 @@ class Emitter:
         self._departures = stops.departures
         self._weights = Ring(config.weight_depth)
         self._params = Ring(config.param_depth)
+        self._tables = Ring(TABLES)
+        self._table_address: dict[bytes, int] = {}
+        self._constant_address: dict[str, int] = {}
         self._unit_address: dict[tuple[int, int], int] = {}
         self._param_address: dict[int, int] = {}
         self._held: dict[tuple[int, int, int], Rect] = {}
@@ -67,11 +70,17 @@ class Emitter:
             opcode, {"memory": memory, "region": region, **fields}, layer, note,
             (reads,), (writes,)))
 
+    def _place(self, stored: StoredMap) -> tuple[Region, int]:
+        """Return the place of a map in DRAM, in bytes."""
+        if stored.constant:
+            return Region.WEIGHTS, self._constant_address[stored.name]
+        return self._memory.dram[stored.place.name]
+
     def _move_rect(
         self, opcode: Opcode, layer: int, stored: StoredMap, rect: Rect, buffer: Buffer
     ) -> None:
         """Emit the LOAD or SAVE of a rectangle, in as few lines as possible."""
-        region, base = self._memory.dram[stored.place.name]
+        region, base = self._place(stored)
         whole = Buffer.whole(stored, 0)
         row_size = self.config.row_size
         first = whole.row(rect.y0, rect.x0, buffer.block0)
@@ -98,7 +107,7 @@ class Emitter:
         self, opcode: Opcode, layer: int, stored: StoredMap, rect: Rect, buffer: Buffer
     ) -> None:
         """Emit the transfer of some blocks of a rectangle: a line for each position."""
-        region, base = self._memory.dram[stored.place.name]
+        region, base = self._place(stored)
         whole = Buffer.whole(stored, 0)
         row_size = self.config.row_size
         start = base // row_size
@@ -122,10 +131,11 @@ class Emitter:
         self, layer: int, note: str, memory: Memory, address: int, row: int, rows: int,
         bits: int = 8,
     ) -> None:
-        """Emit the LOAD of weights, of some bits each, or parameters."""
-        size = (
-            self.config.packed_size(rows, bits) if memory == Memory.WEIGHT
-            else rows * self.config.param_row_size)
+        """Emit the LOAD of weights, of some bits each, of parameters or of tables."""
+        size = {
+            Memory.WEIGHT: self.config.packed_size(rows, bits),
+            Memory.PARAM: rows * self.config.param_row_size,
+            Memory.TABLE: rows * self.config.table_size}[memory]
         unit = self.config.row_size
         self._transfer(
             Opcode.LOAD, layer, note, memory, Region.WEIGHTS,
@@ -138,6 +148,9 @@ class Emitter:
 
     def add_weights(self, layers: Sequence[tuple[Task, Tiling]]) -> None:
         """Append the weights of layers to the image, and make room to keep them."""
+        for task, _ in layers:
+            if isinstance(task, SlopeTask | TableTask):
+                self._add_constants(task)
         convolutions = [
             (task, tiling) for task, tiling in layers if isinstance(task, ConvTask)]
         rows = sum(self._add_layer(task, tiling) for task, tiling in convolutions)
@@ -156,6 +169,29 @@ class Emitter:
         address = self._param_address[task.index]
         self.weight_places[task.index] = (address, self.image.size - address)
         return sum(unit.rows for unit in units)
+
+    def _add_constants(self, task: SlopeTask | TableTask) -> None:
+        """Append the slopes or the table of a layer to the image, the same table only once."""
+        start = self.image.size
+        if isinstance(task, SlopeTask):
+            address = self.image.add_rows(task.slopes)
+            self._constant_address[task.inputs[1].name] = address
+        else:
+            key = task.entries.tobytes()
+            if key not in self._table_address:
+                self._table_address[key] = self.image.add_table(task.entries)
+            address = self._table_address[key]
+        self.weight_places[task.index] = (address, self.image.size - start)
+
+    def table(self, task: TableTask) -> int:
+        """Return the row of table memory of a layer's table, loading it if it is not there."""
+        key = task.entries.tobytes()
+        row = self._tables.find(key)
+        if row is None:
+            row = self._tables.allocate(key, 1)
+            self._load_region(
+                task.index, "table", Memory.TABLE, self._table_address[key], row, 1)
+        return row
 
     def weights(self, task: ConvTask, unit: Unit) -> int:
         """Return the first weight row of a unit, loading it if it is not there."""

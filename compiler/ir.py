@@ -25,10 +25,11 @@ class Space(enum.IntEnum):
     FEATURE = 0
     WEIGHT = 1
     PARAM = 2
-    DRAM_WEIGHTS = 3
-    DRAM_INPUT = 4
-    DRAM_OUTPUT = 5
-    DRAM_SCRATCH = 6
+    TABLE = 3
+    DRAM_WEIGHTS = 4
+    DRAM_INPUT = 5
+    DRAM_OUTPUT = 6
+    DRAM_SCRATCH = 7
 
     @classmethod
     def on_chip(cls, memory: Memory) -> "Space":
@@ -38,7 +39,7 @@ class Space(enum.IntEnum):
     @classmethod
     def dram(cls, region: Region) -> "Space":
         """Return the space of a DRAM region; its unit is a row of feature memory."""
-        return cls(int(region) + 3)
+        return cls(int(region) + 4)
 
 
 @dataclass(frozen=True)

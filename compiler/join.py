@@ -10,7 +10,7 @@ import numpy as np
 
 from arch.config import AcceleratorConfig
 from quantizer.execute import output_name
-from quantizer.graph import Add, Concat, Graph, Slice, Window, is_host
+from quantizer.graph import Add, Concat, Graph, Mul, Slice, Window, is_host
 from quantizer.model import QuantizedModel
 
 from .errors import CompileError
@@ -30,13 +30,17 @@ Places = dict[str, tuple[str, int]]
 
 
 def _can_be_part(graph: Graph, tensor: str) -> bool:
-    """Return whether a map may be a part: not what the host touches, nor what Add reads.
+    """Return whether a map may be a part: not what the host touches, nor an operand.
 
-    The two operands of Add must lie alike.
+    The two operands of Add and Mul must lie alike, unless one is a channel vector.
     """
     return (
         not _from_host(graph, tensor) and tensor != output_name(graph)
-        and not any(isinstance(node, Add) or is_host(node) for node in graph.consumers(tensor)))
+        and not any(
+            is_host(node) or (
+                isinstance(node, Add | Mul)
+                and len({graph.shapes[name] for name in node.inputs}) == 1)
+            for node in graph.consumers(tensor)))
 
 
 def _from_host(graph: Graph, tensor: str) -> bool:

@@ -18,9 +18,12 @@ __all__ = (
     "FreeTask",
     "HostTask",
     "JoinTask",
+    "MulTask",
     "PoolTask",
     "Rect",
+    "SlopeTask",
     "StoredMap",
+    "TableTask",
     "Task",
     "window_rect",
 )
@@ -69,6 +72,8 @@ class StoredMap:
         The joined map of which this one is some blocks; it is never a part itself.
     block0 : int
         First of those blocks.
+    constant : bool
+        Whether it is part of the network's weights; no layer writes it.
     """
 
     name: str
@@ -79,6 +84,7 @@ class StoredMap:
     format: Format
     home: "StoredMap | None" = None
     block0: int = 0
+    constant: bool = False
 
     @property
     def place(self) -> "StoredMap":
@@ -145,11 +151,13 @@ class Task:
     def smallest_rows(self) -> int:
         """Rows that one output position in the middle needs on chip."""
         y, x = self.output.height // 2, self.output.width // 2
-        size = self.input_rect(Rect(y, y + 1, x, x + 1)).size
-        return sum(size * stored.blocks for stored in self.inputs) + self.output.blocks
+        rect = Rect(y, y + 1, x, x + 1)
+        return self.output.blocks + sum(
+            self.input_rect(rect, index).size * stored.blocks
+            for index, stored in enumerate(self.inputs))
 
-    def input_rect(self, rect: Rect) -> Rect:
-        """Return the positions of the inputs that a rectangle of the output needs."""
+    def input_rect(self, rect: Rect, index: int = 0) -> Rect:
+        """Return the positions of an input that a rectangle of the output needs."""
         return rect
 
 
@@ -202,7 +210,7 @@ class ConvTask(Task):
         """Whether every output channel has one input channel, its own."""
         return self.groups == len(self.codes) == self.inputs[0].channels
 
-    def input_rect(self, rect: Rect) -> Rect:
+    def input_rect(self, rect: Rect, index: int = 0) -> Rect:
         """Return the positions of the input that a rectangle of the output needs."""
         return window_rect(self.window, self.inputs[0], rect)
 
@@ -272,11 +280,64 @@ class PoolTask(Task):
 
     pool: Pool
 
-    def input_rect(self, rect: Rect) -> Rect:
+    def input_rect(self, rect: Rect, index: int = 0) -> Rect:
         """Return the positions of the input that a rectangle of the output needs."""
         return window_rect(self.pool.window, self.inputs[0], rect)
 
 
 @dataclass(frozen=True)
 class AddTask(Task):
-    """A sum of two maps; see :class:`Task`."""
+    """A sum of two maps, or of a map and a channel vector; see :class:`Task`."""
+
+    @property
+    def has_vector(self) -> bool:
+        """Whether the second input has one position, for all of the output."""
+        return self.inputs[1].rect.size < self.output.rect.size
+
+    def input_rect(self, rect: Rect, index: int = 0) -> Rect:
+        """Return the positions of an input that a rectangle of the output needs."""
+        return self.inputs[1].rect if index == 1 and self.has_vector else rect
+
+
+@dataclass(frozen=True)
+class MulTask(AddTask):
+    """A product of two maps, or of a map and a channel vector; see :class:`Task`."""
+
+
+@dataclass(frozen=True)
+class SlopeTask(AddTask):
+    """A map times the slopes of its channels, where it is negative; see :class:`Task`.
+
+    The second input is the map of the slopes, a constant.
+
+    Parameters
+    ----------
+    slopes : int64, (c,)
+        Codes of the slopes.
+    """
+
+    slopes: NDArray[np.int64]
+
+    @property
+    def has_vector(self) -> bool:
+        """Whether the second input has one position, for all of the output."""
+        return True
+
+
+@dataclass(frozen=True)
+class TableTask(Task):
+    """A function of one code, from a table; see :class:`Task`.
+
+    Parameters
+    ----------
+    entries : int64, (entries,)
+        Entries of the table, as the hardware wants them.
+    index_shift : int
+        Bits of a code below an index of the table.
+    scale : int
+        Bits by which the first entry of a result is shifted left, and the result right.
+    """
+
+    entries: NDArray[np.int64]
+    index_shift: int
+    scale: int

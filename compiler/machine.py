@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from arch.config import AcceleratorConfig
-from arch.isa import INSTRUCTION_SIZE, Engine, Memory, Opcode, group_steps
+from arch.isa import INSTRUCTION_SIZE, Engine, Memory, Opcode, VectorOp, group_steps
 from arch.timing import (
     CALC_LATENCY,
     CALC_REST,
@@ -27,7 +27,7 @@ from arch.timing import (
     SAVE_BURSTS,
     SAVE_LATENCY,
     SAVE_START,
-    divide_latency,
+    slow_latency,
 )
 
 from .host import Segment
@@ -59,12 +59,16 @@ def _line_size(instruction: Instruction, config: AcceleratorConfig) -> int:
     if values["memory"] == Memory.WEIGHT:
         bits = values.get("weight_bits") or config.weight_bits
         return config.packed_size(values["row_count"], bits)
-    sizes = {Memory.FEATURE: config.row_size, Memory.PARAM: config.param_row_size}
+    sizes = {
+        Memory.FEATURE: config.row_size, Memory.PARAM: config.param_row_size,
+        Memory.TABLE: config.table_size}
     return values["row_count"] * sizes[Memory(values["memory"])]
 
 
 def _write_cycles(instruction: Instruction, config: AcceleratorConfig) -> float:
     """Return the cycles that a beat of a LOAD takes on chip."""
+    if instruction.values["memory"] == Memory.TABLE:
+        return config.dram_width / config.table_entry_size
     bits = instruction.values.get("weight_bits") or config.weight_bits
     return max(1.0, config.weight_bits / (bits * config.weight_columns))
 
@@ -91,10 +95,17 @@ def _merged(bursts: Iterator[int], factor: int) -> Iterator[int]:
 
 
 def group_cycles(instruction: Instruction) -> int:
-    """Return the cycles that the loops of a CALC instruction take, gaps included."""
+    """Return the cycles that the steps of a CALC instruction take, gaps included."""
     values = instruction.values
     groups = values["count_2"] * values["count_3"] * values["count_4"]
-    return groups * (group_steps(values) + values["gap"])
+    return values.get("hold", 0) + groups * (group_steps(values) + values["gap"])
+
+
+def _is_slow(instruction: Instruction) -> bool:
+    """Return whether results take the way through the divider or a table."""
+    values = instruction.values
+    return instruction.opcode == Opcode.VECTOR and bool(
+        values["divide"] or values["op"] == VectorOp.TABLE)
 
 
 def _engines_in(mask: int) -> tuple[Engine, ...]:
@@ -432,7 +443,7 @@ class Machine:
             return False
         index = gate[0]
         instruction = self._instructions[index]
-        kind = (instruction.opcode == Opcode.VECTOR, bool(instruction.values.get("divide")))
+        kind = (instruction.opcode == Opcode.VECTOR, _is_slow(instruction))
         mixed = kind[0] != self._calc_kind[0] or kind[1] or self._calc_kind[1]
         ready = self._calc_next
         self._drains[index] = bool(mixed or instruction.values["fence"])
@@ -444,7 +455,7 @@ class Machine:
         self._gates[Engine.CALC] = None
         self._started[index] = self._now
         self._calc_kind = kind
-        latency = divide_latency(self._config.data_bits) if kind[1] else CALC_LATENCY
+        latency = slow_latency(self._config.data_bits) if kind[1] else CALC_LATENCY
         end = self._now + CALC_START + group_cycles(instruction)
         self._calc_next = max(end + CALC_REST, self._now + CALC_LATENCY + 1)
         self._drained = end + latency

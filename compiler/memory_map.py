@@ -188,7 +188,7 @@ def _buffer_rows(task: Task, stored: StoredMap, is_output: bool, comfort: _Comfo
     """Return the rows of the tile buffers of a spilled map."""
     rect = _middle(task, comfort != _Comfort.POSITION)
     if not is_output:
-        rect = task.input_rect(rect)
+        rect = task.input_rect(rect, task.inputs.index(stored))
     slots = 2 if comfort == _Comfort.TWO_LINES else 1
     return min(slots * rect.size * stored.blocks, stored.rows)
 
@@ -210,7 +210,9 @@ class _Planner:
         self._costs = costs
         self._depth = costs.config.feature_depth
         self._life = lifetimes(groups)
-        self._spilled: set[str] = set()
+        self._constants = {
+            name for name, life in self._life.items() if life.stored.constant}
+        self._spilled = set(self._constants)
         self._replaced = {
             group.output.output.name: group.output.inputs[0].name
             for index, group in enumerate(groups) if self._is_replaced(index, group)}
@@ -404,7 +406,7 @@ class _Planner:
         items = [
             (name, stored.rows * row_size, first, last)
             for name, (stored, first, last) in sorted(self._in_dram().items())
-            if name not in fixed]
+            if name not in fixed | self._constants]
         total = sum(size for _, size, _, _ in items)
         places = allocate(items, total) or {}
         size = max((places[name] + size for name, size, _, _ in items), default=0)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from .errors import CompileError
-from .layers import AddTask, ConvTask, PoolTask, Task
+from .layers import AddTask, ConvTask, MulTask, PoolTask, SlopeTask, TableTask, Task
 
 
 __all__ = (
@@ -37,7 +37,8 @@ def worst_bits(task: Task, bounds: Mapping[str, tuple[int, int]], shifts: tuple[
     shifts : tuple of int
         Left shift of each operand of Add or pooling, in bits.
     """
-    sizes = [_magnitude(bounds[source.name]) for source in task.inputs]
+    sizes = [
+        _magnitude(bounds[source.name]) for source in task.inputs if not source.constant]
     match task:
         case ConvTask():
             weights = np.array([np.abs(kernel).sum(dtype=np.int64) for kernel in task.codes])
@@ -45,6 +46,12 @@ def worst_bits(task: Task, bounds: Mapping[str, tuple[int, int]], shifts: tuple[
         case PoolTask(pool=pool) if pool.kind == "average":
             r, s = pool.window.kernel
             return _bits((r * s * sizes[0]) << shifts[0])
+        case MulTask():
+            return _bits(sizes[0] * sizes[1])
+        case SlopeTask():
+            return _bits(max(sizes[0] << shifts[0], sizes[0] * int(np.abs(task.slopes).max())))
+        case TableTask():
+            return _bits((int(np.abs(task.entries).max()) << shifts[0]) * 2)
         case AddTask():
             return _bits(sum(size << shift for size, shift in zip(sizes, shifts, strict=True)))
     return _bits(sizes[0] << shifts[0])

@@ -7,15 +7,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arch.config import AcceleratorConfig
+from arch.formats import Format
 from quantizer.graph import (
+    Activation,
     Add,
     Concat,
     Conv,
     ConvTranspose,
     Graph,
+    Mul,
     Node,
     Pad,
     Pool,
+    PRelu,
     Resize,
     Slice,
     Window,
@@ -26,7 +30,17 @@ from quantizer.model import QuantizedModel
 from .copies import CopyTask
 from .errors import CompileError
 from .join import join_places, join_task, slice_task
-from .layers import AddTask, ConvTask, HostTask, PoolTask, StoredMap, Task
+from .layers import (
+    AddTask,
+    ConvTask,
+    HostTask,
+    MulTask,
+    PoolTask,
+    SlopeTask,
+    StoredMap,
+    TableTask,
+    Task,
+)
 from .transposed import TransposedTask
 
 
@@ -103,6 +117,48 @@ def _conv_task(
         bits=config.stored_bits(weights.bits))
 
 
+def _slope_task(
+    model: QuantizedModel, node: PRelu, config: AcceleratorConfig,
+    common: tuple[int, Node, tuple[StoredMap, ...], StoredMap],
+) -> SlopeTask:
+    """Return the task of a PRelu, whose slopes become a map of one position."""
+    index, _, (source,), output = common
+    slopes = model.slopes[node.name]
+    if slopes.bits > config.data_bits:
+        raise CompileError(
+            f"Layer '{node.name}': slopes have {slopes.bits} bits, config '{config.name}' "
+            f"computes with {config.data_bits} (data_bits); quantize with at most "
+            f"{config.data_bits} data bits")
+    _check_codes(slopes.codes, slopes.bits, f"Layer '{node.name}': slope codes")
+    vector = StoredMap(
+        f"{node.name}.slopes", source.channels, 1, 1, config.out_lanes,
+        Format(slopes.bits, slopes.frac, True), constant=True)
+    return SlopeTask(
+        index, node, (source, vector), output, *model.bounds(node), slopes=slopes.codes)
+
+
+def _table_task(
+    model: QuantizedModel, node: Activation, config: AcceleratorConfig,
+    common: tuple[int, Node, tuple[StoredMap, ...], StoredMap],
+) -> TableTask:
+    """Return the task of a function of one number.
+
+    With 16-bit data base and slope of a segment alternate; codes of 8 bits are segments then.
+    """
+    if not config.table_lanes:
+        raise CompileError(
+            f"Layer '{node.name}': {node.kind} needs a table, config '{config.name}' has none "
+            "(table_lanes); use a table_lanes of at least 1")
+    table = model.tables[node.name]
+    wide = model.formats[node.inputs[0]].bits > 8
+    entries = table.base
+    if config.data_bits > 8:
+        entries = np.stack([table.base, table.delta], axis=1).ravel()
+    scale = 8 if config.data_bits > 8 else 0
+    return TableTask(
+        *common, *model.bounds(node), entries=entries, index_shift=8 if wide else 0, scale=scale)
+
+
 def _check_positions(node: Conv | Pool, shape: tuple[int, int, int]) -> None:
     """Refuse windows that reach farther than the hardware counts."""
     top, left, bottom, right = node.window.pads
@@ -128,7 +184,7 @@ def _task(
             return _conv_task(model, node, config, common)
         case Pool():
             return PoolTask(*common, *model.bounds(node), pool=node)
-        case Add() if common[2][0].shape == common[2][1].shape:
+        case Add():
             return AddTask(*common, *model.bounds(node))
         case Resize(repeats=repeats, steps=steps, offsets=offsets):
             return CopyTask(
@@ -139,12 +195,18 @@ def _task(
         case Pad(pads=(top, left, _, _)):
             return CopyTask(
                 *common, *model.bounds(node), offsets=(-top, -left), mode=node.mode)
+        case Mul():
+            return MulTask(*common, *model.bounds(node))
+        case PRelu():
+            return _slope_task(model, node, config, common)
+        case Activation():
+            return _table_task(model, node, config, common)
     if is_host(node):
         return HostTask(*common, *model.bounds(node))
-    what = "Add of a channel vector" if isinstance(node, Add) else type(node).__name__
     raise CompileError(
-        f"Layer '{node.name}': {what} cannot run on the accelerator; "
-        "Conv, ConvTranspose, Pool, Add, Concat, Slice, Resize and Pad can")
+        f"Layer '{node.name}': {type(node).__name__} cannot run on the accelerator; "
+        "Conv, ConvTranspose, Pool, Add, Mul, PRelu, functions of one number, Concat, Slice, "
+        "Resize and Pad can")
 
 
 def unrolled(task: ConvTask, unroll: str) -> ConvTask:

@@ -16,7 +16,7 @@ from arch.timing import (
 
 from .depthwise import window_line
 from .ir import DramTiming
-from .layers import ConvTask, PoolTask, Rect, Task
+from .layers import AddTask, ConvTask, PoolTask, Rect, TableTask, Task
 from .transposed import PhaseTask, TransposedTask
 from .weights import Piece, Unit, cut_weights, group_units
 
@@ -143,7 +143,7 @@ def tile_rows(task: Task, rects: Sequence[Rect], index: int | None, blocks: int)
     """
     if index is None:
         return max(rect.size for rect in rects) * blocks
-    return max(task.input_rect(rect).size for rect in rects) * blocks
+    return max(task.input_rect(rect, index).size for rect in rects) * blocks
 
 
 def place(
@@ -198,7 +198,9 @@ def _phase_cycles(phase: PhaseTask, rect: Rect, piece: Piece) -> int:
     return part.lines * max(CALC_LATENCY, piece.passes * _pass_cycles(phase, line, piece))
 
 
-def calc_cycles(task: Task, rect: Rect, units: Sequence[Unit]) -> int:
+def calc_cycles(
+    task: Task, rect: Rect, units: Sequence[Unit], config: AcceleratorConfig
+) -> int:
     """Return the cycles of a tile in the array or vector unit, for some units of weights."""
     if isinstance(task, TransposedTask):
         return CALC_LATENCY + sum(
@@ -209,8 +211,13 @@ def calc_cycles(task: Task, rect: Rect, units: Sequence[Unit]) -> int:
             CALC_START + CALC_REST + piece.passes * _pass_cycles(task, rect, piece)
             for unit in units for piece in unit.pieces)
     steps = len(task.inputs)
-    if isinstance(task, PoolTask):
-        steps = task.pool.window.kernel[0] * task.pool.window.kernel[1]
+    match task:
+        case PoolTask():
+            steps = task.pool.window.kernel[0] * task.pool.window.kernel[1]
+        case TableTask():
+            steps = config.table_steps
+        case AddTask(has_vector=True):
+            steps = 1
     return rect.size * task.output.blocks * steps + CALC_LATENCY
 
 
@@ -253,6 +260,7 @@ def _estimate(
         else [(rect, section) for rect in rects for section in sections])
     previous: tuple[Rect | None, list[Unit] | None] = (None, None)
     seen = 0
+    held: dict[int, Rect] = {}
     for rect, section in order:
         load = 0.0
         rows = sum(unit.rows for unit in section)
@@ -263,9 +271,11 @@ def _estimate(
             load += costs.load(config.packed_size(rows, task.bits))
         if rect is not previous[0]:
             source = task.input_rect(rect)
-            for stored, spilled in zip(task.inputs, spills.inputs, strict=True):
-                if spilled:
-                    load += costs.load(source.size * stored.blocks * config.row_size)
+            for n, stored in enumerate(task.inputs):
+                part = task.input_rect(rect, n)
+                if spills.inputs[n] and part != held.get(n):
+                    load += costs.load(part.size * stored.blocks * config.row_size)
+                held[n] = part
             if spills.streams and source.y1 > done:
                 lines = source.y1 - done
                 stored = task.inputs[0]
@@ -277,7 +287,7 @@ def _estimate(
             size = rect.size * blocks * config.row_size
             strided = blocks < task.output.place.blocks
             save = costs.save(size, rect.size if strided else rect.lines)
-        flow.step(load, calc_cycles(task, rect, section), save)
+        flow.step(load, calc_cycles(task, rect, section, config), save)
         previous = rect, section
         seen += 1
     return flow.saved[-1]
@@ -321,16 +331,19 @@ def _slots_of(
     """Place the tile buffers of a layer; ``None`` if they do not fit."""
     slots = min(slots, len(rects))
     spilled = [n for n, is_spilled in enumerate(spills.inputs) if is_spilled]
+    counts = {
+        n: slots if len({task.input_rect(rect, n) for rect in rects}) > 1 else 1 for n in spilled}
     low = [
-        tile_rows(task, rects, n, task.inputs[n].blocks) for n in spilled for _ in range(slots)]
+        tile_rows(task, rects, n, task.inputs[n].blocks)
+        for n in spilled for _ in range(counts[n])]
     high = [tile_rows(task, rects, None, out_blocks)] * slots if spills.output else []
     placed = place(low, high, gaps)
     if placed is None:
         return None
     bases = iter(placed[0])
     inputs = tuple(
-        tuple(next(bases) for _ in range(slots)) if is_spilled else None
-        for is_spilled in spills.inputs)
+        tuple(next(bases) for _ in range(counts[n])) if is_spilled else None
+        for n, is_spilled in enumerate(spills.inputs))
     return inputs, tuple(placed[1]) if spills.output else None
 
 

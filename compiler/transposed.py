@@ -104,7 +104,7 @@ class TransposedTask(ConvTask):
         """Whether every output channel has one input channel; its phases tell."""
         return False
 
-    def input_rect(self, rect: Rect) -> Rect:
+    def input_rect(self, rect: Rect, index: int = 0) -> Rect:
         """Return the positions of the input that a rectangle of the output needs."""
         source, window = self.inputs[0], self.window
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from arch.config import AcceleratorConfig
+from arch.config import TABLES, AcceleratorConfig
 from arch.isa import LEVELS, Engine, Memory, Opcode, Region, VectorOp, conv_results, group_steps
 from arch.timing import QUEUE_DEPTH, TOKEN_COUNT, divide_group, pass_gap
 
@@ -111,6 +111,8 @@ class _Addresses:
         values, config = instruction.values, self._config
         groups = values["count_2"] * values["count_3"] * values["count_4"]
         reads = [Access(Space.FEATURE, self._rows_read(values))]
+        if instruction.opcode == Opcode.VECTOR:
+            reads += self._more_operands(values)
         if instruction.opcode == Opcode.CONV:
             steps = conv_results(values)
             _check(steps <= config.acc_depth, instruction, "needs more accumulators")
@@ -131,6 +133,16 @@ class _Addresses:
         _check(len(rows) == results, instruction, "writes a row twice")
         return reads, [Access(Space.FEATURE, rows)]
 
+    def _more_operands(self, values: Mapping[str, int]) -> list[Access]:
+        """Return the row that a VECTOR holds, and the table that it looks up."""
+        found = []
+        if values["hold"]:
+            row = values["word_b"] // self._config.words_per_row
+            found.append(Access(Space.FEATURE, np.array([row])))
+        if values["op"] == VectorOp.TABLE:
+            found.append(Access(Space.TABLE, np.array([values["table"]])))
+        return found
+
     def _of_transfer(self, instruction: Instruction) -> tuple[list[Access], list[Access]]:
         values, config = instruction.values, self._config
         memory, count = Memory(values["memory"]), values["row_count"]
@@ -138,7 +150,8 @@ class _Addresses:
         length = {
             Memory.FEATURE: count * config.row_size,
             Memory.WEIGHT: config.packed_size(count, bits or config.weight_bits),
-            Memory.PARAM: count * config.param_row_size}[memory]
+            Memory.PARAM: count * config.param_row_size,
+            Memory.TABLE: count * config.table_size}[memory]
         lines = np.arange(values["line_count"])[:, None]
         rows = values["row"] + lines * values["row_stride"] + np.arange(count)
         starts = values["address"] + lines * values["line_stride"]
@@ -174,6 +187,17 @@ def _check_vector(instruction: Instruction, config: AcceleratorConfig, steps: in
     _check(
         not any(word % config.words_per_row for word in words), instruction,
         "does not read whole rows")
+    _check(not values["word_b"] % config.words_per_row, instruction, "does not hold a whole row")
+    op = VectorOp(values["op"])
+    size = {
+        VectorOp.PRODUCT: 1 if values["hold"] else 2, VectorOp.PRELU: 1,
+        VectorOp.TABLE: config.table_steps if config.table_lanes else 0,
+        VectorOp.SUM: 1 if values["hold"] else steps,
+    }.get(op, steps)
+    _check(steps == size, instruction, "has groups of another size")
+    can_hold = op in (VectorOp.SUM, VectorOp.PRODUCT, VectorOp.PRELU)
+    _check(can_hold or not values["hold"], instruction, "holds an operand that it does not have")
+    _check(op != VectorOp.PRELU or bool(values["hold"]), instruction, "has no slopes")
     if values["divide"]:
         _check(values["op"] == VectorOp.SUM, instruction, "divides a maximum")
         _check(
@@ -298,6 +322,7 @@ def verify(
         Space.FEATURE: _Memory(config.feature_depth, False),
         Space.WEIGHT: _Memory(config.weight_depth, False),
         Space.PARAM: _Memory(config.param_depth, False),
+        Space.TABLE: _Memory(TABLES if config.table_lanes else 0, False),
     } | {
         Space.dram(region): _Memory(
             sizes[region] // unit, region in (Region.WEIGHTS, Region.INPUT))

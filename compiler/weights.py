@@ -274,6 +274,8 @@ def group_units(units: list[Unit], limit: int) -> list[list[Unit]]:
 class WeightImage:
     """The bytes of region 0: for each layer parameter rows, then weight tiles in pass order.
 
+    For a PRelu rows of slopes, for a function of one number its table.
+
     Codes have the bits of their layer; each unit starts at a beat.
 
     Parameters
@@ -284,7 +286,7 @@ class WeightImage:
 
     def __init__(self, config: AcceleratorConfig) -> None:
         self._config = config
-        self._parts: list[tuple[ConvTask, Unit | None]] = []
+        self._parts: list[tuple[ConvTask, Unit | None] | bytes] = []
         self._size = 0
 
     @property
@@ -292,19 +294,32 @@ class WeightImage:
         """Bytes so far."""
         return self._size
 
-    def _append(self, task: ConvTask, unit: Unit | None, size: int) -> int:
+    def _append(self, part: tuple[ConvTask, Unit | None] | bytes, size: int) -> int:
         address = self._size
-        self._parts.append((task, unit))
+        self._parts.append(part)
         self._size += size
         return address
 
+    def add_rows(self, codes: NDArray[np.int64]) -> int:
+        """Append codes as rows of feature memory, padded with zeros; return their address."""
+        lanes = self._config.out_lanes
+        padded = np.pad(codes, (0, -len(codes) % lanes))
+        data = padded.astype(f"<i{self._config.code_size}").tobytes()
+        return self._append(data, len(data))
+
+    def add_table(self, entries: NDArray[np.int64]) -> int:
+        """Append a table; return its address."""
+        data = entries.astype(f"<i{self._config.table_entry_size}").tobytes()
+        assert len(data) == self._config.table_size
+        return self._append(data, len(data))
+
     def add_params(self, task: ConvTask) -> int:
         """Append the parameter rows of a layer; return their address."""
-        return self._append(task, None, task.output.blocks * self._config.param_row_size)
+        return self._append((task, None), task.output.blocks * self._config.param_row_size)
 
     def add_unit(self, task: ConvTask, unit: Unit) -> int:
         """Append the weight tiles of a unit; return their address."""
-        return self._append(task, unit, self._config.packed_size(unit.rows, task.bits))
+        return self._append((task, unit), self._config.packed_size(unit.rows, task.bits))
 
     def _params(self, task: ConvTask) -> bytes:
         padding = (0, task.output.blocks * self._config.out_lanes - len(task.bias))
@@ -376,9 +391,13 @@ class WeightImage:
 
     def to_bytes(self) -> bytes:
         """Return the image."""
-        return b"".join(
-            self._params(task) if unit is None else self._unit(task, unit)
-            for task, unit in self._parts)
+        return b"".join(map(self._bytes, self._parts))
+
+    def _bytes(self, part: tuple[ConvTask, Unit | None] | bytes) -> bytes:
+        if isinstance(part, bytes):
+            return part
+        task, unit = part
+        return self._params(task) if unit is None else self._unit(task, unit)
 
 
 class Ring:

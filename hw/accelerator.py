@@ -208,7 +208,6 @@ class Accelerator(wiring.Component):
         """LOAD writes every memory; CALC and SAVE share feature memory with it."""
         beat = load.writes.payload
         to_feature = beat.memory == Memory.FEATURE.value
-        weight_columns, param_columns = beats_per_row(self.config)[1:]
         m.d.comb += [
             feature.load_writes.valid.eq(load.writes.valid & to_feature),
             feature.load_writes.payload.row.eq(beat.row),
@@ -218,6 +217,16 @@ class Accelerator(wiring.Component):
             calc.load_row.eq(beat.row),
             calc.load_data.eq(beat.data),
         ]
+        if self.config.table_lanes:
+            to_table = beat.memory == Memory.TABLE.value
+            m.d.comb += [
+                calc.table_writes.valid.eq(load.writes.valid & to_table),
+                calc.table_writes.payload.table.eq(beat.row),
+                calc.table_writes.payload.column.eq(beat.column),
+                calc.table_writes.payload.data.eq(beat.data),
+            ]
+            with m.If(to_table):
+                m.d.comb += load.writes.ready.eq(calc.table_writes.ready)
         wide = (1 << self.config.weight_columns) - 1
         for memory, enable, mask in (
             (Memory.WEIGHT, calc.weight_en, Mux(beat.wide, wide, 1)),

@@ -2,9 +2,9 @@
 
 from amaranth import *
 from amaranth.lib import data, fifo, stream, wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.wiring import In, Out, connect, flipped
 
-from arch.isa import Engine, Opcode
+from arch.isa import Engine, Opcode, VectorOp
 from arch.timing import CALC_START, RESULT_STEPS
 
 from .array import MacArray
@@ -13,6 +13,7 @@ from .layouts import Done, Status, instruction_layout, layout_of
 from .primitives import RowMemory
 from .requantizer import Requantizer
 from .sequencer import Sequencer
+from .table_memory import table_write_layout
 from .vector_unit import VectorUnit
 
 
@@ -26,7 +27,7 @@ class CalcEngine(wiring.Component):
 
         0        bounds
         1..4     feature memory, row at 4
-        4..      vector unit, result at 7
+        4..      vector unit, result at 9
         5..P     array, sums of in_lanes products at P (accumulators and biases too)
         P+1      accumulated
         P+2      requantizer, codes at P+6
@@ -50,6 +51,8 @@ class CalcEngine(wiring.Component):
     weight_en, param_en, load_row, load_data : In
         Columns that LOAD writes to weight and parameter memory; ``load_data`` is for
         ``config.weight_columns`` columns of weight memory, or for the first of parameter memory.
+    table_writes : In(stream.Signature(table_write_layout(config)))
+        Beats that LOAD writes to table memory; only with ``config.table_lanes``.
     stop : In(1)
         Drop the instruction under way, and those that come.
     done : Out(Done)
@@ -75,9 +78,8 @@ class CalcEngine(wiring.Component):
         self._requantizer = Requantizer(
             lanes=config.out_lanes, acc_width=config.acc_bits, code_width=config.data_bits,
             rounding=config.rounding)
-        self._vector = VectorUnit(
-            lanes=config.out_lanes, code_width=config.data_bits, width=config.acc_bits)
-        super().__init__({
+        self._vector = VectorUnit(config)
+        ports = {
             "instructions": In(stream.Signature(instruction_layout(Engine.CALC))),
             "read": Out(1),
             "read_row": Out(range(config.feature_depth)),
@@ -92,7 +94,10 @@ class CalcEngine(wiring.Component):
             "stop": In(1),
             "done": Out(Done),
             "status": Out(Status),
-        })
+        }
+        if config.table_lanes:
+            ports["table_writes"] = In(stream.Signature(table_write_layout(config)))
+        super().__init__(ports)
 
     @property
     def sum_stage(self):
@@ -101,15 +106,15 @@ class CalcEngine(wiring.Component):
 
     @property
     def done_stage(self):
-        """Stage at which a result can be read, without a division."""
+        """Stage at which a result can be read, without a division or table."""
         return self.sum_stage + 8
 
     @property
-    def divide_done_stage(self):
-        """Stage at which the result of a division can be read."""
+    def slow_done_stage(self):
+        """Stage at which the result of a division or table can be read."""
+        latency = max(self._vector.divide_latency, VectorUnit.table_latency)
         return max(
-            self.done_stage,
-            2 + FeatureMemory.latency + self._vector.divide_latency + 1 + Requantizer.latency + 2)
+            self.done_stage, 2 + FeatureMemory.latency + latency + 1 + Requantizer.latency + 2)
 
     def elaborate(self, platform):
         assert self.done_stage + CALC_START <= RESULT_STEPS
@@ -123,7 +128,11 @@ class CalcEngine(wiring.Component):
         word_width = max(1, (config.feature_words - 1).bit_length())
         sequencer = Sequencer(word_width=word_width, layout=layout_of(Opcode.CONV))
         m.submodules.sequencer = ResetInserter(self.stop)(sequencer)
-        m.d.comb += sequencer.instruction.eq(conv)
+        m.d.comb += [
+            sequencer.instruction.eq(conv),
+            sequencer.hold.eq(is_vector & vector.hold),
+            sequencer.word_b.eq(vector.word_b),
+        ]
         with m.If(is_vector):
             m.d.comb += sequencer.instruction.wrap.eq(0)
         self._issue(m, code, conv, vector, is_vector, sequencer)
@@ -137,24 +146,22 @@ class CalcEngine(wiring.Component):
 
     def _issue(self, m, code, conv, vector, is_vector, sequencer):
         """Take instructions, in order; report them done when their results can be read."""
-        divide = is_vector & vector.divide
+        slow = is_vector & (vector.divide | (vector.op == VectorOp.TABLE.value))
         age = Signal(range(self.done_stage + 1))       # cycles since the last start, saturating
-        drain = Signal(range(self.divide_done_stage + 1))  # cycles until nothing is inside
+        drain = Signal(range(self.slow_done_stage + 1))  # cycles until nothing is inside
         start = Signal()
         ended = Signal()
-        head_vector = Signal(data.StructLayout({"vector": 1, "divide": 1}))
+        head_vector = Signal(data.StructLayout({"vector": 1, "slow": 1}))
         head = self.instructions.payload.vector
         m.d.comb += [
             head_vector.vector.eq(head.opcode == Opcode.VECTOR.value),
-            head_vector.divide.eq(head_vector.vector & head.divide),
+            head_vector.slow.eq(
+                head_vector.vector & (head.divide | (head.op == VectorOp.TABLE.value))),
         ]
-        # Results of different kinds take different ways; they must not meet. The vector unit and
-        # what follows look at the instruction until its last result is on its way.
-        mixed = (head_vector.vector != is_vector) | divide | head_vector.divide
-        in_use = 1 + FeatureMemory.latency + VectorUnit.latency
-        used = is_vector & (drain > self.done_stage - in_use)
+        # Results of different kinds take different ways; they must not meet.
+        mixed = (head_vector.vector != is_vector) | slow | head_vector.slow
         ready = (
-            ~sequencer.running & ~ended & ~start & (age == 0) & ~used
+            ~sequencer.running & ~ended & ~start & (age == 0)
             & ((~head.fence & ~mixed) | (drain == 0)))
         # One cycle later than possible, so that MIN_GROUP cycles lie between the last step and the
         # first, which may take up its sum.
@@ -167,17 +174,17 @@ class CalcEngine(wiring.Component):
         with m.Elif(age != 0):
             m.d.sync += age.eq(age - 1)
         with m.If(start | sequencer.running):
-            m.d.sync += drain.eq(Mux(divide, self.divide_done_stage, self.done_stage))
+            m.d.sync += drain.eq(Mux(slow, self.slow_done_stage, self.done_stage))
         with m.Elif(drain != 0):
             m.d.sync += drain.eq(drain - 1)
 
         pending = fifo.SyncFIFO(width=15, depth=4)
         m.submodules.pending = ResetInserter(self.stop)(pending)
-        last = Signal(self.divide_done_stage)
-        skipped = self.divide_done_stage - self.done_stage
+        last = Signal(self.slow_done_stage)
+        skipped = self.slow_done_stage - self.done_stage
         shifted = Signal.like(last)
         m.d.comb += [
-            shifted.eq(Cat(sequencer.last & divide, last)),
+            shifted.eq(Cat(sequencer.last & slow, last)),
             pending.w_en.eq(start),
             pending.w_data.eq(Cat(conv.layer, conv.post)),
             pending.r_en.eq(last[-1]),
@@ -188,7 +195,7 @@ class CalcEngine(wiring.Component):
             self.status.moved.eq(sequencer.valid),
             self.status.stall.eq(self.status.busy & ~sequencer.valid),
         ]
-        m.d.sync += last.eq(shifted | ((sequencer.last & ~divide) << skipped))
+        m.d.sync += last.eq(shifted | ((sequencer.last & ~slow) << skipped))
 
     def _flags(self, m, conv, vector, is_vector, sequencer):
         """Return the flags of a step at every stage, ``flags[stage]``, from 1 on."""
@@ -197,6 +204,7 @@ class CalcEngine(wiring.Component):
             "conv": 1, "vector": 1, "first": 1, "group_first": 1, "group_last": 1,
             "inside": 1, "counted": 1, "odd": 1, "signed": 1, "bias": 1, "finish": 1,
             "result": 1, "depthwise": 1, "line_first": 1, "wrapped": 1,
+            "hold": 1,
             "part": max(1, (self.config.words_per_row - 1).bit_length()),
         })
         inside = (
@@ -225,6 +233,7 @@ class CalcEngine(wiring.Component):
             flags[1].depthwise.eq(conv.depthwise),
             flags[1].line_first.eq(step.line_first),
             flags[1].wrapped.eq(step.wrapped),
+            flags[1].hold.eq(step.hold),
         ]
         for before, after in zip(flags[1:], flags[2:]):
             m.d.sync += after.eq(before)
@@ -237,19 +246,39 @@ class CalcEngine(wiring.Component):
 
     def _vector_path(self, m, vector, flags):
         m.submodules.vector = unit = self._vector
-        now = flags[1 + FeatureMemory.latency]
+        before, now = flags[FeatureMemory.latency], flags[1 + FeatureMemory.latency]
+        # The next instruction may come while rows of this one are on their way: what the unit
+        # needs of one takes effect just before its first row.
+        code = Signal(data.StructLayout({
+            "op": 3, "hold": 1, "table": 2, "signed": 1, "signed_b": 1, "shift_a": 4,
+            "shift_b": 4}))
+        enters = flags[FeatureMemory.latency - 1]
+        with m.If(enters.vector & (enters.first | enters.hold)):
+            m.d.sync += [code[name].eq(vector[name]) for name in code.shape().members]
+        is_table = code.op == VectorOp.TABLE.value
+        second = before.hold | (before.odd & ~code.hold & ~is_table)
+        m.d.sync += [
+            unit.keep.eq(
+                before.hold
+                | ((code.op == VectorOp.PRODUCT.value) & ~code.hold & ~before.odd)),
+            unit.signed.eq(Mux(second, code.signed_b, code.signed)),
+            unit.factor.eq(1 << Mux(second, code.shift_b, code.shift_a)),
+        ]
         m.d.comb += [
+            unit.op.eq(code.op),
             unit.valid.eq(now.vector),
             unit.row.as_value().eq(self.read_data),
+            unit.hold.eq(code.hold),
             unit.first.eq(now.group_first),
             unit.last.eq(now.group_last),
             unit.inside.eq(now.inside),
             unit.counted.eq(now.counted),
-            unit.signed.eq(Mux(now.odd, vector.signed_b, vector.signed)),
-            unit.shift.eq(Mux(now.odd, vector.shift_b, vector.shift_a)),
-            unit.sum.eq(vector.op),
+            unit.table.eq(code.table),
+            unit.wide_index.eq(code.shift_b[3]),
             unit.divide.eq(vector.divide),
         ]
+        if self.config.table_lanes:
+            connect(m, flipped(self.table_writes), unit.table_writes)
         return unit
 
     def _array_path(self, m, conv, flags):
@@ -360,10 +389,14 @@ class CalcEngine(wiring.Component):
         acc = Signal(data.ArrayLayout(signed(config.acc_bits), config.out_lanes))
         shift = Signal(data.ArrayLayout(5, config.out_lanes))
         m.d.sync += valid.eq(sum_valid | unit.o_valid)
+        vector_at = 1 + FeatureMemory.latency + VectorUnit.latency
+        right = Signal(5)
+        with m.If(flags[vector_at - 1].vector & flags[vector_at - 1].first):
+            m.d.sync += right.eq(vector.shift + Mux(vector.divide, 2, 0))
         with m.If(unit.o_valid):
             m.d.sync += acc.eq(unit.o)
             for lane in range(config.out_lanes):
-                m.d.sync += shift[lane].eq(vector.shift + Mux(vector.divide, 2, 0))
+                m.d.sync += shift[lane].eq(right)
         with m.Elif(sum_valid):
             m.d.sync += acc.eq(sums)
             for lane in range(config.out_lanes):
@@ -377,7 +410,8 @@ class CalcEngine(wiring.Component):
         row_step = Signal(11)
         m.d.comb += [requantizer.lo.eq(lo), requantizer.hi.eq(hi)]
         conv_first = flags[at + 4].conv & flags[at + 4].first
-        vector_first = flags[10].vector & flags[10].first
+        ahead = flags[vector_at + 3]
+        vector_first = ahead.vector & ahead.first
         with m.If(conv_first | vector_first):
             m.d.sync += [
                 lo.eq(conv.lo), hi.eq(conv.hi), row.eq(conv.row), row_step.eq(conv.row_step)]

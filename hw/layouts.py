@@ -114,11 +114,11 @@ def common_fields(instruction):
 
 
 def beats_per_row(config):
-    """Return the beats in one row of feature, weight and parameter memory."""
-    return tuple(
-        size // config.dram_width
-        for size in (config.row_size, config.weight_row_size, config.param_row_size)
-    )
+    """Return the beats in one row of feature, weight, parameter and, if any, table memory."""
+    sizes = [config.row_size, config.weight_row_size, config.param_row_size]
+    if config.table_lanes:
+        sizes.append(config.table_size)
+    return tuple(size // config.dram_width for size in sizes)
 
 
 def write_beat_layout(config):

@@ -28,6 +28,7 @@ def step_layout(word_width):
         "line_first": 1,    # first of a run of the innermost loop
         "wrapped": 1,       # its result belongs to the run before
         "result": 1,        # ends a window; always without warm and skip
+        "hold": 1,          # reads the second operand, before the first step
     })
 
 
@@ -51,6 +52,10 @@ class Sequencer(wiring.Component):
         Take ``instruction``, which must stay until ``last``.
     instruction : In(layout)
         Instruction whose loops are walked.
+    hold : In(1)
+        Word ``word_b`` comes first; as stable as ``instruction``.
+    word_b : In(word_width)
+        That word.
     running : Out(1)
         Steps are left.
     valid : Out(1)
@@ -67,6 +72,8 @@ class Sequencer(wiring.Component):
         super().__init__({
             "start": In(1),
             "instruction": In(layout),
+            "hold": In(1),
+            "word_b": In(word_width),
             "running": Out(1),
             "valid": Out(1),
             "step": Out(step_layout(word_width)),
@@ -80,20 +87,22 @@ class Sequencer(wiring.Component):
         # ended[j]: loop j is in its last iteration
         ended = [Signal(name=f"ended_{level}") for level in range(LEVELS)]
         gap = Signal(6)
+        holding = Signal()
         group_first, pass_first, first, odd = Signal(), Signal(), Signal(), Signal()
         line_first = Signal()
         idle_steps = Signal(4)  # steps until the next result
         wrapped = Signal(3)     # steps whose results belong to the run before
-        hold = Signal()         # a step that wraps is still to come in this group
-        holding = Signal()      # the step is one of those at the end of a group
+        tail = Signal()         # a step that wraps is still to come in this group
+        in_tail = Signal()      # the step is one of those at the end of a group
 
         walked = ended[0] & ended[1]
-        group_last = walked & ~hold
+        group_last = walked & ~tail
         pass_last = ended[2] & ended[3] & ended[4]
         m.d.comb += [
             self.valid.eq(self.running & (gap == 0)),
-            self.last.eq(self.valid & group_last & pass_last),
-            self.step.first.eq(first),
+            self.last.eq(self.valid & ~holding & group_last & pass_last),
+            self.step.first.eq(first & ~holding),
+            self.step.hold.eq(holding),
             self.step.group_first.eq(group_first),
             self.step.group_last.eq(group_last),
             self.step.pass_first.eq(pass_first),
@@ -110,30 +119,34 @@ class Sequencer(wiring.Component):
                 gap.eq(0),
                 first.eq(1), group_first.eq(1), pass_first.eq(1), odd.eq(0),
                 line_first.eq(1), idle_steps.eq(code.warm),
-                wrapped.eq(0), hold.eq(code.wrap != 0), holding.eq(0),
-                self.step.word.eq(code.word),
+                wrapped.eq(0), tail.eq(code.wrap != 0), in_tail.eq(0),
+                holding.eq(self.hold),
+                self.step.word.eq(Mux(self.hold, self.word_b, code.word)),
                 self.step.y.eq(code.y),
                 self.step.x.eq(code.x),
             ]
             for level in range(LEVELS):
                 self._reload(m, counts, ended, level)
+        with m.Elif(holding):
+            m.d.sync += [holding.eq(0), self.step.word.eq(code.word)]
         with m.Elif(gap != 0):
             m.d.sync += gap.eq(gap - 1)
         with m.Elif(self.running):
             m.d.sync += [
                 first.eq(0), group_first.eq(group_last), odd.eq(~odd & ~group_last),
-                line_first.eq(ended[0] & ~(holding & hold)),
+                line_first.eq(ended[0] & ~(in_tail & tail)),
             ]
-            with m.If(ended[0] & ~holding):
+            with m.If(ended[0] & ~in_tail):
                 m.d.sync += wrapped.eq(code.wrap)
             with m.Elif(wrapped != 0):
                 m.d.sync += wrapped.eq(wrapped - 1)
             with m.If(walked):
                 m.d.sync += [
-                    holding.eq(hold),
-                    hold.eq(Mux(hold, Mux(holding, wrapped != 2, code.wrap != 1), code.wrap != 0)),
+                    in_tail.eq(tail),
+                    tail.eq(
+                        Mux(tail, Mux(in_tail, wrapped != 2, code.wrap != 1), code.wrap != 0)),
                 ]
-            with m.If(ended[0] & ~hold):
+            with m.If(ended[0] & ~tail):
                 m.d.sync += idle_steps.eq(code.warm)
             with m.Elif(idle_steps == 0):
                 m.d.sync += idle_steps.eq(code.skip)
@@ -143,7 +156,7 @@ class Sequencer(wiring.Component):
                 m.d.sync += [gap.eq(code.gap), pass_first.eq(0)]
             with m.If(self.last):
                 m.d.sync += self.running.eq(0)
-            with m.If(~(walked & hold)):
+            with m.If(~(walked & tail)):
                 self._advance(m, counts, ended)
         return m
 

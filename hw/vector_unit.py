@@ -1,12 +1,15 @@
-"""Maximum and sum over groups of rows: pooling and Add."""
+"""Elementwise operators and pooling: one multiplier and one accumulator for each lane."""
 
 from amaranth import *
-from amaranth.lib import data, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from arch.isa import VectorOp
 from arch.timing import quotient_bits
 
 from .divider import Divider
+from .primitives import MULTIPLIER_LATENCY, multiply
+from .table_memory import TableMemory, table_write_layout
 
 
 __all__ = ("VectorUnit",)
@@ -15,25 +18,31 @@ __all__ = ("VectorUnit",)
 class VectorUnit(wiring.Component):
     """Combine the rows of a group, lane by lane, and divide the sum if asked.
 
-    An element is the code of a lane, shifted left. Steps out of bounds are skipped. Latency from
-    the last row of a group to its result is :attr:`latency` cycles, with division
-    :attr:`divide_latency` cycles.
+    An element is the code of a lane times a factor: a power of two, or for PRODUCT, and for PRELU
+    where the code is negative, the code of the second operand. Steps out of bounds are skipped.
+    For TABLE an element is an entry of a table. Latency from the last row of a group to its result
+    is :attr:`latency` cycles, with division :attr:`divide_latency` cycles, with a table
+    :attr:`table_latency` cycles.
 
     Parameters
     ----------
-    lanes : int
-        Lanes.
-    code_width : int
-        Bits of a code.
-    width : int
-        Bits of a signed result.
+    config : AcceleratorConfig
+        Sizes.
 
     Members
     -------
+    op : In(VectorOp)
+        What to do. Must be stable from the first row to the last result, unless neither the
+        instruction before nor the one after is TABLE or divides; then only with the rows.
     valid : In(1)
         ``row`` belongs to a step.
-    row : In(ArrayLayout(code_width, lanes))
+    row : In(ArrayLayout(config.data_bits, config.out_lanes))
         Codes.
+    keep : In(1)
+        The row is a second operand, and no step: for PRODUCT and PRELU of the rows that follow,
+        for SUM of all groups that follow while ``hold`` is set.
+    hold : In(1)
+        The instruction has a second operand for all its groups.
     first, last : In(1)
         The step begins, ends a group.
     inside : In(1)
@@ -42,40 +51,52 @@ class VectorUnit(wiring.Component):
         The step counts in the divisor.
     signed : In(1)
         Codes of this row are two's complement.
-    shift : In(4)
-        Left shift of this row, in bits.
-    sum, divide : In(1)
-        Sum instead of maximum; divide by the number of counted steps. Stable during a group.
+    factor : In(16)
+        Power of two for this row.
+    table : In(2)
+        Table.
+    wide_index : In(1)
+        The index of a table is the upper byte of a code, not the lower one.
+    divide : In(1)
+        Divide by the number of counted steps; as stable as ``op``.
+    table_writes : In(stream.Signature(table_write_layout(config)))
+        Beats of tables; only with ``config.table_lanes``.
     o_valid : Out(1)
         ``o`` holds results.
-    o : Out(ArrayLayout(signed(width), lanes))
+    o : Out(ArrayLayout(signed(config.acc_bits), config.out_lanes))
         Results; after a division with two fraction bits.
     """
 
-    latency = 3
+    latency = MULTIPLIER_LATENCY + 2
+    table_latency = latency + 1 + TableMemory.latency
     count_width = 16
 
-    def __init__(self, *, lanes, code_width, width):
-        self.lanes = lanes
-        self.code_width = code_width
-        self.width = width
+    def __init__(self, config):
+        self._config = config
         self._divider = Divider(
-            lanes=lanes, width=width, count_width=self.count_width,
-            quotient_width=quotient_bits(code_width))
-        super().__init__({
+            lanes=config.out_lanes, width=config.acc_bits, count_width=self.count_width,
+            quotient_width=quotient_bits(config.data_bits))
+        ports = {
+            "op": In(3),
             "valid": In(1),
-            "row": In(data.ArrayLayout(code_width, lanes)),
+            "row": In(data.ArrayLayout(config.data_bits, config.out_lanes)),
+            "keep": In(1),
+            "hold": In(1),
             "first": In(1),
             "last": In(1),
             "inside": In(1),
             "counted": In(1),
             "signed": In(1),
-            "shift": In(4),
-            "sum": In(1),
+            "factor": In(16),
+            "table": In(2),
+            "wide_index": In(1),
             "divide": In(1),
             "o_valid": Out(1),
-            "o": Out(data.ArrayLayout(signed(width), lanes)),
-        })
+            "o": Out(data.ArrayLayout(signed(config.acc_bits), config.out_lanes)),
+        }
+        if config.table_lanes:
+            ports["table_writes"] = In(stream.Signature(table_write_layout(config)))
+        super().__init__(ports)
 
     @property
     def divide_latency(self):
@@ -84,39 +105,47 @@ class VectorUnit(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        # row ── shift ── combine (acc) ─┬─ o
-        #                                └─ divider ── o
-        stage = Signal(data.StructLayout(
-            {"valid": 1, "first": 1, "last": 1, "inside": 1, "counted": 1}))
-        ended = Signal()
+        # row ─┬─ second operand ─┐
+        #      ├──────────────── multiply ── combine (acc) ─┬─ o
+        #      └─ table ──────────┘                         └─ divider ── o
+        config = self._config
+        width = config.acc_bits
         count = Signal(self.count_width)
+        ended = Signal()
+        step, entries = self._steps(m)
+        elements = self._elements(m, entries)
+
         m.submodules.divider = divider = self._divider
         m.d.comb += [
             divider.start.eq(ended & self.divide),
             divider.count.eq(count),
         ]
         m.d.sync += [
-            stage.eq(Cat(self.valid, self.first, self.last, self.inside, self.counted)),
-            ended.eq(stage.valid & stage.last),
+            ended.eq(step.valid & step.last),
             self.o_valid.eq(Mux(self.divide, divider.o_valid, ended)),
         ]
-        with m.If(stage.valid):
-            m.d.sync += count.eq(Mux(stage.first, 0, count) + stage.counted)
+        with m.If(step.valid):
+            m.d.sync += count.eq(Mux(step.first, 0, count) + step.counted)
 
-        identity = -(1 << (self.width - 1))
-        for lane in range(self.lanes):
-            code = self.row[lane]
-            element, acc = Signal(signed(self.width)), Signal(signed(self.width))
-            with m.If(self.valid):
-                extended = Cat(code, self.signed & code[-1]).as_signed()
-                m.d.sync += element.eq(extended << self.shift)
-            before = Mux(stage.first, Mux(self.sum, 0, identity), acc)
-            with m.If(stage.valid):
-                with m.If(~stage.inside):
+        lowest = 1 << (width - 1)
+        for lane, element in enumerate(elements):
+            acc, held = Signal(signed(width)), Signal(element.shape())
+            with m.If(step.keep & step.sum):
+                m.d.sync += held.eq(element)
+            with m.Elif(self.valid & ~self.hold):
+                m.d.sync += held.eq(0)
+            start = Mux(step.first, Mux(step.sum, 0, lowest), acc)
+            before = Signal(signed(width))
+            m.d.comb += before.eq(start | held)
+            here = 1
+            if config.table_lanes:
+                here = ~step.partial | step.part[lane // config.table_lanes]
+            with m.If(step.valid & here):
+                with m.If(~step.inside):
                     m.d.sync += acc.eq(before)
-                with m.Elif(self.sum):
+                with m.Elif(step.sum):
                     m.d.sync += acc.eq(before + element)
-                with m.Elif(stage.first | (element > acc)):
+                with m.Elif(step.first | (element > acc)):
                     m.d.sync += acc.eq(element)
             m.d.comb += divider.i[lane].eq(acc)
             with m.If(self.divide):
@@ -124,3 +153,120 @@ class VectorUnit(wiring.Component):
             with m.Elif(ended):
                 m.d.sync += self.o[lane].eq(acc)
         return m
+
+    def _steps(self, m):
+        """Return the flags of a step as its element leaves the multiplier, and table entries."""
+        config = self._config
+        layout = data.StructLayout({
+            "valid": 1, "keep": 1, "first": 1, "last": 1, "inside": 1, "counted": 1, "sum": 1,
+            "partial": 1,
+            "part": config.out_lanes // config.table_lanes if config.table_lanes else 0,
+        })
+        now = Signal(layout)
+        m.d.comb += [
+            now.valid.eq(self.valid & ~self.keep),
+            now.keep.eq(self.valid & self.keep),
+            now.first.eq(self.first | (self.op == VectorOp.PRODUCT.value)),
+            now.last.eq(self.last),
+            now.inside.eq(self.inside),
+            now.counted.eq(self.counted),
+            now.sum.eq(self.op == VectorOp.SUM.value),
+        ]
+        entries = None
+        if config.table_lanes:
+            entered = Signal(layout)
+            looked_up, entries = self._look_up(m, layout)
+            is_table = self.op == VectorOp.TABLE.value
+            m.d.comb += entered.eq(now)
+            with m.If(is_table):
+                m.d.comb += entered.eq(looked_up)
+        else:
+            entered = now
+        for _ in range(MULTIPLIER_LATENCY):
+            after = Signal(layout)
+            m.d.sync += after.eq(entered)
+            entered = after
+        return entered, entries
+
+    def _look_up(self, m, layout):
+        """Return flags and (entry, low byte, whether it is a slope) for each lane of the table.
+
+        Some codes of the row at a time; with 16-bit data base and slope of each one after the
+        other, so that the accumulator has the sum of base and slope times low byte.
+        """
+        config = self._config
+        lanes, wide = config.table_lanes, config.data_bits > 8
+        parts = config.out_lanes // lanes
+        m.submodules.tables = tables = TableMemory(config)
+        m.d.comb += [
+            tables.writes.valid.eq(self.table_writes.valid),
+            tables.writes.payload.eq(self.table_writes.payload),
+            self.table_writes.ready.eq(tables.writes.ready),
+        ]
+        number, count = Signal(range(config.table_steps + 1)), Signal(
+            range(config.table_steps + 1))
+        m.d.comb += number.eq(Mux(self.first, 0, count))
+        with m.If(self.valid):
+            m.d.sync += count.eq(number + 1)
+        part, odd = (number[1:], number[0]) if wide else (number, C(0, 1))
+        is_table = self.op == VectorOp.TABLE.value
+        flags = Signal(layout)
+        m.d.comb += [
+            flags.valid.eq(self.valid & is_table),
+            flags.first.eq(~odd),
+            flags.last.eq(self.last),
+            flags.inside.eq(1),
+            flags.sum.eq(1),
+            flags.partial.eq(1),
+            flags.part.eq(1 << part[:(parts - 1).bit_length()]),
+        ]
+        codes = self.row.as_value().word_select(
+            part[:(parts - 1).bit_length()], lanes * config.data_bits)
+        low, slope = codes, odd
+        for lane in range(lanes):
+            code = codes.word_select(lane, config.data_bits)
+            index = code
+            if wide:
+                byte = Mux(self.wide_index, code[8:], code[:8])
+                index = Cat(odd, byte)
+            m.d.sync += tables.index[lane].eq(Cat(index, self.table))
+        m.d.sync += tables.read.eq(self.valid & is_table)
+        for _ in range(1 + TableMemory.latency):
+            after = Signal(layout), Signal.like(low), Signal()
+            for register, value in zip(after, (flags, low, slope), strict=True):
+                m.d.sync += register.eq(value)
+            flags, low, slope = after
+        entries = [
+            (tables.entry[lane], low.word_select(lane, config.data_bits)[:8], slope)
+            for lane in range(lanes)]
+        return flags, entries
+
+    def _elements(self, m, entries):
+        """Return the products of all lanes."""
+        config = self._config
+        code_type, factor_type = signed(config.data_bits + 1), signed(17)
+        is_product = self.op == VectorOp.PRODUCT.value
+        is_prelu = self.op == VectorOp.PRELU.value
+        is_table = self.op == VectorOp.TABLE.value
+        elements = []
+        for lane in range(config.out_lanes):
+            code = self.row[lane]
+            extended, second = Signal(code_type), Signal(code_type)
+            a, b = Signal(code_type), Signal(factor_type)
+            negative = extended[-1]
+            m.d.comb += [
+                extended.eq(Cat(code, code[-1] & self.signed).as_signed()),
+                a.eq(extended),
+                b.eq(Mux(
+                    ~self.keep & (is_product | (is_prelu & negative)), second, self.factor)),
+            ]
+            with m.If(self.valid & self.keep):
+                m.d.sync += second.eq(extended)
+            if entries is not None:
+                entry, low, slope = entries[lane % config.table_lanes]
+                with m.If(is_table):
+                    m.d.comb += a.eq(entry)
+                    if config.data_bits > 8:
+                        m.d.comb += b.eq(Mux(slope, low, self.factor))
+            elements.append(multiply(m, a, b, load_b=1))
+        return elements

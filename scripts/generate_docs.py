@@ -57,7 +57,7 @@ def tables() -> dict[str, str]:
          f"{config.data_bits} × {config.weight_bits}",
          config.feature_depth * config.row_size // 1024,
          config.weight_depth * config.weight_row_size // 1024,
-         config.acc_depth, config.dram_width)
+         config.acc_depth, config.table_lanes, config.dram_width)
         for config in PRESETS.values()
     ]
     return {
@@ -84,7 +84,7 @@ def tables() -> dict[str, str]:
             ("error", "code"), [(e.name.lower(), e.value) for e in registers.Error]),
         "presets": _table(
             ("preset", "multipliers", "bits", "feature memory, KB", "weight memory, KB",
-             "accumulator rows", "bus, bytes"), presets),
+             "accumulator rows", "lookups per cycle", "bus, bytes"), presets),
     }
 
 

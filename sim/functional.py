@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from arch.config import CHUNK_BEATS, AcceleratorConfig
+from arch.config import CHUNK_BEATS, TABLES, AcceleratorConfig
 from arch.formats import requantize, shift_round
 from arch.isa import (
     INSTRUCTION_SIZE,
@@ -127,6 +127,8 @@ class FunctionalMachine:
         self.feature = np.full((config.feature_depth, config.row_size), _POISON, np.uint8)
         self.weight = np.full((config.weight_depth, config.weight_row_size), _POISON, np.uint8)
         self.param = np.full((config.param_depth, config.param_row_size), _POISON, np.uint8)
+        tables = TABLES if config.table_lanes else 0
+        self.table = np.full((tables, config.table_size), _POISON, np.uint8)
         self.acc = np.zeros((config.acc_depth, config.out_lanes), np.int64)
         self.written: list[NDArray[np.uint8]] = []
 
@@ -154,6 +156,7 @@ class FunctionalMachine:
     def _transfer(self, opcode: Opcode, fields: dict[str, int]) -> None:
         memory = {
             Memory.FEATURE: self.feature, Memory.WEIGHT: self.weight, Memory.PARAM: self.param,
+            Memory.TABLE: self.table,
         }[Memory(fields["memory"])]
         dram = np.frombuffer(self.regions[Region(fields["region"])], np.uint8)
         bits = fields.get("weight_bits", 0)
@@ -275,16 +278,12 @@ class FunctionalMachine:
         if np.any(at.word % per_row):
             raise SimulationError(f"VECTOR must read whole rows: {fields}")
         rows = self.feature[at.word // per_row % len(self.feature)]
-        codes = np.empty((*rows.shape[:2], self.config.out_lanes), np.int64)
-        codes[:, 0::2] = self._codes(rows[:, 0::2], fields["signed"])
-        codes[:, 1::2] = self._codes(rows[:, 1::2], fields["signed_b"])
-        codes[:, 0::2] <<= fields["shift_a"]
-        codes[:, 1::2] <<= fields["shift_b"]
-        inside = at.inside[:, :, None]
-        if fields["op"] == VectorOp.MAX:
-            acc = np.where(inside, codes, np.iinfo(np.int64).min).max(axis=1)
+        if fields["op"] == VectorOp.TABLE:
+            acc = self._looked_up(fields, rows)
+        elif fields["op"] in (VectorOp.PRODUCT, VectorOp.PRELU) or fields["hold"]:
+            acc = self._elementwise(fields, rows)
         else:
-            acc = np.where(inside, codes, 0).sum(axis=1)
+            acc = self._combined(fields, rows, at.inside[:, :, None])
         shift = fields["shift"]
         if fields["divide"]:
             counted = (
@@ -296,6 +295,58 @@ class FunctionalMachine:
             shift += 2
         rounded = shift_round(acc, shift, self.config.rounding)
         return np.clip(rounded, fields["lo"], fields["hi"])
+
+    def _combined(
+        self, fields: dict[str, int], rows: NDArray[np.uint8], inside: NDArray[np.bool_]
+    ) -> NDArray[np.int64]:
+        """Return maximum or sum of the rows of each group."""
+        codes = np.empty((*rows.shape[:2], self.config.out_lanes), np.int64)
+        codes[:, 0::2] = self._codes(rows[:, 0::2], fields["signed"])
+        codes[:, 1::2] = self._codes(rows[:, 1::2], fields["signed_b"])
+        codes[:, 0::2] <<= fields["shift_a"]
+        codes[:, 1::2] <<= fields["shift_b"]
+        if fields["op"] == VectorOp.MAX:
+            return np.asarray(np.where(inside, codes, np.iinfo(np.int64).min).max(axis=1))
+        return np.asarray(np.where(inside, codes, 0).sum(axis=1))
+
+    def _elementwise(
+        self, fields: dict[str, int], rows: NDArray[np.uint8]
+    ) -> NDArray[np.int64]:
+        """Return sum or product of two operands, or the first one with a slope."""
+        if rows.shape[1] != (1 if fields["hold"] else 2):
+            raise SimulationError(f"A group of VECTOR must be one element: {fields}")
+        a = self._codes(rows[:, 0], fields["signed"]).astype(np.int64)
+        other = rows[:, -1]
+        if fields["hold"]:
+            if fields["word_b"] % self.config.words_per_row:
+                raise SimulationError(f"VECTOR must read whole rows: {fields}")
+            other = self.feature[fields["word_b"] // self.config.words_per_row]
+        b = self._codes(other, fields["signed_b"]).astype(np.int64)
+        match VectorOp(fields["op"]):
+            case VectorOp.SUM:
+                return (a << fields["shift_a"]) + (b << fields["shift_b"])
+            case VectorOp.PRODUCT:
+                return a * b
+            case VectorOp.PRELU:
+                return np.where(a < 0, a * b, a << fields["shift_a"])
+        raise SimulationError(f"A maximum cannot hold an operand: {fields}")
+
+    def _looked_up(
+        self, fields: dict[str, int], rows: NDArray[np.uint8]
+    ) -> NDArray[np.int64]:
+        """Return what a table gives for the row of each group."""
+        config = self.config
+        if not config.table_lanes or rows.shape[1] != config.table_steps:
+            raise SimulationError(f"A group of VECTOR must be the steps of a table: {fields}")
+        if np.any(rows != rows[:, :1]):
+            raise SimulationError(f"All steps of a group must read one row: {fields}")
+        entries = self.table[fields["table"]].view(f"<i{config.table_entry_size}").astype(np.int64)
+        codes = self._codes(rows[:, 0], 0).astype(np.int64)
+        index, low = codes >> fields["shift_b"] & 0xFF, codes & 0xFF
+        if config.data_bits == 8:
+            return entries[index] << fields["shift_a"]
+        base, slope = entries[0::2], entries[1::2]
+        return (base[index] << fields["shift_a"]) + slope[index] * low
 
 
 def _run_segment(machine: FunctionalMachine, image: bytes) -> None:

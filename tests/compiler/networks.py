@@ -4,21 +4,25 @@ import numpy as np
 
 from arch.formats import Format, Rounding
 from quantizer.graph import (
+    Activation,
     Add,
     Concat,
     Conv,
     ConvTranspose,
     Graph,
     Lrn,
+    Mul,
     Node,
     Pad,
     Pool,
+    PRelu,
     Resize,
     Slice,
     Softmax,
     Window,
 )
-from quantizer.model import QuantizedModel, QuantizedWeights
+from quantizer.model import QuantizedModel, QuantizedSlopes, QuantizedWeights
+from quantizer.tables import model_table
 
 
 class NetworkBuilder:
@@ -35,6 +39,7 @@ class NetworkBuilder:
         self.shapes = {"input": tuple(shape)}
         self.formats = {"input": Format(bits, frac, signed)}
         self.weights = {}
+        self.slopes = {}
 
     def _add_node(self, node, shape, fmt):
         self.nodes.append(node)
@@ -129,6 +134,54 @@ class NetworkBuilder:
         node = Add(name, (a, b), f"{name}_out", **self._clamp(relu, fmt))
         return self._add_node(node, self.shapes[a], fmt)
 
+    def mul(self, a, b, *, relu=None, signed=True):
+        name = self._name("mul")
+        fmts = self.formats[a], self.formats[b]
+        fmt = Format(
+            self.bits, sum(f.frac for f in fmts) - self.bits + int(self.rng.integers(1, 4)),
+            signed)
+        node = Mul(name, (a, b), f"{name}_out", **self._clamp(relu, fmt))
+        return self._add_node(node, self.shapes[a], fmt)
+
+    def prelu(self, source, *, same=False, frac=None, relu=None):
+        """``same``: one slope for all channels, as LeakyRelu has."""
+        name = self._name("prelu")
+        frac = self.bits - 1 if frac is None else frac
+        limit = 1 << (self.bits - 1)
+        codes = self.rng.integers(-limit, limit, self.shapes[source][0])
+        if same:
+            codes[:] = codes[0]
+        fmt = Format(self.bits, self.formats[source].frac - int(self.rng.integers(0, 2)), True)
+        node = PRelu(name, (source,), f"{name}_out", slope=codes / (1 << frac),
+                     **self._clamp(relu, fmt))
+        self.slopes[name] = QuantizedSlopes(codes, self.bits, frac)
+        return self._add_node(node, self.shapes[source], fmt)
+
+    def activation(self, source, kind, *, alpha=1 / 6, beta=0.5, signed=None, relu=None):
+        """Return the function of a map, whose format changes so that it is neither 0 nor 1."""
+        name = self._name(kind)
+        old = self.formats[source]
+        self.formats[source] = Format(old.bits, old.bits - 4, old.signed)
+        unit = kind in ("sigmoid", "hard_sigmoid", "tanh")
+        positive = kind in ("sigmoid", "hard_sigmoid")
+        signed = not positive if signed is None else signed
+        fmt = Format(self.bits, self.bits - (1 if unit else 4), signed)
+        node = Activation(name, (source,), f"{name}_out", kind=kind, alpha=alpha, beta=beta,
+                          **self._clamp(relu, fmt))
+        return self._add_node(node, self.shapes[source], fmt)
+
+    def global_pool(self, source):
+        return self.average_pool(
+            source, self.shapes[source][1:], strides=(1, 1), up=2)
+
+    def excite(self, source, kind="hard_sigmoid"):
+        """Return a squeeze-and-excitation block."""
+        channels = self.shapes[source][0]
+        x = self.global_pool(source)
+        x = self.conv(x, max(1, channels // 4), (1, 1))
+        x = self.conv(x, channels, (1, 1), relu=None)
+        return self.mul(source, self.activation(x, kind))
+
     def concat(self, *sources, spread=0):
         """``spread`` is how far the format of the result may be from those of the inputs."""
         name = self._name("concat")
@@ -188,7 +241,12 @@ class NetworkBuilder:
         output = output or self.nodes[-1].output
         graph = Graph(name, "input", output, self.nodes, self.shapes, self.shapes["input"],
                       self.shapes[output])
-        return QuantizedModel(graph, self.formats, self.weights, rounding)
+        model = QuantizedModel(
+            graph, self.formats, self.weights, rounding, slopes=self.slopes)
+        for node in self.nodes:
+            if isinstance(node, Activation):
+                model.tables[node.name] = model_table(model, node)
+        return model
 
 
 def random_codes(rng, model):
@@ -272,8 +330,29 @@ def _random_join(rng, builder, source, channels):
     return builder.conv(joined, channels, (1, 1))
 
 
+def _random_elementwise(rng, builder, source):
+    """Return a product, slopes or a table, of two maps or of a map and a channel vector."""
+    channels = builder.shapes[source][0]
+    kind = rng.choice(["mul", "vector", "vector", "excite", "prelu", "table"])
+    if kind == "excite":
+        return builder.excite(source, kind=str(rng.choice(["sigmoid", "hard_sigmoid"])))
+    if kind == "prelu":
+        return builder.prelu(
+            source, same=bool(rng.integers(2)), frac=int(rng.integers(builder.bits)))
+    if kind == "vector":
+        vector = builder.conv(
+            builder.global_pool(source), channels, (1, 1), relu=rng.choice([None, "relu"]))
+        operator = builder.mul if rng.integers(2) else builder.add
+        return operator(source, vector, relu=rng.choice([None, "relu"]))
+    other = builder.conv(source, channels, (1, 1), relu=rng.choice([None, "relu"]))
+    if kind == "mul":
+        return builder.mul(source, other)
+    function = str(rng.choice(["sigmoid", "tanh", "hard_sigmoid", "hard_swish", "silu"]))
+    return builder.activation(other, function)
+
+
 def random_model(rng, *, shape=None, layers=4, max_channels=20, max_size=12, bits=8,
-                 weight_bits=8):
+                 weight_bits=8, elementwise=False):
     """Return a network of random layers over a map of random shape.
 
     Parameters
@@ -288,6 +367,8 @@ def random_model(rng, *, shape=None, layers=4, max_channels=20, max_size=12, bit
         Largest number of channels, and of lines and columns.
     bits, weight_bits : int
         Widths of most codes.
+    elementwise : bool
+        Whether every other layer is a product, has slopes, or is a table.
     """
     if shape is None:
         shape = (int(rng.integers(1, max_channels + 1)),
@@ -296,6 +377,9 @@ def random_model(rng, *, shape=None, layers=4, max_channels=20, max_size=12, bit
         rng, shape, signed=bool(rng.integers(2)), bits=bits, weight_bits=weight_bits)
     tensor = "input"
     for _ in range(layers):
+        if elementwise and rng.integers(2):
+            tensor = _random_elementwise(rng, builder, tensor)
+            continue
         kind = rng.choice(["conv", "conv", "pool", "residual", "clamp", "join", "slice"])
         channels = int(rng.integers(1, max_channels + 1))
         if kind == "conv":

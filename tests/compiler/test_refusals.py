@@ -106,7 +106,7 @@ def test_alignment_out_of_range():
     model = b.model()
     model.formats["add1_out"] = Format(8, model.formats["input"].frac - 40)
     with pytest.raises(CompileError, match=(
-            r"^Layer 'add1': shifts must be at most 15 bits left and 31 right, not \(\d+, \d+\) "
+            r"^Layer 'add1': shifts must be at most 15 bits left and 0..31 right, not \(\d+, \d+\) "
             r"and \d+; choose closer formats for its inputs and output$")):
         compile_model(model, preset("tiny"))
 

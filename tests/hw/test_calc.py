@@ -9,9 +9,9 @@ from amaranth import *
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
-from arch.config import AcceleratorConfig
+from arch.config import TABLES, AcceleratorConfig
 from arch.formats import divide_round, requantize
-from arch.isa import LEVELS, Engine, Opcode
+from arch.isa import LEVELS, Engine, Opcode, VectorOp
 from arch.timing import divide_group, pass_gap
 from hw.calc import CalcEngine
 from hw.feature_memory import FeatureMemory
@@ -22,7 +22,7 @@ from .bench import simulate
 
 CONFIG = AcceleratorConfig(
     "test", in_lanes=2, out_lanes=4, feature_depth=256, feature_banks=2, weight_depth=64,
-    param_depth=4, acc_depth=32, dram_width=4)
+    param_depth=4, acc_depth=32, table_lanes=2, dram_width=4)
 WIDE = replace(CONFIG, data_bits=16, weight_bits=16, acc_bits=48)
 MIXED = replace(CONFIG, data_bits=16, weight_bits=8, acc_bits=48)
 
@@ -37,7 +37,10 @@ class Harness(wiring.Component):
         self.feature = FeatureMemory(
             depth=config.feature_depth, banks=config.feature_banks, columns=columns,
             column_width=config.dram_width * 8)
-        super().__init__({
+        tables = (
+            {"table_writes": self.calc.signature.members["table_writes"]}
+            if config.table_lanes else {})
+        super().__init__(tables | {
             "instructions": In(stream.Signature(instruction_layout(Engine.CALC))),
             "load_writes": Out(self.feature.load_writes.signature),
             "weight_en": In(len(self.calc.weight_en)),
@@ -56,6 +59,8 @@ class Harness(wiring.Component):
         m.submodules.feature = feature = self.feature
         connect(m, flipped(self.instructions), calc.instructions)
         connect(m, flipped(self.load_writes), feature.load_writes)
+        if self.config.table_lanes:
+            connect(m, flipped(self.table_writes), calc.table_writes)
         m.d.comb += [
             feature.calc_read.eq(calc.read), feature.calc_row.eq(calc.read_row),
             calc.read_data.eq(feature.calc_data),
@@ -87,6 +92,8 @@ class Model:
             -5000 << more, 5000 << more, (config.param_depth, config.out_lanes))
         self.shift = rng.integers(4, 12, (config.param_depth, config.out_lanes))
         self.shift += config.weight_bits - 8
+        limit = 1 << config.data_bits
+        self.table = rng.integers(-limit, limit, (TABLES, config.table_entries))
         self.acc = np.zeros((config.acc_depth, config.out_lanes), np.int64)
         self.writes = []
 
@@ -158,8 +165,40 @@ class Model:
         else:
             self.acc[index] = total
 
+    def looked_up(self, code, codes):
+        entries = self.table[code["table"]]
+        index = codes >> code["shift_b"] & 0xFF
+        if self.config.data_bits == 8:
+            return entries[index]
+        return (entries[2 * index] << 8) + entries[2 * index + 1] * (codes & 0xFF)
+
+    def element(self, code, a, b):
+        signed_a, signed_b = self.extend(a, code["signed"]), self.extend(b, code["signed_b"])
+        shifted = signed_a << code["shift_a"]
+        match code["op"]:
+            case VectorOp.SUM:
+                return shifted + (signed_b << code["shift_b"])
+            case VectorOp.PRODUCT:
+                return signed_a * signed_b
+            case VectorOp.PRELU:
+                return np.where(signed_a < 0, signed_a * signed_b, shifted)
+            case VectorOp.TABLE:
+                return self.looked_up(code, a)
+
+    def elementwise(self, code, groups):
+        parts = self.config.words_per_row
+        held = self.feature[code["word_b"] // parts].copy()
+        for number, group in enumerate(groups):
+            a, b = (self.feature[group[n][0] // parts] for n in (0, -1))
+            acc = self.element(code, a, held if code["hold"] else b)
+            self.write(code["row"] + number * code["row_step"], requantize(
+                acc, code["shift"], code["lo"], code["hi"]))
+
     def vector(self, code, groups):
         parts = self.config.words_per_row
+        if code["hold"] or code["op"] > VectorOp.SUM:
+            self.elementwise(code, groups)
+            return
         for number, group in enumerate(groups):
             values, count = [], 0
             for n, (word, y, x) in enumerate(group):
@@ -201,6 +240,8 @@ def run(seed, program, config=CONFIG):
             await load(ctx, dut.param_en, row, b"".join(
                 bias.to_bytes(6, "little", signed=True) + bytes([shift, 0])
                 for bias, shift in zip(biases, shifts)))
+        if config.table_lanes:
+            await load_tables(ctx)
         for opcode, code in program:
             ctx.set(dut.instructions.valid, 1)
             name = "conv" if opcode is Opcode.CONV else "vector"
@@ -209,6 +250,18 @@ def run(seed, program, config=CONFIG):
         ctx.set(dut.instructions.valid, 0)
         while len(done) < len(program):
             await ctx.tick()
+
+    async def load_tables(ctx):
+        entry_type = f"<i{config.table_entry_size}"
+        for table, entries in enumerate(model.table):
+            content = entries.astype(entry_type).tobytes()
+            for column in range(len(content) // 4):
+                ctx.set(dut.table_writes.valid, 1)
+                ctx.set(dut.table_writes.payload, {
+                    "table": table, "column": column,
+                    "data": int.from_bytes(content[4 * column:][:4], "little")})
+                await ctx.tick().until(dut.table_writes.ready)
+        ctx.set(dut.table_writes.valid, 0)
 
     async def load(ctx, enable, row, content):
         for column in range(len(content) // 4):
@@ -270,7 +323,8 @@ def pool(**changes):
         "count_3": 2, "word_3": 24 - 14 - 8, "y_3": 1, "x_3": -5,
         "count_4": 1,
         "row": 200, "row_step": 2, "gap": 0, "signed": 1, "lo": -128, "hi": 127,
-        "op": 0, "signed_b": 1, "shift_a": 0, "shift_b": 0, "shift": 0, "divide": 0,
+        "op": 0, "hold": 0, "word_b": 0, "table": 0,
+        "signed_b": 1, "shift_a": 0, "shift_b": 0, "shift": 0, "divide": 0,
         "count_pad": 0, "count_height": 4, "count_width": 6, **changes,
     }
 
@@ -282,7 +336,8 @@ def add(**changes):
         "count_0": 2, "word_0": 100, "count_1": 1, "count_2": 10, "word_2": 2 - 100,
         "count_3": 1, "count_4": 1,
         "row": 220, "row_step": 1, "gap": 0, "signed": 1, "lo": 0, "hi": 255,
-        "op": 1, "signed_b": 0, "shift_a": 2, "shift_b": 0, "shift": 3, "divide": 0,
+        "op": 1, "hold": 0, "word_b": 0, "table": 0,
+        "signed_b": 0, "shift_a": 2, "shift_b": 0, "shift": 3, "divide": 0,
         "count_pad": 0, "count_height": 1, "count_width": 1, **changes,
     }
 

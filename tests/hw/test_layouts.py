@@ -47,11 +47,11 @@ def test_subset():
 
 
 @pytest.mark.parametrize(("config", "beats", "column_width"), [
-    (preset("tiny"), (1, 2, 8), 3),
-    (preset("ecp5_85f"), (2, 16, 16), 4),
-    (preset("large"), (1, 32, 8), 5),
+    (preset("tiny"), (1, 2, 8, 128), 7),
+    (preset("ecp5_85f"), (2, 16, 16, 64), 6),
+    (preset("large"), (1, 32, 8, 16), 5),
     (AcceleratorConfig(
-        "odd", in_lanes=1, out_lanes=64, dram_width=64, burst_length=8,
+        "odd", in_lanes=1, out_lanes=64, dram_width=64, burst_length=8, table_lanes=0,
     ), (1, 1, 8), 3),
 ])
 def test_write_beat(config, beats, column_width):

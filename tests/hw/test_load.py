@@ -238,7 +238,7 @@ def test_lines_backwards():
     run(config, [instruction])
 
 
-@pytest.mark.parametrize("memory", list(Memory))
+@pytest.mark.parametrize("memory", [Memory.FEATURE, Memory.WEIGHT, Memory.PARAM])
 def test_throughput(memory):
     """Back-to-back instructions run at one beat per cycle, across a long latency."""
     config = preset("ecp5_85f")
@@ -252,6 +252,15 @@ def test_throughput(memory):
     assert seen == dict.fromkeys(range(30), 16)
     assert errors == 0
     assert cycles < beats + 30 + 20
+
+
+def test_table():
+    config = preset("tiny")
+    instruction = load(memory=Memory.TABLE, row=2, row_count=2, line_count=1)
+    _, events = expected(config, [instruction])
+    assert [event[1:3] for event in events[:-1]] == [
+        (row, column) for row in (2, 3) for column in range(128)]
+    run(config, [instruction])
 
 
 def test_window():

@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
 
+from arch.config import AcceleratorConfig
 from arch.formats import divide_round, shift_round
+from arch.isa import VectorOp
 from arch.timing import divide_group
 from hw.vector_unit import VectorUnit
 
@@ -9,15 +11,16 @@ from .bench import simulate
 
 
 LANES = 4
+CONFIG = AcceleratorConfig("test", in_lanes=2, out_lanes=LANES, table_lanes=2, dram_width=4)
 
 
 def run(groups, *, total, divide=False, signed=(1, 1), shift=(0, 0), gap=0):
     """Return the results of ``groups``: lists of (codes, inside, counted)."""
-    dut = VectorUnit(lanes=LANES, code_width=8, width=32)
+    dut = VectorUnit(CONFIG)
     results = []
 
     async def put(ctx):
-        ctx.set(dut.sum, int(total))
+        ctx.set(dut.op, VectorOp.SUM.value if total else VectorOp.MAX.value)
         ctx.set(dut.divide, int(divide))
         for group in groups:
             for n, (codes, inside, counted) in enumerate(group):
@@ -28,7 +31,7 @@ def run(groups, *, total, divide=False, signed=(1, 1), shift=(0, 0), gap=0):
                 ctx.set(dut.inside, int(inside))
                 ctx.set(dut.counted, int(counted))
                 ctx.set(dut.signed, signed[n % 2])
-                ctx.set(dut.shift, shift[n % 2])
+                ctx.set(dut.factor, 1 << shift[n % 2])
                 await ctx.tick()
             ctx.set(dut.valid, 0)
             for _ in range(gap):

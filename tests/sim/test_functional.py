@@ -41,7 +41,8 @@ def calc(opcode, **fields):
     values |= (
         {"weight_row": 0, "param_row": 0, "init": 1, "finish": 1, "depthwise": 0, "warm": 0,
          "skip": 0, "wrap": 0} if opcode == Opcode.CONV else
-        {"op": 0, "signed_b": 1, "shift_a": 0, "shift_b": 0, "shift": 0, "divide": 0,
+        {"op": 0, "hold": 0, "word_b": 0, "table": 0,
+         "signed_b": 1, "shift_a": 0, "shift_b": 0, "shift": 0, "divide": 0,
          "count_pad": 0, "count_height": 4095, "count_width": 4095})
     assert set(fields) <= set(values)
     return values | fields
@@ -247,6 +248,54 @@ def test_maximum_ignores_padding(signed):
     np.testing.assert_array_equal(made.written[0], expected.astype(np.uint8))
 
 
+@pytest.mark.parametrize("hold", [0, 1])
+@pytest.mark.parametrize("op", [VectorOp.SUM, VectorOp.PRODUCT, VectorOp.PRELU])
+def test_two_operands(op, hold):
+    made = machine(3)
+    loops = {"count_0": 1, "word_2": 2} if hold else {"count_0": 2, "word_0": 40, "word_2": -38}
+    values = calc(
+        Opcode.VECTOR, op=op, hold=hold, word_b=90, word=10, count_2=12, row=60, signed_b=0,
+        shift_a=3, shift_b=1, shift=4, lo=-120, hi=110, **loops)
+    rows = made.feature.copy()
+    if op == VectorOp.PRELU and not hold:
+        return
+    made.run(Opcode.VECTOR, values)
+    for number, written in enumerate(made.written[0].view(np.int8)):
+        a = as_codes(rows[5 + number], True)
+        b = as_codes(rows[45] if hold else rows[25 + number], False)
+        expected = {
+            VectorOp.SUM: (a << 3) + (b << 1), VectorOp.PRODUCT: a * b,
+            VectorOp.PRELU: np.where(a < 0, a * b, a << 3)}[op]
+        np.testing.assert_array_equal(written, requantize(expected, 4, -120, 110))
+
+
+@pytest.mark.parametrize("index_shift", [0, 8])
+@pytest.mark.parametrize("bits", [8, 16])
+def test_table(bits, index_shift):
+    if bits == 8 and index_shift:
+        return
+    wide = bits > 8
+    config = replace(CONFIG, data_bits=16, acc_bits=48) if wide else CONFIG
+    made = FunctionalMachine(config, {})
+    rng = np.random.default_rng(4)
+    made.feature[:] = rng.integers(0, 256, made.feature.shape)
+    entries = rng.integers(-1 << bits, 1 << bits, config.table_entries)
+    made.table[2] = entries.astype(f"<i{config.table_entry_size}").view(np.uint8)
+    codes = made.feature[7:19].view(f"<u{config.code_size}").astype(np.int64)
+    low, high = -1 << bits, (1 << bits) - 1
+    made.run(Opcode.VECTOR, calc(
+        Opcode.VECTOR, op=VectorOp.TABLE, table=2, count_0=config.table_steps, word=14, count_2=12,
+        word_2=2, shift_a=8 * wide, shift_b=index_shift, shift=8 * wide, lo=low // 2, hi=high))
+    index = codes >> index_shift & 255
+    results = entries[index]
+    if wide:
+        acc = entries[2 * index] * 256 + entries[2 * index + 1] * (codes & 255)
+        results = requantize(acc, 8, low, high)
+    written = made.written[0].view(f"<u{config.code_size}").astype(np.int64)
+    np.testing.assert_array_equal(
+        written, np.clip(results, low // 2, high) & ((1 << bits) - 1))
+
+
 def transfer(**fields):
     return {
         "memory": Memory.FEATURE, "region": Region.INPUT, "address": 0, "row": 0, "row_count": 1,
@@ -273,10 +322,12 @@ def test_load_and_save_in_lines():
 @pytest.mark.parametrize("memory", list(Memory))
 def test_load_of_each_memory(memory):
     made = machine()
-    made.run(Opcode.LOAD, transfer(memory=memory, address=64, row=1, row_count=2))
+    count = 1 if memory == Memory.TABLE else 2
+    made.run(Opcode.LOAD, transfer(memory=memory, address=64, row=1, row_count=count))
     rows = {
-        Memory.FEATURE: made.feature, Memory.WEIGHT: made.weight, Memory.PARAM: made.param}[memory]
-    assert rows[1:3].tobytes() == bytes(made.regions[Region.INPUT][64:64 + rows[1:3].size])
+        Memory.FEATURE: made.feature, Memory.WEIGHT: made.weight, Memory.PARAM: made.param,
+        Memory.TABLE: made.table}[memory][1:1 + count]
+    assert rows.tobytes() == bytes(made.regions[Region.INPUT][64:64 + rows.size])
 
 
 @pytest.mark.parametrize("bits", range(2, 8))
@@ -309,6 +360,11 @@ def test_load_of_narrow_weights(bits):
     (Opcode.CONV, calc(Opcode.CONV, count_0=17), "CONV needs more accumulators or weights"),
     (Opcode.CONV, calc(Opcode.CONV, count_2=17), "CONV needs more accumulators or weights"),
     (Opcode.VECTOR, calc(Opcode.VECTOR, word=1), "VECTOR must read whole rows"),
+    (Opcode.VECTOR, calc(Opcode.VECTOR, hold=1, word_b=1), "VECTOR must read whole rows"),
+    (Opcode.VECTOR, calc(Opcode.VECTOR, hold=1), "A maximum cannot hold an operand"),
+    (Opcode.VECTOR, calc(Opcode.VECTOR, op=VectorOp.PRODUCT), "must be one element"),
+    (Opcode.VECTOR, calc(Opcode.VECTOR, op=VectorOp.SUM, hold=1, count_0=2), "must be one element"),
+    (Opcode.VECTOR, calc(Opcode.VECTOR, op=VectorOp.TABLE, count_0=2), "the steps of a table"),
 ])
 def test_what_the_hardware_cannot_do(opcode, values, message):
     with pytest.raises(SimulationError, match=message):

@@ -28,12 +28,14 @@ def corners():
         yield f"corner {seed}", builder.model(builder.conv("input", channels, kernel, pads=pads))
 
 
-def networks(seed, count):
+def networks(seed, count, *, elementwise=False):
     """Yield ``count`` random networks that the config can run, with their seeds."""
     found = 0
     while found < count:
         rng = np.random.default_rng([seed, found])
-        model = random_model(rng, layers=int(rng.integers(1, 3)), max_channels=11, max_size=7)
+        model = random_model(
+            rng, layers=int(rng.integers(1, 3)), max_channels=11, max_size=7,
+            elementwise=elementwise)
         yield f"seed [{seed}, {found}]", model
         found += 1
 
@@ -78,6 +80,12 @@ def test_random_networks():
     count, layers = assert_equal(networks(1, 120))
     assert count >= 100
     assert layers >= 200
+
+
+@pytest.mark.verilator
+def test_random_products_slopes_and_tables():
+    count, _ = assert_equal(networks(9, 60, elementwise=True))
+    assert count >= 50
 
 
 @pytest.mark.slow
