@@ -32,6 +32,7 @@ from .memory_map import MemoryMap, plan_memory
 from .overflow import check_accumulators
 from .plan import UNROLLS, can_unroll, network_output, plan_layers
 from .pool import lower_pool, split_pool
+from .pooling import find_fusions
 from .program import Program
 from .schedule import hoist_loads
 from .tiling import Costs, Tiling
@@ -75,6 +76,9 @@ def _layers(model: QuantizedModel, tasks: list[Task], config: AcceleratorConfig)
     bounds = {node.output: model.bounds(node) for node in graph.accelerated}
     fmt = model.formats[graph.input]
     bounds[graph.input] = (fmt.min, fmt.max)
+    pooled = {
+        task.output.name for task in tasks
+        if isinstance(task, ConvTask) and task.pooling is not None}
     layers = []
     for task in tasks:
         node = task.node
@@ -85,10 +89,16 @@ def _layers(model: QuantizedModel, tasks: list[Task], config: AcceleratorConfig)
         if isinstance(task, ConvTask) and isinstance(node, Conv):
             size = task.codes.size * model.weights[node.name].bits // 8
             size += config.acc_bits // 8 * len(task.bias)
+        pool = None if task.output.name == node.output else graph.producer(task.output.name)
+        operator = operator_text(graph, node)
+        if isinstance(task, ConvTask) and pool is not None:
+            operator += f" + {operator_text(graph, pool)}"
+        elif isinstance(task, FreeTask) and task.output.name in pooled:
+            operator += " (fused)"
         layers.append(Layer(
-            task.index, node.name, operator_text(graph, node), node.inputs, node.output,
+            task.index, node.name, operator, node.inputs, node.output,
             graph.shapes[node.inputs[0]], graph.shapes[node.output], graph.macs(node), bits,
-            size, host=isinstance(task, HostTask)))
+            size, host=isinstance(task, HostTask), fused="" if pool is None else pool.name))
     return layers
 
 
@@ -263,10 +273,10 @@ class _Draft:
 
 def _draft(
     model: QuantizedModel, config: AcceleratorConfig, dram: DramTiming, unroll: str,
-    optimize: bool,
+    optimize: bool, fuse: bool,
 ) -> _Draft:
     """Compile for one way to unroll the input, layer by layer."""
-    tasks = plan_layers(model, config, unroll)
+    tasks = plan_layers(model, config, unroll, fuse=fuse)
     layers = _layers(model, tasks, config)
     memory = plan_memory(
         single_layers(_steps(tasks, config)), model.graph.input, network_output(model.graph),
@@ -351,22 +361,24 @@ def _finished(
         places=_places(draft.memory), model_hash=model_hash(model),
         parts={
             task.output.name: (task.output.home.name, task.output.block0)
-            for task in draft.tasks if task.output.home is not None})
+            for task in draft.tasks
+            if task.output.home is not None and task.output.name == task.node.output})
 
 
 def _best_draft(
-    model: QuantizedModel, config: AcceleratorConfig, dram: DramTiming, optimize: bool
+    model: QuantizedModel, config: AcceleratorConfig, dram: DramTiming, optimize: bool,
+    fuse: bool,
 ) -> _Draft:
     """Return the draft with the fastest way to unroll the input.
 
     Of a long program only the first layers are compared; behind them it makes no difference.
     """
-    drafts = [_draft(model, config, dram, UNROLLS[0], optimize)]
+    drafts = [_draft(model, config, dram, UNROLLS[0], optimize, fuse)]
     if not optimize or not can_unroll(model):
         return drafts[0]
     for unroll in UNROLLS[1:]:
         try:
-            drafts.append(_draft(model, config, dram, unroll, optimize))
+            drafts.append(_draft(model, config, dram, unroll, optimize, fuse))
         except CompileError:
             continue
     last = len(drafts[0].layers) - 1
@@ -397,9 +409,20 @@ def _fused(
     return [_written(model, config, draft.unroll, draft.tasks, draft.layers, memory, True)]
 
 
+def _pooling_drafts(
+    model: QuantizedModel, config: AcceleratorConfig, dram: DramTiming
+) -> list[_Draft]:
+    """Return the drafts in which convolutions pool their results, if they fit."""
+    try:
+        draft = _best_draft(model, config, dram, True, True)
+    except CompileError:
+        return []
+    return [draft, *_fused(model, config, dram, draft)]
+
+
 def compile_model(
     model: QuantizedModel, config: AcceleratorConfig, *, dram: DramTiming | None = None,
-    optimize: bool = True,
+    optimize: bool = True, fuse: bool = True,
 ) -> Program:
     """Compile a network for an accelerator.
 
@@ -415,6 +438,9 @@ def compile_model(
         Whether loads move up, the best way to unroll the input is searched, and layers are joined
         where that is faster; without it the input stays as it is, every layer runs alone, and
         every load stands in front of what needs it.
+    fuse : bool
+        Whether convolutions pool their results where that is faster. Of the convolution only the
+        pooled map then exists; without it every tensor of the network does.
 
     Returns
     -------
@@ -427,8 +453,10 @@ def compile_model(
         If the accelerator cannot run the network; names the layer, the buffer and what would do.
     """
     timing = dram or DramTiming()
-    draft = _best_draft(model, config, timing, optimize)
+    draft = _best_draft(model, config, timing, optimize, False)
     if optimize:
         drafts = [draft, *_fused(model, config, timing, draft)]
+        if fuse and find_fusions(model, config):
+            drafts = [*_pooling_drafts(model, config, timing), *drafts]
         draft = _fastest(drafts, config, timing)
     return _finished(model, config, timing, draft)

@@ -89,10 +89,13 @@ def emit_conv(
     """
     config = emitter.config
     extra: dict[str, int] = {}
+    positions = task.computed_rect(rect)
     if piece.depthwise:
-        start, loops, extra = _window_loops(task, rect, piece, source, config.words_per_row)
+        start, loops, extra = _window_loops(task, positions, piece, source, config.words_per_row)
     else:
-        start, loops = _loops(task, rect, piece, source, config.words_per_row)
+        start, loops = _loops(task, positions, piece, source, config.words_per_row)
+    if piece.last:
+        extra |= emitter.pool_fields(task, piece.block, rect)
     many = rect.size > 1
     row = target.row(rect.y0, rect.x0, piece.block)
     param_row = emitter.params(task, piece.block)

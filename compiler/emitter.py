@@ -51,6 +51,7 @@ class Emitter:
         self._turn: dict[tuple[int, int], int] = {}
         self._windows: dict[str, Buffer] = {}
         self._arrived = dict.fromkeys(stops.arrivals, 0)
+        self._pool_row: dict[int, int] = {}
 
     # Transfers
 
@@ -140,9 +141,23 @@ class Emitter:
         rows = sum(self._add_layer(task, tiling) for task, tiling in convolutions)
         if rows <= self.config.weight_depth:
             self._weights.reserve(rows)
+        self._place_lines([task for task, _ in convolutions])
         params = sum(task.output.blocks for task, _ in convolutions)
         if len(layers) > 1:
             self._params.reserve(params)
+
+    def _place_lines(self, tasks: Sequence[ConvTask]) -> None:
+        """Give layers that run together their own rows of the line buffer of poolings."""
+        row = 0
+        for task in tasks:
+            self._pool_row[task.index] = row
+            row += 0 if task.pooling is None else task.pooling.rows
+
+    def pool_fields(self, task: ConvTask, block: int, rect: Rect) -> dict[str, int]:
+        """Return the fields that pool the results of a CONV, none if it does not."""
+        if task.pooling is None:
+            return {}
+        return task.pooling.fields(rect, self._pool_row[task.index] + task.pooling.base(block))
 
     def _add_layer(self, task: ConvTask, tiling: Tiling) -> int:
         """Append the weights of a layer to the image; return their rows."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,10 @@ from arch.formats import Format
 from quantizer.graph import Node, Pool, Window
 
 from .ir import WriteRecord
+
+
+if TYPE_CHECKING:
+    from .pooling import Pooling
 
 
 __all__ = (
@@ -188,6 +193,8 @@ class ConvTask(Task):
         Biases and right shifts.
     bits : int
         Width of a weight code in DRAM.
+    pooling : Pooling, optional
+        Max pooling of the results; ``output`` is the pooled map then.
     """
 
     window: Window
@@ -196,15 +203,27 @@ class ConvTask(Task):
     bias: NDArray[np.int64]
     shift: NDArray[np.int64]
     bits: int = 8
+    pooling: "Pooling | None" = None
 
     @property
     def depthwise(self) -> bool:
         """Whether every output channel has one input channel, its own."""
         return self.groups == len(self.codes) == self.inputs[0].channels
 
+    @property
+    def computed(self) -> tuple[int, int]:
+        """Lines and columns of the map of the convolution, before a pooling."""
+        if self.pooling is None:
+            return self.output.height, self.output.width
+        return self.pooling.source
+
+    def computed_rect(self, rect: Rect) -> Rect:
+        """Return the positions of the convolution for a rectangle of the output."""
+        return rect if self.pooling is None else self.pooling.computed(rect)
+
     def input_rect(self, rect: Rect) -> Rect:
         """Return the positions of the input that a rectangle of the output needs."""
-        return window_rect(self.window, self.inputs[0], rect)
+        return window_rect(self.window, self.inputs[0], self.computed_rect(rect))
 
     def phase(self, number: int) -> "ConvTask":
         """Return the convolution that some pieces of the weights are for: this one."""
@@ -258,7 +277,11 @@ class JoinTask(ConvTask):
 
 @dataclass(frozen=True)
 class FreeTask(Task):
-    """A Concat or Slice whose result lies where its inputs do; it has no inputs to read."""
+    """A layer of which nothing is left to do; it has no inputs to read.
+
+    A Concat or Slice whose result lies where its inputs do, a pooling that convolutions do, or a
+    Concat between both, whose ``output`` is the pooled map then.
+    """
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,8 @@ def step_layout(word_width):
         "pass_last": 1,     # in the last group
         "odd": 1,           # second, fourth, ... of its group
         "line_first": 1,    # first of a run of the innermost loop
+        "line_last": 1,     # last of a run of the innermost loop
+        "in_last_line": 1,  # in the last run of a group
         "result": 1,        # ends a window; always without warm and skip
     })
 
@@ -94,6 +96,8 @@ class Sequencer(wiring.Component):
             self.step.pass_last.eq(pass_last),
             self.step.odd.eq(odd),
             self.step.line_first.eq(line_first),
+            self.step.line_last.eq(ended[0]),
+            self.step.in_last_line.eq(ended[1]),
             self.step.result.eq(idle_steps == 0),
         ]
 
