@@ -14,6 +14,7 @@ from quantizer.graph import Activation, Add, Conv, Lrn, Pool, PRelu
 from quantizer.model import QuantizedModel
 
 from .add import lower_add
+from .blocks import take_turns
 from .conv import lower_conv
 from .conv_transpose import lower_conv_transpose
 from .copies import CopyTask, lower_copy
@@ -115,9 +116,14 @@ def _shifts(model: QuantizedModel, task: Task) -> tuple[tuple[int, ...], int]:
     return left, right
 
 
-def _steps(tasks: Sequence[Task], config: AcceleratorConfig) -> list[Task]:
+def _steps(
+    tasks: Sequence[Task], config: AcceleratorConfig, *, by_turns: bool = False
+) -> list[Task]:
     """Return what is to be done, step by step: nothing for some layers, for others several."""
     steps: list[Task] = []
+    if by_turns:
+        tasks = take_turns(
+            [task for task in tasks if not isinstance(task, FreeTask)], config.feature_depth)
     for task in tasks:
         if isinstance(task, PoolTask):
             steps += split_pool(task, config.feature_depth)
@@ -400,24 +406,31 @@ def _fastest(
 def _fused(
     model: QuantizedModel, config: AcceleratorConfig, dram: DramTiming, draft: _Draft
 ) -> list[_Draft]:
-    """Return the draft with chains of layers, if there are any."""
-    memory = fuse_layers(
-        _steps(draft.tasks, config), model.graph.input, network_output(model.graph),
-        Costs(config, dram), stops=draft.stops)
-    if memory is None:
-        return []
-    return [_written(model, config, draft.unroll, draft.tasks, draft.layers, memory, True)]
+    """Return the drafts with layers that take turns by lines, by channel blocks, and by both."""
+    ends = model.graph.input, network_output(model.graph)
+    costs = Costs(config, dram)
+    plain, cut = (_steps(draft.tasks, config, by_turns=turns) for turns in (False, True))
+    memories = [fuse_layers(plain, *ends, costs, stops=draft.stops)]
+    if len(cut) > len(plain):
+        try:
+            memories += [
+                plan_memory(single_layers(cut), *ends, costs, stops=draft.stops),
+                fuse_layers(cut, *ends, costs, stops=draft.stops)]
+        except CompileError:
+            pass
+    return [
+        _written(model, config, draft.unroll, draft.tasks, draft.layers, memory, True)
+        for memory in memories if memory is not None]
 
 
 def _pooling_drafts(
     model: QuantizedModel, config: AcceleratorConfig, dram: DramTiming
 ) -> list[_Draft]:
-    """Return the drafts in which convolutions pool their results, if they fit."""
+    """Return the draft in which convolutions pool their results, if it fits."""
     try:
-        draft = _best_draft(model, config, dram, True, True)
+        return [_best_draft(model, config, dram, True, True)]
     except CompileError:
         return []
-    return [draft, *_fused(model, config, dram, draft)]
 
 
 def compile_model(
@@ -455,8 +468,8 @@ def compile_model(
     timing = dram or DramTiming()
     draft = _best_draft(model, config, timing, optimize, False)
     if optimize:
-        drafts = [draft, *_fused(model, config, timing, draft)]
         if fuse and find_fusions(model, config):
-            drafts = [*_pooling_drafts(model, config, timing), *drafts]
+            draft = _fastest([*_pooling_drafts(model, config, timing), draft], config, timing)
+        drafts = [draft, *_fused(model, config, timing, draft)]
         draft = _fastest(drafts, config, timing)
     return _finished(model, config, timing, draft)

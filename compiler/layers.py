@@ -74,6 +74,8 @@ class StoredMap:
         The joined map of which this one is some blocks; it is never a part itself.
     block0 : int
         First of those blocks.
+    whole, first : str, int
+        Tensor of which the map holds blocks from ``first`` on, if it lies on its own.
     """
 
     name: str
@@ -84,6 +86,8 @@ class StoredMap:
     format: Format
     home: "StoredMap | None" = None
     block0: int = 0
+    whole: str = ""
+    first: int = 0
 
     @property
     def place(self) -> "StoredMap":
@@ -94,6 +98,13 @@ class StoredMap:
         """Return blocks ``first`` up to ``stop`` of the map, as a map."""
         channels = min(stop * self.lanes, self.channels) - first * self.lanes
         return replace(self, channels=channels, home=self.place, block0=self.block0 + first)
+
+    def cut(self, first: int, stop: int) -> "StoredMap":
+        """Return a map that holds nothing but blocks ``first`` up to ``stop``."""
+        part = self.part(first, stop)
+        return replace(
+            part, name=f"{self.name} blocks {first}..{stop - 1}", home=None, block0=0,
+            first=first, whole=self.name)
 
     @property
     def blocks(self) -> int:
@@ -145,6 +156,11 @@ class Task:
     def name(self) -> str:
         """Name of the layer."""
         return self.node.name
+
+    @property
+    def key(self) -> tuple[int, int, int]:
+        """What tells the parts of a layer from each other."""
+        return self.index, self.output.block0, self.output.first
 
     @property
     def smallest_rows(self) -> int:

@@ -85,6 +85,19 @@ def test_wide_codes():
     assert assert_equal(models, config) == 3
 
 
+def test_layers_by_turns():
+    """Two poolings in a chain of lines, and a global one by channel blocks."""
+    b = NetworkBuilder(np.random.default_rng(4), (4, 30, 30))
+    x = b.max_pool(b.conv("input", 16, (1, 1)), (3, 3), strides=(2, 2))
+    x = b.max_pool(b.conv(x, 24, (1, 1)), (3, 3), strides=(2, 2))
+    chain = b.model(b.conv(x, 4, (1, 1)))
+    b = NetworkBuilder(np.random.default_rng(2), (6, 9, 9))
+    x = b.conv("input", 61, (3, 3), pads=(1, 1, 1, 1))
+    blocks = b.model(b.average_pool(x, (9, 9), strides=(1, 1)))
+    config = replace(preset("tiny"), name="little", feature_depth=512)
+    assert assert_equal([chain, blocks], config) == 1
+
+
 def test_a_wrong_code_is_found_in_the_pooled_map():
     b = NetworkBuilder(np.random.default_rng(1), (3, 12, 12))
     parts = [b.conv("input", 8, (k, k), pads=(k // 2,) * 4) for k in (1, 3)]
