@@ -16,7 +16,7 @@ __all__ = ("take_turns",)
 
 def _blocks(first: Task, second: Task, tasks: Sequence[Task], depth: int) -> int:
     """Return how many blocks of a map between two layers fit; none if that makes no sense."""
-    if not isinstance(first, ConvTask) or not isinstance(second, PoolTask):
+    if type(first) is not ConvTask or not isinstance(second, PoolTask):
         return 0
     made = first.output
     readers = [task for task in tasks if made.name in (stored.name for stored in task.inputs)]

@@ -173,7 +173,7 @@ def _convolution(graph: Graph, tensor: str) -> Conv | None:
     """Return the convolution whose result one layer reads and nothing else."""
     node = graph.producer(tensor)
     alone = len(graph.consumers(tensor)) == 1 and tensor != graph.output
-    return node if isinstance(node, Conv) and alone else None
+    return node if type(node) is Conv and alone else None
 
 
 def find_fusions(model: QuantizedModel, config: AcceleratorConfig) -> dict[str, Fusion]:
