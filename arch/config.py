@@ -68,6 +68,9 @@ class AcceleratorConfig:
         Codes of a lane that a depthwise convolution multiplies per cycle, at most 16; more than
         ``in_lanes`` are of no use. 0 leaves the window of codes out, and depthwise convolutions
         run as dense ones.
+    pool_depth : int
+        Rows of the line buffer in which results of a convolution are pooled; a power of two in
+        16..512. 0 leaves the pooling of results out, and every pooling reads a stored map.
     acc_depth : int
         Rows of accumulator memory, one pixel position each; a power of two.
     table_lanes : int
@@ -97,6 +100,7 @@ class AcceleratorConfig:
     weight_bits: int = 8
     acc_bits: int = 32
     depthwise_taps: int = 4
+    pool_depth: int = 512
     feature_depth: int = 8192
     feature_banks: int = 4
     weight_depth: int = 1024
@@ -126,6 +130,10 @@ class AcceleratorConfig:
             value = getattr(self, field)
             if not _is_power_of_two(value):
                 raise ValueError(f"{field} must be a power of two, not {value!r}")
+        if self.pool_depth and not (
+                16 <= self.pool_depth <= 512 and _is_power_of_two(self.pool_depth)):
+            raise ValueError(
+                f"pool_depth must be 0 or a power of two in 16..512, not {self.pool_depth}")
         for field, least, most in (
             ("in_lanes", 1, 256), ("out_lanes", 4, 256), ("depthwise_taps", 0, 16),
             ("feature_depth", 64, 1 << 18), ("feature_banks", 1, 16),

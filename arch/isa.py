@@ -20,12 +20,15 @@ __all__ = (
     "Region",
     "VectorOp",
     "conv_results",
+    "conv_rows",
     "decode",
     "decode_header",
     "encode",
     "encode_header",
     "fields_of",
     "group_steps",
+    "is_pooled",
+    "pool_ends",
 )
 
 
@@ -179,6 +182,14 @@ _CONV_FIELDS = (
     Field("warm", 4, "depthwise: steps of a run of loop 0 before its first result"),
     Field("skip", 3, "depthwise: steps between two results of a run of loop 0"),
     Field("wrap", 3, "depthwise: first steps of a run that end windows of the run before"),
+    Field("pool_kernel", 2, "pooling: lines and columns of a window, less one"),
+    Field("pool_stride", 2, "pooling: lines and columns from window to window, less one"),
+    Field("pool_x", 2, "pooling: columns of a window before the first one"),
+    Field("pool_y", 2, "pooling: lines of a window before the first one"),
+    Field("pool_first", 1, "pooling: no earlier CONV has lines of the first window"),
+    Field("pool_right", 1, "pooling: the last column ends a window, however wide"),
+    Field("pool_bottom", 1, "pooling: the last line ends a window, however high"),
+    Field("pool_row", 9, "pooling: first row of the line buffer"),
 )
 
 _VECTOR_FIELDS = (
@@ -222,6 +233,56 @@ def conv_results(values: Mapping[str, int]) -> int:
     runs = 1 if values.get("wrap") else values["count_1"]
     steps = group_steps(values) // runs
     return runs * max(0, (steps - values["warm"] - 1) // (values["skip"] + 1) + 1)
+
+
+def is_pooled(values: Mapping[str, int]) -> bool:
+    """Return whether the results of a CONV are pooled."""
+    return bool(values.get("pool_kernel") or values.get("pool_stride"))
+
+
+def pool_ends(
+    count: int, *, kernel: int, stride: int, before: int, first: bool, last: bool
+) -> list[int]:
+    """Return the lines, or columns, that end a window of a pooling.
+
+    Parameters
+    ----------
+    count : int
+        Lines or columns.
+    kernel, stride : int
+        Those of a window, and from window to window; ``kernel <= stride + 1``.
+    before : int
+        Lines or columns of a window before the first one.
+    first : bool
+        Whether nothing that came before belongs to a window.
+    last : bool
+        Whether the last one ends a window that is not complete.
+    """
+    phases = [(before + number) % stride for number in range(count)]
+    if kernel > stride:
+        ends = [number for number, phase in enumerate(phases) if phase == 0]
+        if first and ends and ends[0] == 0:
+            del ends[0]
+    else:
+        ends = [number for number, phase in enumerate(phases) if phase == kernel - 1]
+    if last and count and (not ends or ends[-1] != count - 1):
+        ends.append(count - 1)
+    return ends
+
+
+def conv_rows(values: Mapping[str, int]) -> int:
+    """Return the rows that a CONV with ``finish`` writes: its results, or those of the pooling."""
+    results = conv_results(values)
+    if not is_pooled(values):
+        return results
+    size = {"kernel": values["pool_kernel"] + 1, "stride": values["pool_stride"] + 1}
+    lines = pool_ends(
+        values["count_1"], **size, before=values["pool_y"], first=bool(values["pool_first"]),
+        last=bool(values["pool_bottom"]))
+    columns = pool_ends(
+        results // values["count_1"], **size, before=values["pool_x"], first=True,
+        last=bool(values["pool_right"]))
+    return len(lines) * len(columns)
 
 
 def _pack(fields: Iterable[Field], values: Mapping[str, int], what: str) -> int:

@@ -12,6 +12,7 @@ __all__ = (
     "LOAD_WINDOW",
     "MIN_GROUP",
     "NARROW_START",
+    "POOL_LINE",
     "PROGRAM_END",
     "PROGRAM_START",
     "QUEUE_DEPTH",
@@ -35,6 +36,10 @@ MIN_GROUP = 4
 
 A pass of a single cycle may follow its like at once: their sums are forwarded.
 """
+
+POOL_LINE = 3
+"""Fewest results in a line of a CONV that is pooled: a row of the line buffer comes back that
+late."""
 
 QUEUE_DEPTH = 8
 """Instructions that wait in front of each engine."""

@@ -76,12 +76,14 @@ class Group:
     def rings(self) -> set[str]:
         """Maps inside whose windows are filled round and round; of others, lines are moved.
 
-        A convolution can take the lines of one position from both ends, others cannot.
+        A convolution can take the lines of one position from both ends, others cannot, nor one
+        that pools, whose results need several positions.
         """
         def reads_lines(task: Task) -> bool:
             return isinstance(task, AddTask) or (
                 task.pool.window.kernel[0] == 1 if isinstance(task, PoolTask)
-                else isinstance(task, ConvTask) and not isinstance(task, TransposedTask))
+                else isinstance(task, ConvTask) and not isinstance(task, TransposedTask)
+                and task.pooling is None)
 
         moved = {
             stored.name for task in self.tasks for stored in task.inputs
@@ -117,9 +119,9 @@ class Group:
             stop = rect.y1
             while stop > start + 1:
                 part = Rect(start, stop, rect.x0, rect.x1)
-                source = task.input_rect(part)
                 if not split(task.output, part) and not any(
-                        split(stored, source) for stored in task.inputs):
+                        split(stored, task.input_rect(part, index))
+                        for index, stored in enumerate(task.inputs)):
                     break
                 stop -= 1
             yield Rect(start, stop, rect.x0, rect.x1)
@@ -187,6 +189,13 @@ def _cut(task: Task, start: int, stop: int, config: AcceleratorConfig) -> Iterat
     most = config.acc_depth if isinstance(task, ConvTask) else max(1, stop - start) * width
     if start >= stop:
         return
+    if isinstance(task, ConvTask) and task.pooling is not None:
+        for lines in balanced(stop - start, stop - start):
+            rects = [
+                Rect(y, min(y + lines, stop), 0, width) for y in range(start, stop, lines)]
+            if all(task.computed_rect(rect).size <= most for rect in rects):
+                yield from rects
+                return
     columns = width if width <= most else next(balanced(width, most))
     lines = next(balanced(stop - start, most // width)) if width <= most else 1
     for rect in cut_output(stop - start, width, lines, columns):
@@ -242,11 +251,16 @@ class Chain:
 
     @property
     def holds_weights(self) -> bool:
-        """Whether all weights and parameters stay on chip together."""
+        """Whether all weights, parameters and lines to be pooled stay on chip together."""
         rows = sum(unit.rows for units in self.units for unit in units)
         params = sum(
             task.output.blocks for task in self.group.tasks if isinstance(task, ConvTask))
-        return rows <= self._config.weight_depth and params <= self._config.param_depth
+        lines = sum(
+            task.pooling.rows for task in self.group.tasks
+            if isinstance(task, ConvTask) and task.pooling is not None)
+        return (
+            rows <= self._config.weight_depth and params <= self._config.param_depth
+            and lines <= self._config.pool_depth)
 
     @cached_property
     def _smallest(self) -> tuple[int, dict[tuple[int, int], int], int]:

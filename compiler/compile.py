@@ -14,6 +14,7 @@ from quantizer.graph import Activation, Add, Conv, Lrn, Mul, Pool, PRelu
 from quantizer.model import QuantizedModel
 
 from .add import lower_add
+from .blocks import take_turns
 from .clock import CalcClock
 from .conv import lower_conv
 from .conv_transpose import lower_conv_transpose
@@ -43,6 +44,7 @@ from .memory_map import MemoryMap, plan_memory
 from .overflow import check_accumulators
 from .plan import UNROLLS, can_unroll, network_output, plan_layers
 from .pool import lower_pool, split_pool
+from .pooling import find_fusions
 from .program import Program
 from .schedule import hoist_loads
 from .tiling import Costs, Tiling
@@ -86,6 +88,9 @@ def _layers(model: QuantizedModel, tasks: list[Task], config: AcceleratorConfig)
     bounds = {node.output: model.bounds(node) for node in graph.accelerated}
     fmt = model.formats[graph.input]
     bounds[graph.input] = (fmt.min, fmt.max)
+    pooled = {
+        task.output.name for task in tasks
+        if isinstance(task, ConvTask) and task.pooling is not None}
     layers = []
     for task in tasks:
         node = task.node
@@ -98,10 +103,16 @@ def _layers(model: QuantizedModel, tasks: list[Task], config: AcceleratorConfig)
             size += config.acc_bits // 8 * len(task.bias)
         if isinstance(task, SlopeTask):
             size = task.slopes.size * model.slopes[node.name].bits // 8
+        pool = None if task.output.name == node.output else graph.producer(task.output.name)
+        operator = operator_text(graph, node)
+        if isinstance(task, ConvTask) and pool is not None:
+            operator += f" + {operator_text(graph, pool)}"
+        elif isinstance(task, FreeTask) and task.output.name in pooled:
+            operator += " (fused)"
         layers.append(Layer(
-            task.index, node.name, operator_text(graph, node), node.inputs, node.output,
+            task.index, node.name, operator, node.inputs, node.output,
             graph.shapes[node.inputs[0]], graph.shapes[node.output], graph.macs(node), bits,
-            size, host=isinstance(task, HostTask)))
+            size, host=isinstance(task, HostTask), fused="" if pool is None else pool.name))
     return layers
 
 
@@ -129,9 +140,14 @@ def _shifts(model: QuantizedModel, task: Task) -> tuple[tuple[int, ...], int]:
     return left, right
 
 
-def _steps(tasks: Sequence[Task], config: AcceleratorConfig) -> list[Task]:
+def _steps(
+    tasks: Sequence[Task], config: AcceleratorConfig, *, by_turns: bool = False
+) -> list[Task]:
     """Return what is to be done, step by step: nothing for some layers, for others several."""
     steps: list[Task] = []
+    if by_turns:
+        tasks = take_turns(
+            [task for task in tasks if not isinstance(task, FreeTask)], config.feature_depth)
     for task in tasks:
         if isinstance(task, PoolTask):
             steps += split_pool(task, config.feature_depth)
@@ -295,10 +311,10 @@ class _Draft:
 
 def _draft(
     model: QuantizedModel, config: AcceleratorConfig, dram: DramTiming, unroll: str,
-    optimize: bool,
+    optimize: bool, fuse: bool,
 ) -> _Draft:
     """Compile for one way to unroll the input, layer by layer."""
-    tasks = plan_layers(model, config, unroll)
+    tasks = plan_layers(model, config, unroll, fuse=fuse)
     layers = _layers(model, tasks, config)
     memory = plan_memory(
         single_layers(_steps(tasks, config)), model.graph.input, network_output(model.graph),
@@ -386,22 +402,24 @@ def _finished(
         places=_places(draft.memory), model_hash=model_hash(model),
         parts={
             task.output.name: (task.output.home.name, task.output.block0)
-            for task in draft.tasks if task.output.home is not None})
+            for task in draft.tasks
+            if task.output.home is not None and task.output.name == task.node.output})
 
 
 def _best_draft(
-    model: QuantizedModel, config: AcceleratorConfig, dram: DramTiming, optimize: bool
+    model: QuantizedModel, config: AcceleratorConfig, dram: DramTiming, optimize: bool,
+    fuse: bool,
 ) -> _Draft:
     """Return the draft with the fastest way to unroll the input.
 
     Of a long program only the first layers are compared; behind them it makes no difference.
     """
-    drafts = [_draft(model, config, dram, UNROLLS[0], optimize)]
+    drafts = [_draft(model, config, dram, UNROLLS[0], optimize, fuse)]
     if not optimize or not can_unroll(model):
         return drafts[0]
     for unroll in UNROLLS[1:]:
         try:
-            drafts.append(_draft(model, config, dram, unroll, optimize))
+            drafts.append(_draft(model, config, dram, unroll, optimize, fuse))
         except CompileError:
             continue
     last = len(drafts[0].layers) - 1
@@ -423,18 +441,36 @@ def _fastest(
 def _fused(
     model: QuantizedModel, config: AcceleratorConfig, dram: DramTiming, draft: _Draft
 ) -> list[_Draft]:
-    """Return the draft with chains of layers, if there are any."""
-    memory = fuse_layers(
-        _steps(draft.tasks, config), model.graph.input, network_output(model.graph),
-        Costs(config, dram), stops=draft.stops)
-    if memory is None:
+    """Return the drafts with layers that take turns by lines, by channel blocks, and by both."""
+    ends = model.graph.input, network_output(model.graph)
+    costs = Costs(config, dram)
+    plain, cut = (_steps(draft.tasks, config, by_turns=turns) for turns in (False, True))
+    memories = [fuse_layers(plain, *ends, costs, stops=draft.stops)]
+    if len(cut) > len(plain):
+        try:
+            memories += [
+                plan_memory(single_layers(cut), *ends, costs, stops=draft.stops),
+                fuse_layers(cut, *ends, costs, stops=draft.stops)]
+        except CompileError:
+            pass
+    return [
+        _written(model, config, draft.unroll, draft.tasks, draft.layers, memory, True)
+        for memory in memories if memory is not None]
+
+
+def _pooling_drafts(
+    model: QuantizedModel, config: AcceleratorConfig, dram: DramTiming
+) -> list[_Draft]:
+    """Return the draft in which convolutions pool their results, if it fits."""
+    try:
+        return [_best_draft(model, config, dram, True, True)]
+    except CompileError:
         return []
-    return [_written(model, config, draft.unroll, draft.tasks, draft.layers, memory, True)]
 
 
 def compile_model(
     model: QuantizedModel, config: AcceleratorConfig, *, dram: DramTiming | None = None,
-    optimize: bool = True,
+    optimize: bool = True, fuse: bool = True,
 ) -> Program:
     """Compile a network for an accelerator.
 
@@ -450,6 +486,9 @@ def compile_model(
         Whether loads move up, the best way to unroll the input is searched, and layers are joined
         where that is faster; without it the input stays as it is, every layer runs alone, and
         every load stands in front of what needs it.
+    fuse : bool
+        Whether convolutions pool their results where that is faster. Of the convolution only the
+        pooled map then exists; without it every tensor of the network does.
 
     Returns
     -------
@@ -462,8 +501,10 @@ def compile_model(
         If the accelerator cannot run the network; names the layer, the buffer and what would do.
     """
     timing = dram or DramTiming()
-    draft = _best_draft(model, config, timing, optimize)
+    draft = _best_draft(model, config, timing, optimize, False)
     if optimize:
+        if fuse and find_fusions(model, config):
+            draft = _fastest([*_pooling_drafts(model, config, timing), draft], config, timing)
         drafts = [draft, *_fused(model, config, timing, draft)]
         draft = _fastest(drafts, config, timing)
     return _finished(model, config, timing, draft)

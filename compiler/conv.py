@@ -65,6 +65,7 @@ def _loops(
 def _lines(task: ConvTask, rect: Rect, piece: Piece) -> tuple[int, int]:
     """Return the first and the last line under a piece, padding included."""
     stride, dilation, top = task.window.strides[0], task.window.dilations[0], task.window.pads[0]
+    rect = task.computed_rect(rect)
     return (
         rect.y0 * stride - top + piece.lines[0] * dilation,
         (rect.y1 - 1) * stride - top + (piece.lines[1] - 1) * dilation)
@@ -123,10 +124,13 @@ def emit_conv(
     """
     config = emitter.config
     extra: dict[str, int] = {}
+    positions = task.computed_rect(rect)
     if piece.depthwise:
-        start, loops, extra = _window_loops(task, rect, piece, source, config.words_per_row)
+        start, loops, extra = _window_loops(task, positions, piece, source, config.words_per_row)
     else:
-        start, loops = _loops(task, rect, piece, source, config.words_per_row)
+        start, loops = _loops(task, positions, piece, source, config.words_per_row)
+    if piece.last:
+        extra |= emitter.pool_fields(task, piece.block, rect)
     many = rect.size > 1
     row = target.row(rect.y0, rect.x0, piece.block)
     param_row = emitter.params(task, piece.block)

@@ -30,7 +30,8 @@ def window_line(
 
     The padding on the left of a line costs nothing, as its window starts empty. Neither does that
     on the right where each line has ``stride`` times as many columns as results: lines then
-    follow each other, and the last results of a line come with the first steps of the next.
+    follow each other, and the last results of a line come with the first steps of the next. A
+    pooling of the results needs lines that end with their own steps.
 
     Returns
     -------
@@ -46,7 +47,9 @@ def window_line(
     warm -= first - start
     line = warm + (rect.columns - 1) * stride + 1
     wrap = first + line - width
-    whole = (rect.x0, rect.columns) == (0, task.output.width) and rect.columns * stride == width
+    whole = (
+        task.pooling is None and (rect.x0, rect.columns) == (0, task.output.width)
+        and rect.columns * stride == width)
     if whole and line > width >= reach and 0 < wrap <= min(_MAX_WRAP, width):
         return width, 0, start + reach, wrap
     return line, first, warm, 0
@@ -65,6 +68,7 @@ def writes_in_place(task: Task, config: AcceleratorConfig) -> bool:
         (taps - 1) * dilation - pad
         for taps, dilation, pad in zip(window.kernel, window.dilations, window.pads[:2]))
     return (
-        source.home is target.home is None and source.shape == target.shape
+        task.pooling is None and source.home is target.home is None
+        and source.shape == target.shape
         and window.strides == (1, 1) and target.height * target.width <= config.acc_depth
         and (down > 0 or (down == 0 and right >= 0)))

@@ -41,6 +41,9 @@ class Layer:
         Place in region 0 of its parameter rows and weight tiles, in bytes; and their size.
     host : bool
         Whether the host computes it while the accelerator stands still.
+    fused : str
+        Name of the pooling that takes up its results before they are written, if one does; the
+        tensor of the layer does not exist then.
     """
 
     index: int
@@ -56,6 +59,7 @@ class Layer:
     weight_address: int = 0
     stored_size: int = 0
     host: bool = False
+    fused: str = ""
 
 
 def _times(pair: tuple[int, int]) -> str:

@@ -3,7 +3,16 @@
 from collections.abc import Mapping, Sequence
 
 from arch.config import AcceleratorConfig
-from arch.isa import LEVELS, Engine, Memory, Opcode, Region, VectorOp, group_steps
+from arch.isa import (
+    LEVELS,
+    Engine,
+    Memory,
+    Opcode,
+    Region,
+    VectorOp,
+    group_steps,
+    is_pooled,
+)
 
 from .describe import Layer
 from .host import HostStep, Segment
@@ -67,6 +76,12 @@ def _calc(opcode: Opcode, values: Mapping[str, int]) -> str:
         if values.get("depthwise"):
             kind += f", depthwise from step {values['warm']} skipping {values['skip']}"
             kind += f" wrapping {values['wrap']}" if values["wrap"] else ""
+        if values["finish"] and is_pooled(values):
+            kernel, stride = values["pool_kernel"] + 1, values["pool_stride"] + 1
+            kind += (
+                f", maximum of {kernel}x{kernel}/{stride} from ({-values['pool_y']},"
+                f"{-values['pool_x']}) {'first' if values['pool_first'] else 'going on'}, "
+                f"lines[{values['pool_row']}]")
         return (
             f"{stop} <- {start} + {groups} passes x {steps}: weight[{values['weight_row']}.."
             f"{values['weight_row'] + groups - 1}] param[{values['param_row']}] {kind}")

@@ -21,6 +21,8 @@ __all__ = ("Emitter",)
 
 _MAX_LINES = 65535
 
+Key = tuple[int, int, int]
+
 
 class Emitter:
     """Collects instructions in an order in which they could run one after the other.
@@ -50,13 +52,14 @@ class Emitter:
         self._tables = Ring(TABLES)
         self._table_address: dict[bytes, int] = {}
         self._constant_address: dict[str, int] = {}
-        self._unit_address: dict[tuple[int, int], int] = {}
-        self._param_address: dict[int, int] = {}
-        self._held: dict[tuple[int, int, int], Rect] = {}
+        self._unit_address: dict[tuple[Key, int], int] = {}
+        self._param_address: dict[Key, int] = {}
+        self._held: dict[tuple[Key, int, int], Rect] = {}
         self._turn: dict[tuple[int, int], int] = {}
         self._windows: dict[str, Buffer] = {}
         self._rings: set[str] = set()
         self._arrived = dict.fromkeys(stops.arrivals, 0)
+        self._pool_row: dict[Key, int] = {}
 
     # Transfers
 
@@ -156,18 +159,32 @@ class Emitter:
         rows = sum(self._add_layer(task, tiling) for task, tiling in convolutions)
         if rows <= self.config.weight_depth:
             self._weights.reserve(rows)
+        self._place_lines([task for task, _ in convolutions])
         params = sum(task.output.blocks for task, _ in convolutions)
         if len(layers) > 1:
             self._params.reserve(params)
 
+    def _place_lines(self, tasks: Sequence[ConvTask]) -> None:
+        """Give layers that run together their own rows of the line buffer of poolings."""
+        row = 0
+        for task in tasks:
+            self._pool_row[task.key] = row
+            row += 0 if task.pooling is None else task.pooling.rows
+
+    def pool_fields(self, task: ConvTask, block: int, rect: Rect) -> dict[str, int]:
+        """Return the fields that pool the results of a CONV, none if it does not."""
+        if task.pooling is None:
+            return {}
+        return task.pooling.fields(rect, self._pool_row[task.key] + task.pooling.base(block))
+
     def _add_layer(self, task: ConvTask, tiling: Tiling) -> int:
         """Append the weights of a layer to the image; return their rows."""
-        self._param_address[task.index] = self.image.add_params(task)
+        address = self._param_address[task.key] = self.image.add_params(task)
         units = [unit for section in tiling.sections for unit in section]
         for unit in units:
-            self._unit_address[task.index, unit.number] = self.image.add_unit(task, unit)
-        address = self._param_address[task.index]
-        self.weight_places[task.index] = (address, self.image.size - address)
+            self._unit_address[task.key, unit.number] = self.image.add_unit(task, unit)
+        start, _ = self.weight_places.get(task.index, (address, 0))
+        self.weight_places[task.index] = (start, self.image.size - start)
         return sum(unit.rows for unit in units)
 
     def _add_constants(self, task: SlopeTask | TableTask) -> None:
@@ -195,7 +212,7 @@ class Emitter:
 
     def weights(self, task: ConvTask, unit: Unit) -> int:
         """Return the first weight row of a unit, loading it if it is not there."""
-        key = (task.index, unit.number)
+        key = (task.key, unit.number)
         row = self._weights.find(key)
         if row is None:
             row = self._weights.allocate(key, unit.rows)
@@ -209,7 +226,7 @@ class Emitter:
         """Return the parameter row of an output block, loading it if it is not there."""
         most = max(1, self.config.param_depth // 2)
         part = block // most
-        key = (task.index, part)
+        key = (task.key, part)
         row = self._params.find(key)
         if row is None:
             first = part * most
@@ -217,7 +234,7 @@ class Emitter:
             row = self._params.allocate(key, rows)
             self._load_region(
                 task.index, f"parameters of blocks {first}..{first + rows - 1}", Memory.PARAM,
-                self._param_address[task.index] + first * self.config.param_row_size, row, rows)
+                self._param_address[task.key] + first * self.config.param_row_size, row, rows)
         return row + block - part * most
 
     # Maps
@@ -237,13 +254,13 @@ class Emitter:
                 self._arrived[stored.name] = rect.y1
             return buffer
         for base in slots:
-            if self._held.get((task.index, stored.block0, base)) == rect:
+            if self._held.get((task.key, stored.block0, base)) == rect:
                 return Buffer.tile(base, rect, 0, stored.blocks)
         turn = self._turn.get((task.index, index), 0)
         self._turn[task.index, index] = turn + 1
         base = slots[turn % len(slots)]
         buffer = Buffer.tile(base, rect, 0, stored.blocks)
-        self._held[task.index, stored.block0, base] = rect
+        self._held[task.key, stored.block0, base] = rect
         self._move_rect(Opcode.LOAD, task.index, stored, rect, buffer)
         return buffer
 
@@ -338,4 +355,7 @@ class Emitter:
         self.instructions.append(
             Instruction(opcode, fields, task.index, note, reads, writes))
         if record is not None:
+            stored = task.output
+            if stored.whole:
+                record = replace(record, tensor=stored.whole, block=record.block + stored.first)
             self.records.append(record)

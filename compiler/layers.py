@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,10 @@ from arch.formats import Format
 from quantizer.graph import Node, Pool, Window
 
 from .ir import WriteRecord
+
+
+if TYPE_CHECKING:
+    from .pooling import Pooling
 
 
 __all__ = (
@@ -74,6 +79,8 @@ class StoredMap:
         First of those blocks.
     constant : bool
         Whether it is part of the network's weights; no layer writes it.
+    whole, first : str, int
+        Tensor of which the map holds blocks from ``first`` on, if it lies on its own.
     """
 
     name: str
@@ -85,6 +92,8 @@ class StoredMap:
     home: "StoredMap | None" = None
     block0: int = 0
     constant: bool = False
+    whole: str = ""
+    first: int = 0
 
     @property
     def place(self) -> "StoredMap":
@@ -95,6 +104,13 @@ class StoredMap:
         """Return blocks ``first`` up to ``stop`` of the map, as a map."""
         channels = min(stop * self.lanes, self.channels) - first * self.lanes
         return replace(self, channels=channels, home=self.place, block0=self.block0 + first)
+
+    def cut(self, first: int, stop: int) -> "StoredMap":
+        """Return a map that holds nothing but blocks ``first`` up to ``stop``."""
+        part = self.part(first, stop)
+        return replace(
+            part, name=f"{self.name} blocks {first}..{stop - 1}", home=None, block0=0,
+            first=first, whole=self.name)
 
     @property
     def blocks(self) -> int:
@@ -148,6 +164,11 @@ class Task:
         return self.node.name
 
     @property
+    def key(self) -> tuple[int, int, int]:
+        """What tells the parts of a layer from each other."""
+        return self.index, self.output.block0, self.output.first
+
+    @property
     def smallest_rows(self) -> int:
         """Rows that one output position in the middle needs on chip."""
         y, x = self.output.height // 2, self.output.width // 2
@@ -196,6 +217,8 @@ class ConvTask(Task):
         Biases and right shifts.
     bits : int
         Width of a weight code in DRAM.
+    pooling : Pooling, optional
+        Max pooling of the results; ``output`` is the pooled map then.
     """
 
     window: Window
@@ -204,15 +227,27 @@ class ConvTask(Task):
     bias: NDArray[np.int64]
     shift: NDArray[np.int64]
     bits: int = 8
+    pooling: "Pooling | None" = None
 
     @property
     def depthwise(self) -> bool:
         """Whether every output channel has one input channel, its own."""
         return self.groups == len(self.codes) == self.inputs[0].channels
 
+    @property
+    def computed(self) -> tuple[int, int]:
+        """Lines and columns of the map of the convolution, before a pooling."""
+        if self.pooling is None:
+            return self.output.height, self.output.width
+        return self.pooling.source
+
+    def computed_rect(self, rect: Rect) -> Rect:
+        """Return the positions of the convolution for a rectangle of the output."""
+        return rect if self.pooling is None else self.pooling.computed(rect)
+
     def input_rect(self, rect: Rect, index: int = 0) -> Rect:
         """Return the positions of the input that a rectangle of the output needs."""
-        return window_rect(self.window, self.inputs[0], rect)
+        return window_rect(self.window, self.inputs[0], self.computed_rect(rect))
 
     def phase(self, number: int) -> "ConvTask":
         """Return the convolution that some pieces of the weights are for: this one."""
@@ -266,7 +301,11 @@ class JoinTask(ConvTask):
 
 @dataclass(frozen=True)
 class FreeTask(Task):
-    """A Concat or Slice whose result lies where its inputs do; it has no inputs to read."""
+    """A layer of which nothing is left to do; it has no inputs to read.
+
+    A Concat or Slice whose result lies where its inputs do, a pooling that convolutions do, or a
+    Concat between both, whose ``output`` is the pooled map then.
+    """
 
 
 @dataclass(frozen=True)

@@ -317,7 +317,7 @@ class _Planner:
         gaps = _gaps(taken, self._depth)
         group = self._groups[index]
         spills = tuple(self._spills(index, task) for task in group.tasks)
-        key = tuple((task.index, task.output.block0) for task in group.tasks), spills, tuple(gaps)
+        key = tuple(task.key for task in group.tasks), spills, tuple(gaps)
         if key not in self._known:
             plan: Plan | None = None
             if index in self._chains:

@@ -1,6 +1,6 @@
 """From the graph to one task for each layer, with what the accelerator cannot do refused."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -33,6 +33,7 @@ from .join import join_places, join_task, slice_task
 from .layers import (
     AddTask,
     ConvTask,
+    FreeTask,
     HostTask,
     MulTask,
     PoolTask,
@@ -41,6 +42,7 @@ from .layers import (
     TableTask,
     Task,
 )
+from .pooling import Fusion, find_fusions
 from .transposed import TransposedTask
 
 
@@ -232,11 +234,11 @@ def unrolled(task: ConvTask, unroll: str) -> ConvTask:
     if unroll == "columns":
         geometry = Window((r, 1), (sy, 1), (top, 0, bottom, 0), (window.dilations[0], 1))
         codes = task.codes.transpose(0, 3, 1, 2).reshape(k, s * c, r, 1)
-        shape = (s * c, source.height, task.output.width)
+        shape = (s * c, source.height, task.computed[1])
     else:
         geometry = Window()
         codes = task.codes.transpose(0, 2, 3, 1).reshape(k, r * s * c, 1, 1)
-        shape = (r * s * c, task.output.height, task.output.width)
+        shape = (r * s * c, *task.computed)
     channels, height, width = shape
     plain = replace(source, channels=channels, height=height, width=width)
     return replace(task, window=geometry, codes=codes, inputs=(plain,))
@@ -252,8 +254,55 @@ def can_unroll(model: QuantizedModel) -> bool:
         and model.graph.input != network_output(model.graph))
 
 
+def _pooled(task: ConvTask, fusion: Fusion, output: StoredMap, bounds: tuple[int, int]) -> ConvTask:
+    """Return a convolution that pools its results.
+
+    Parameters
+    ----------
+    task : ConvTask
+        Convolution.
+    fusion : Fusion
+        The pooling.
+    output : StoredMap
+        The pooled map.
+    bounds : (int, int)
+        Bounds of the pooling.
+    """
+    lo, hi = bounds
+    if fusion.join is not None:
+        first = fusion.channel // output.lanes
+        output = output.part(first, first + fusion.pooling.blocks)
+    return replace(
+        task, output=output, pooling=fusion.pooling, lo=min(max(task.lo, lo), hi),
+        hi=max(min(task.hi, hi), lo))
+
+
+def _fuse(
+    model: QuantizedModel, tasks: list[Task], fusions: Mapping[str, Fusion],
+    stored: Callable[[str], StoredMap],
+) -> list[Task]:
+    """Let convolutions do the poolings behind them."""
+    pools = {fusion.pool.name for fusion in fusions.values()}
+    joins = {
+        fusion.join.name: fusion.pool for fusion in fusions.values() if fusion.join is not None}
+    found: list[Task] = []
+    for task in tasks:
+        fusion = fusions.get(task.name)
+        if fusion is not None:
+            assert isinstance(task, ConvTask)
+            task = _pooled(
+                task, fusion, stored(fusion.pool.output), model.bounds(fusion.pool))
+        elif task.name in pools or task.name in joins:
+            pool = joins.get(task.name, task.node)
+            task = FreeTask(
+                task.index, task.node, (), stored(pool.output), *model.bounds(task.node))
+        found.append(task)
+    return found
+
+
 def plan_layers(
-    model: QuantizedModel, config: AcceleratorConfig, unroll: str = "none"
+    model: QuantizedModel, config: AcceleratorConfig, unroll: str = "none", *,
+    fuse: bool = False,
 ) -> list[Task]:
     """Return one task for each layer, in execution order.
 
@@ -265,6 +314,8 @@ def plan_layers(
         Accelerator.
     unroll : str
         One of :data:`UNROLLS`.
+    fuse : bool
+        Whether convolutions do the poolings behind them, where they can.
 
     Raises
     ------
@@ -299,6 +350,8 @@ def plan_layers(
             tasks.append(slice_task(model, node, config, (index, node, *maps), free=is_free))
         else:
             tasks.append(_task(model, index, node, config, stored))
+    if fuse:
+        tasks = _fuse(model, tasks, find_fusions(model, config), stored)
     if unroll != "none":
         tasks = [
             unrolled(task, unroll)

@@ -89,6 +89,11 @@ class Program:
     host_steps: list[HostStep] = field(default_factory=list)
 
     @property
+    def fused(self) -> frozenset[str]:
+        """Tensors of the network that never exist, because what comes of them is pooled first."""
+        return frozenset(layer.output for layer in self.layers if layer.fused)
+
+    @property
     def output_size(self) -> int:
         """Bytes of region 2."""
         return self.output_layout.size

@@ -182,6 +182,7 @@ def place(
 
 def _pass_cycles(task: ConvTask, rect: Rect, piece: Piece) -> int:
     """Return the cycles of one pass of a tile."""
+    rect = task.computed_rect(rect)
     steps = rect.size
     if piece.depthwise:
         line, _, _, wrap = window_line(task, rect, piece.columns)
@@ -312,6 +313,12 @@ def _candidates(
     """Yield ways to cut the output, from large to small tiles."""
     _, height, width = task.output.shape
     most = config.acc_depth if isinstance(task, ConvTask) else height * width
+    if isinstance(task, ConvTask) and task.pooling is not None:
+        for rects in _pooled_lines(task, config):
+            yield rects
+            if not spills.any and not spills.streams:
+                return
+        return
     if width <= most:
         for lines in balanced(height, most // width):
             yield cut_output(height, width, lines, width)
@@ -322,6 +329,15 @@ def _candidates(
             yield cut_output(height, width, 1, columns)
             if not spills.any:
                 return
+
+
+def _pooled_lines(task: ConvTask, config: AcceleratorConfig) -> Iterator[tuple[Rect, ...]]:
+    """Yield ways to cut the output of a convolution that pools: into whole lines."""
+    _, height, width = task.output.shape
+    for lines in balanced(height, height):
+        rects = cut_output(height, width, lines, width)
+        if all(task.computed_rect(rect).size <= config.acc_depth for rect in rects):
+            yield rects
 
 
 def _slots_of(

@@ -11,8 +11,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arch.config import TABLES, AcceleratorConfig
-from arch.isa import LEVELS, Engine, Memory, Opcode, Region, VectorOp, conv_results, group_steps
-from arch.timing import QUEUE_DEPTH, TOKEN_COUNT, divide_group, pass_gap
+from arch.isa import (
+    LEVELS,
+    Engine,
+    Memory,
+    Opcode,
+    Region,
+    VectorOp,
+    conv_results,
+    conv_rows,
+    group_steps,
+    is_pooled,
+    pool_ends,
+)
+from arch.timing import POOL_LINE, QUEUE_DEPTH, TOKEN_COUNT, divide_group, pass_gap
 
 from .clock import CalcClock
 from .host import HostStep, segments_of
@@ -125,7 +137,7 @@ class _Addresses:
             reads += [
                 Access(Space.WEIGHT, tiles),
                 Access(Space.PARAM, np.array([values["param_row"]]))]
-            results = steps if values["finish"] else 0
+            results = conv_rows(values) if values["finish"] else 0
         else:
             _check_vector(instruction, config, values["count_0"] * values["count_1"])
             results = groups
@@ -291,6 +303,44 @@ def _check_accumulators(instructions: Sequence[Instruction]) -> None:
         raise VerifyError("the last CONV leaves partial sums")
 
 
+def _check_pooling(instructions: Sequence[Instruction], config: AcceleratorConfig) -> None:
+    """Check that pooled lines continue those that the line buffer holds, and fit it."""
+    held: dict[int, tuple[int, ...]] = {}
+    for instruction in instructions:
+        values = instruction.values
+        if instruction.opcode != Opcode.CONV or not values["finish"] or not is_pooled(values):
+            continue
+        kernel, stride = values["pool_kernel"] + 1, values["pool_stride"] + 1
+        results = conv_results(values) // values["count_1"]
+        _check(kernel <= stride + 1, instruction, "pools windows that overlap too much")
+        _check(
+            max(values["pool_x"], values["pool_y"]) < stride, instruction,
+            "starts behind a window")
+        _check(results >= POOL_LINE, instruction, "pools too short a line")
+        _check(
+            not values["depthwise"]
+            or (values["count_0"] - values["warm"] - 1) % (values["skip"] + 1) == 0,
+            instruction, "ends a line without a result")
+        width = len(pool_ends(
+            results, kernel=kernel, stride=stride, before=values["pool_x"], first=True,
+            last=bool(values["pool_right"])))
+        row = values["pool_row"]
+        _check(
+            0 < width and row + width <= config.pool_depth, instruction,
+            "pools a line that the line buffer does not hold")
+        shape = (
+            width, values["layer"], kernel, stride, results, values["pool_x"],
+            values["pool_right"])
+        if not values["pool_first"] and (kernel > stride or values["pool_y"]):
+            _check(
+                held.get(row) == (*shape, values["pool_y"]), instruction,
+                "does not continue the lines before")
+        held = {
+            other: state for other, state in held.items()
+            if other + state[0] <= row or row + width <= other}
+        held[row] = (*shape, (values["pool_y"] + values["count_1"]) % stride)
+
+
 def verify(
     instructions: Sequence[Instruction], config: AcceleratorConfig, sizes: Mapping[Region, int],
     host_steps: Sequence[HostStep] = (),
@@ -393,3 +443,4 @@ def _verify_segment(
         if me == Engine.CALC:
             calc.run(instruction)
     _check_accumulators(instructions)
+    _check_pooling(instructions, config)

@@ -110,6 +110,8 @@ IMAGES = click.option("--images", default=10, show_default=True, metavar="N",
                       help="Evaluation images to simulate.")
 CLOCK = click.option("--clock", default=150.0, show_default=True, metavar="MHZ",
                      help="Clock at which latency is shown.")
+FUSE = click.option("--no-fuse", "fuse", is_flag=True, default=True, flag_value=False,
+                    help="Write every tensor, also those that are only pooled.")
 FORMAT_OPTIONS = _options(
     click.option("--data-bits", default=8, show_default=True, metavar="BITS",
                  help="Width of data, 2 to 16."),
@@ -208,9 +210,9 @@ def _split(values: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
 @cli.command(short_help="Quantize, compile, simulate and report MODEL.")
 @click.argument("model")
 @_options(DATA, CONFIG, IMAGES, OUTPUT, FORMAT_OPTIONS, PREPROCESS_OPTIONS, DRAM_OPTIONS, CLOCK,
-          OUTPUT_OPTIONS)
+          FUSE, OUTPUT_OPTIONS)
 def run(model: str, data: str, config: str, images: int, output: str, dram_latency: int,
-        dram_bytes_per_cycle: float | None, clock: float, quiet: bool, as_json: bool,
+        dram_bytes_per_cycle: float | None, clock: float, fuse: bool, quiet: bool, as_json: bool,
         **values: Any) -> None:
     """Quantize MODEL, compile it, simulate it and write the report."""
     from . import api
@@ -223,7 +225,8 @@ def run(model: str, data: str, config: str, images: int, output: str, dram_laten
     with terminal:
         found = api.run(
             model, data, output, config=config, images=images, options=options,
-            preprocess=preprocess, dram=dram, clock_mhz=clock, command=_typed(), steps=steps)
+            preprocess=preprocess, dram=dram, clock_mhz=clock, fuse=fuse, command=_typed(),
+            steps=steps)
         if as_json:
             _print_json(found)
         else:
@@ -258,9 +261,9 @@ def quantize(model: str, data: str, output: str, quiet: bool, as_json: bool,
     CONFIG, DRAM_OPTIONS,
     click.option("--explain", is_flag=True,
                  help="Say for each layer what bounds it, and by how much."),
-    OUTPUT_OPTIONS)
+    FUSE, OUTPUT_OPTIONS)
 def compile(folder: str, config: str, dram_latency: int,
-            dram_bytes_per_cycle: float | None, explain: bool, quiet: bool,
+            dram_bytes_per_cycle: float | None, explain: bool, fuse: bool, quiet: bool,
             as_json: bool) -> None:
     """Make the program of FOLDER's network; writes FOLDER/program."""
     from compiler.bounds import bounds
@@ -272,7 +275,7 @@ def compile(folder: str, config: str, dram_latency: int,
     dram = Dram(dram_latency, dram_bytes_per_cycle)
     terminal, steps = _terminal(quiet, as_json)
     with terminal:
-        program = api.compile(folder, config=config, dram=dram, steps=steps)
+        program = api.compile(folder, config=config, dram=dram, fuse=fuse, steps=steps)
         path = Path(folder) / "program"
         if as_json and explain:
             _print_json({

@@ -102,7 +102,8 @@ def _layers(model: QuantizedModel, program: Program, losses: Mapping[str, Any],
             "bound_by": predicted.bound_by,
             "dram_bytes": beats * program.config.dram_width + predicted.traffic["program"],
             "dram_by_stream": predicted.traffic,
-            "engines_equal": simulation["engines_equal"],
+            "fused": layer.fused,
+            "engines_equal": None if layer.fused else simulation["engines_equal"],
             "counters": counters,
         })
     return found

@@ -63,8 +63,8 @@ def _ratio(value: float | None) -> str:
     return "" if value is None else f"{value:.2f}"
 
 
-def _verdict(equal: bool) -> str:
-    return "✓" if equal else "✗"
+def _verdict(equal: bool | None) -> str:
+    return "–" if equal is None else "✓" if equal else "✗"
 
 
 def accuracy_text(found: Mapping[str, Any], options: Mapping[str, Any]) -> str:

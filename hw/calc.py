@@ -10,6 +10,7 @@ from arch.timing import CALC_START, RESULT_STEPS
 from .array import MacArray
 from .feature_memory import FeatureMemory
 from .layouts import Done, Status, instruction_layout, layout_of
+from .pool_unit import PoolUnit
 from .primitives import RowMemory
 from .requantizer import Requantizer
 from .sequencer import Sequencer
@@ -31,7 +32,7 @@ class CalcEngine(wiring.Component):
         5..P     array, sums of in_lanes products at P (accumulators and biases too)
         P+1      accumulated
         P+2      requantizer, codes at P+6
-        P+7      row written
+        P+7      row written; of a pooling at P+8
 
     Parameters
     ----------
@@ -78,6 +79,9 @@ class CalcEngine(wiring.Component):
         self._requantizer = Requantizer(
             lanes=config.out_lanes, acc_width=config.acc_bits, code_width=config.data_bits,
             rounding=config.rounding)
+        self._pool = PoolUnit(
+            lanes=config.out_lanes, code_width=config.data_bits, depth=config.pool_depth,
+        ) if config.pool_depth else None
         self._vector = VectorUnit(config)
         ports = {
             "instructions": In(stream.Signature(instruction_layout(Engine.CALC))),
@@ -204,7 +208,7 @@ class CalcEngine(wiring.Component):
             "conv": 1, "vector": 1, "first": 1, "group_first": 1, "group_last": 1,
             "inside": 1, "counted": 1, "odd": 1, "signed": 1, "bias": 1, "finish": 1,
             "result": 1, "depthwise": 1, "line_first": 1, "wrapped": 1,
-            "hold": 1,
+            "hold": 1, "line_last": 1, "in_last_line": 1,
             "part": max(1, (self.config.words_per_row - 1).bit_length()),
         })
         inside = (
@@ -234,6 +238,8 @@ class CalcEngine(wiring.Component):
             flags[1].line_first.eq(step.line_first),
             flags[1].wrapped.eq(step.wrapped),
             flags[1].hold.eq(step.hold),
+            flags[1].line_last.eq(step.line_last),
+            flags[1].in_last_line.eq(step.in_last_line),
         ]
         for before, after in zip(flags[1:], flags[2:]):
             m.d.sync += after.eq(before)
@@ -412,15 +418,43 @@ class CalcEngine(wiring.Component):
         conv_first = flags[at + 4].conv & flags[at + 4].first
         ahead = flags[vector_at + 3]
         vector_first = ahead.vector & ahead.first
+        write, result = self._pooled(m, conv, flags, conv_first, vector_first)
         with m.If(conv_first | vector_first):
             m.d.sync += [
                 lo.eq(conv.lo), hi.eq(conv.hi), row.eq(conv.row), row_step.eq(conv.row_step)]
-        with m.Elif(requantizer.o_valid):
+        with m.Elif(write):
             m.d.sync += row.eq(row + row_step)
-        m.d.sync += self.write.eq(requantizer.o_valid)
-        with m.If(requantizer.o_valid):
-            m.d.sync += [
-                self.write_row.eq(row),
-                self.write_data.eq(requantizer.o.as_value()),
-            ]
+        m.d.sync += self.write.eq(write)
+        with m.If(write):
+            m.d.sync += [self.write_row.eq(row), self.write_data.eq(result)]
+
+    def _pooled(self, m, conv, flags, conv_first, vector_first):
+        """Pool the codes of the requantizer if the instruction asks for it; return what to write.
+
+        A row comes later by one cycle then, and before the first of the next instruction, whose
+        step is later than :data:`arch.timing.MIN_GROUP` cycles.
+        """
+        requantizer, at = self._requantizer, self.sum_stage
+        codes = requantizer.o.as_value()
+        if self._pool is None:
+            return requantizer.o_valid, codes
+        m.submodules.pool = pool = self._pool
+        pooled = Signal()
+        step = flags[at + 5]
+        with m.If(conv_first | vector_first):
+            m.d.sync += pooled.eq(
+                conv_first & ((conv.pool_kernel != 0) | (conv.pool_stride != 0)))
+        m.d.comb += [
+            pool.load.eq(conv_first),
+            pool.geometry.eq(Cat(
+                conv.pool_kernel, conv.pool_stride, conv.pool_x, conv.pool_y, conv.pool_first,
+                conv.pool_right, conv.pool_bottom, conv.pool_row[:len(pool.geometry.row)],
+                conv.lo[-1])),
+            pool.step.eq(pooled & step.result & step.finish),
+            pool.line_last.eq(step.line_last),
+            pool.in_last_line.eq(step.in_last_line),
+            pool.i.eq(requantizer.o),
+        ]
+        write = Mux(pooled, pool.o_valid, requantizer.o_valid)
+        return write, Mux(pooled, pool.o.as_value(), codes)
 

@@ -27,6 +27,8 @@ def step_layout(word_width):
         "odd": 1,           # second, fourth, ... of its group
         "line_first": 1,    # first of a run of the innermost loop
         "wrapped": 1,       # its result belongs to the run before
+        "line_last": 1,     # last of a run of the innermost loop
+        "in_last_line": 1,  # in the last run of a group
         "result": 1,        # ends a window; always without warm and skip
         "hold": 1,          # reads the second operand, before the first step
     })
@@ -110,6 +112,8 @@ class Sequencer(wiring.Component):
             self.step.odd.eq(odd),
             self.step.line_first.eq(line_first),
             self.step.wrapped.eq(wrapped != 0),
+            self.step.line_last.eq(ended[0]),
+            self.step.in_last_line.eq(ended[1]),
             self.step.result.eq(idle_steps == 0),
         ]
 

@@ -1,7 +1,7 @@
 """Where two engines first differ: layer, tile, position."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 
 from arch.isa import Engine, Opcode
 from compiler.host import Segment
+from compiler.ir import WriteRecord
 
 
 __all__ = (
@@ -32,8 +33,9 @@ class TileDifference:
     tile, tile_count : int
         Number of the tile in its layer, from 0, and tiles of the layer.
     instruction : int or None
-        Number of the instruction that writes the tile; ``None`` if the host writes it, or if it
-        was written right and only its copy in the output region is wrong.
+        Number of the instruction that writes the tile; ``None`` if the host writes it, if it was
+        written right and only its copy in the output region is wrong, or if the tensor is pooled
+        before it is written.
     channels, lines, columns : (int, int)
         First and last channel, line and column of the tile.
     position : (int, int, int)
@@ -99,11 +101,22 @@ def _writers(program) -> list[int | None]:
     return found
 
 
-def _tiles(program, layer: int) -> Iterator[tuple[int | None, Any]]:
-    """Yield for each tile of a layer its instruction and its record, in order."""
+def _tiles(program, layer) -> Iterator[tuple[int | None, WriteRecord]]:
+    """Yield for each tile of a layer's tensor its instruction and its record, in order.
+
+    Blocks of the records count from the tensor's first one. A tensor that no instruction writes,
+    because it is pooled first, is one tile.
+    """
+    channels, height, width = layer.output_shape
+    blocks = -(-channels // program.config.out_lanes)
+    if layer.fused:
+        yield None, WriteRecord(layer.index, layer.output, 0, height, 0, width, 0, blocks)
+        return
+    whole, first = program.parts.get(layer.output, (layer.output, 0))
+    stop = first + blocks
     for number, record in zip(_writers(program), program.writes, strict=True):
-        if record.layer == layer:
-            yield number, record
+        if record.tensor == whole and record.block < stop and record.block + record.blocks > first:
+            yield number, replace(record, block=record.block - first)
 
 
 def first_difference(
@@ -143,7 +156,7 @@ def _in_layer(program, model, layer, want, have, output_only: bool) -> TileDiffe
     unequal = want != have
     lanes = program.config.out_lanes
     step = model.formats[layer.output].step
-    tiles = list(_tiles(program, layer.index))
+    tiles = list(_tiles(program, layer))
     for tile, (number, record) in enumerate(tiles):
         k0, h0, w0 = record.block * lanes, record.y0, record.x0
         part = unequal[k0:k0 + record.blocks * lanes, *record.positions]

@@ -110,6 +110,28 @@ def _unpacked(packed: NDArray[np.uint8], count: int, bits: int) -> NDArray[np.ui
     return np.packbits(wide, axis=1, bitorder="little").ravel()
 
 
+def _maxima(
+    codes: NDArray[np.int64], held: NDArray[np.int64] | None, kernel: int, stride: int,
+    phase: int, flush: bool | int,
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the maxima of the windows that end along the first axis, and that of the last one.
+
+    ``held`` is the maximum of the window so far, ``None`` at its start. Of windows that overlap
+    the first position ends one and starts the next.
+    """
+    found = []
+    for number, code in enumerate(codes):
+        shared = kernel > stride and phase == 0
+        ends = (shared and held is not None) or (kernel <= stride and phase == kernel - 1)
+        whole = code if held is None or (phase == 0 and not shared) else np.maximum(held, code)
+        if ends or (flush and number == len(codes) - 1):
+            found.append(whole)
+        held = code if phase == 0 else whole
+        phase = (phase + 1) % stride
+    assert held is not None
+    return np.array(found).reshape(-1, *codes.shape[1:]), held
+
+
 class FunctionalMachine:
     """The memories of an accelerator, and what each instruction does to them.
 
@@ -130,6 +152,7 @@ class FunctionalMachine:
         tables = TABLES if config.table_lanes else 0
         self.table = np.full((tables, config.table_size), _POISON, np.uint8)
         self.acc = np.zeros((config.acc_depth, config.out_lanes), np.int64)
+        self.lines = np.zeros((config.pool_depth, config.out_lanes), np.int64)
         self.written: list[NDArray[np.uint8]] = []
 
     def run(self, opcode: Opcode, fields: dict[str, int]) -> None:
@@ -260,7 +283,30 @@ class FunctionalMachine:
         if fields["finish"]:
             shift = (params >> 48) & 0x3F
             codes = requantize(acc, shift, fields["lo"], fields["hi"], config.rounding)
-            self._write(fields["row"] + np.arange(steps) * fields["row_step"], codes)
+            if fields.get("pool_kernel") or fields.get("pool_stride"):
+                codes = self._pooled(fields, codes.reshape(fields["count_1"], -1, codes.shape[1]))
+            if len(codes):
+                self._write(fields["row"] + np.arange(len(codes)) * fields["row_step"], codes)
+
+    def _pooled(self, fields: dict[str, int], codes: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the windows that end in some lines of results, (windows, out_lanes)."""
+        kernel, stride = fields["pool_kernel"] + 1, fields["pool_stride"] + 1
+        if kernel > stride + 1:
+            raise SimulationError(f"Windows of a pooling overlap by more than one line: {fields}")
+        phase, fresh = fields["pool_y"], bool(fields["pool_first"])
+        found = []
+        for number, line in enumerate(codes):
+            last = number == len(codes) - 1
+            across, _ = _maxima(line, None, kernel, stride, fields["pool_x"], fields["pool_right"])
+            place = slice(fields["pool_row"], fields["pool_row"] + len(across))
+            if len(self.lines[place]) != len(across):
+                raise SimulationError(f"A line of a pooling is longer than its buffer: {fields}")
+            before = None if fresh else self.lines[place]
+            done, self.lines[place] = _maxima(
+                across[None], before, kernel, stride, phase, last and fields["pool_bottom"])
+            found += list(done)
+            phase, fresh = (phase + 1) % stride, False
+        return np.concatenate(found) if found else np.zeros((0, codes.shape[2]), np.int64)
 
     def _vector(self, fields: dict[str, int]) -> None:
         groups = fields["count_2"] * fields["count_3"] * fields["count_4"]

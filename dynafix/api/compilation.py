@@ -26,7 +26,7 @@ DEFAULT_CONFIG = "ecp5_85f"
 
 def compile(
     folder: str | Path | Quantized, *, config: str | Path | AcceleratorConfig = DEFAULT_CONFIG,
-    dram: Dram | None = None, steps: Steps | None = None,
+    dram: Dram | None = None, fuse: bool = True, steps: Steps | None = None,
 ) -> Program:
     """Make the program of a quantized network.
 
@@ -38,6 +38,9 @@ def compile(
         Preset, JSON file, or the config itself.
     dram : Dram, optional
         Timing that the schedule and the prediction assume.
+    fuse : bool
+        Whether convolutions pool their results where that is faster; without it every tensor of
+        the network exists and is compared.
     steps : Steps, optional
         Is told the progress.
 
@@ -58,7 +61,7 @@ def compile(
     output_folder(quantized.folder)
     timing = DramTiming(latency=dram.latency, bytes_per_cycle=dram.bandwidth(config))
     with steps.busy("compile", config.name):
-        program = compile_model(quantized.model, config, dram=timing)
+        program = compile_model(quantized.model, config, dram=timing, fuse=fuse)
         discard_results(quantized.folder)
         save(program, quantized.folder / "program")
     steps.line("compile", _describe(program))

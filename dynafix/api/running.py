@@ -23,7 +23,7 @@ def run(
     model: str | Path, data: str | Path, output: str | Path, *,
     config: str | Path | AcceleratorConfig = DEFAULT_CONFIG, images: int = 10,
     options: Options | None = None, preprocess: Mapping[str, Any] | None = None,
-    dram: Dram | None = None, clock_mhz: float = CLOCK_MHZ, command: str = "",
+    dram: Dram | None = None, clock_mhz: float = CLOCK_MHZ, fuse: bool = True, command: str = "",
     steps: Steps | None = None,
 ) -> dict[str, Any]:
     """Quantize, compile, write Verilog, simulate and report.
@@ -48,6 +48,8 @@ def run(
         Timing of the DRAM.
     clock_mhz : float
         Clock at which latency is shown, in MHz.
+    fuse : bool
+        Whether convolutions pool their results where that is faster.
     command : str
         What the person typed, for the records.
     steps : Steps, optional
@@ -71,7 +73,7 @@ def run(
     check_clock(clock_mhz)
     quantized = quantize(model, data, output, options=options, preprocess=preprocess,
                          command=command, limits=Limits(acc_bits=config.acc_bits), steps=steps)
-    program = compile(quantized, config=config, dram=dram, steps=steps)
+    program = compile(quantized, config=config, dram=dram, fuse=fuse, steps=steps)
     verilog(output, config=config, steps=steps)
     simulate(quantized, program=program, images=images, dram=dram, steps=steps)
     return report(quantized, program=program, clock_mhz=clock_mhz, steps=steps)

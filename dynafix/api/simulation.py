@@ -136,7 +136,8 @@ def _layer(program: Program, name: str | None) -> int | None:
         return None
     for layer in program.layers:
         if layer.name == name:
-            return layer.index
+            pooled = (other.index for other in program.layers if other.fused == name)
+            return next(pooled, layer.index)
     raise UsageError(f"--layer must be one of {', '.join(each.name for each in program.layers)}, "
                      f"not {name!r}")
 

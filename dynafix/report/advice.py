@@ -58,6 +58,9 @@ def works(results: Mapping[str, Any], layers: Sequence[Layer]) -> tuple[str, str
     if not equal or not images:
         return "unknown", "The hardware was not simulated, so nothing is known about it."
     amount = f"all {len(layers)} layers" if len(layers) > 1 else "the only layer"
+    fused = sum(layer.fused for layer in layers)
+    if fused:
+        amount = f"all {len(layers) - fused} layers that write a map"
     on = f"all {count(images)} images" if images > 1 else "one image"
     return "yes", (f"In {amount} and on {on}, numpy, onnxruntime and the RTL computed the same "
                    f"integers, bit{UNIT_SPACE}for{UNIT_SPACE}bit.{_accuracy(results)}"

@@ -59,6 +59,8 @@ class Layer:
         Counters of the hardware.
     equal : bool or None
         Whether the engines agree; ``None`` when they were not compared.
+    fused : bool
+        Whether its tensor does not exist, because what comes of it is pooled first.
     """
 
     index: int
@@ -86,6 +88,7 @@ class Layer:
     streams: dict[str, float] = field(default_factory=dict)
     counters: dict[str, dict[str, float | None]] = field(default_factory=dict)
     equal: bool | None = None
+    fused: bool = False
 
     @property
     def seen(self) -> float | None:
@@ -142,7 +145,7 @@ def _layer(place: int, entry: Mapping[str, Any], name: str, short: str) -> Layer
             engine: {key: real(amount) for key, amount in (counters or {}).items()}
             for engine, counters in (entry.get("counters") or {}).items() if engine in ENGINES
         },
-        equal=entry.get("engines_equal"),
+        equal=entry.get("engines_equal"), fused=bool(entry.get("fused")),
     )
 
 

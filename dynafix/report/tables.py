@@ -115,13 +115,13 @@ def cycles(layers: Sequence[Layer], *, measured: float | None, predicted: float 
          Cell(_excess(layer.cycles, layer.roofline), layer.excess),
          Cell(percent(layer.utilization) if layer.macs else ABSENT, layer.utilization),
          Cell(BOUNDS.get(layer.bound_by, ABSENT), kind=f"bound {layer.bound_by.lower()}"),
-         _equal(layer.equal)]
+         Cell("fused") if layer.fused else _equal(layer.equal)]
         for layer in layers
     ]
     total = [Cell("whole image"), Cell(""), Cell(""), Cell(count(measured)),
              Cell(count(predicted)), Cell(count(roofline)), Cell(_excess(measured, roofline)),
              Cell(percent(utilization)), Cell(""),
-             _equal(all(layer.equal for layer in layers) if layers else None)]
+             _equal(_all_equal(layers))]
     columns = [LAYER, OPERATOR, Column("in → out", numeric=False), Column("cycles"),
                Column("predicted"), Column("roofline"), Column("of roofline"),
                Column("utilization"), Column("bound by", numeric=False),
@@ -185,6 +185,12 @@ def _sum(values) -> float:
 
 def _excess(measured: float | None, bound: float | None) -> str:
     return ratio(measured, bound) if measured is not None else ABSENT
+
+
+def _all_equal(layers: Sequence[Layer]) -> bool | None:
+    """Return whether the engines agree on all tensors that exist."""
+    written = [layer for layer in layers if not layer.fused]
+    return all(layer.equal for layer in written) if written else None
 
 
 def _equal(equal: bool | None) -> Cell:

@@ -11,6 +11,8 @@ from arch.config import PRESETS, AcceleratorConfig, preset
     ({"in_lanes": 3}, "in_lanes must be a power of two, not 3"),
     ({"out_lanes": 512}, "out_lanes must be in 4..256, not 512"),
     ({"depthwise_taps": 17}, "depthwise_taps must be in 0..16, not 17"),
+    ({"pool_depth": 100}, "pool_depth must be 0 or a power of two in 16..512, not 100"),
+    ({"pool_depth": 1024}, "pool_depth must be 0 or a power of two in 16..512, not 1024"),
     ({"in_lanes": 32}, "out_lanes must be at least in_lanes (32), not 16"),
     ({"dram_width": 32}, "dram_width must divide a row of 16 bytes, not 32"),
     ({"in_lanes": 1, "out_lanes": 256, "feature_depth": 1 << 15},

@@ -55,7 +55,7 @@ def test_idle_lanes():
 def test_vector():
     b = builder((16, 16, 16))
     x = b.conv("input", 16, (1, 1))
-    program = compile_model(b.model(b.max_pool(x)), ECP5)
+    program = compile_model(b.model(b.max_pool(x)), ECP5, fuse=False)
     pool = bounds(program)[1]
     assert (pool.bound_by, pool.parts["vector"]) == ("vector", 256)
     assert pool.parts["waiting"] > 0

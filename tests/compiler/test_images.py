@@ -54,8 +54,9 @@ def test_files(tmp_path, program):
     assert manifest["schema"] == 1
     assert manifest["config_hash"] == f"{preset('small').hash:#018x}"
     assert manifest["sizes"]["program"] == len(program.program_image)
-    assert manifest["tensors"]["conv0_out"]["shape"] == [9, 5, 5]
-    assert manifest["places"]["conv0_out"]["feature_row"] >= 0
+    assert manifest["tensors"]["maxpool1_out"]["shape"] == [9, 2, 2]
+    assert manifest["places"]["maxpool1_out"]["feature_row"] >= 0
+    assert [layer["fused"] for layer in manifest["layers"]] == ["maxpool1", "", ""]
     assert manifest["places"][program.output_name]["region"] == 2
     assert manifest["places"]["input"]["region"] == 1
     weights = [(layer["weight_address"], layer["stored_size"]) for layer in manifest["layers"]]
