@@ -177,7 +177,8 @@ def _narrow_beats(m, instruction, shift, depth):
     beats = Signal.like(chunks)
     rows = instruction.row_count[:depth.bit_length()]
     m.d.comb += chunks.eq(((rows << shift) + (CHUNK_BEATS - 1)) >> (CHUNK_BEATS - 1).bit_length())
-    # A chunk is half as many beats as a code has bits. By hand: a multiplier is worth more elsewhere.
+    # A chunk is half as many beats as a code has bits. By hand: a multiplier is worth more
+    # elsewhere.
     halves = sum(
         Mux(bit, chunks, 0) << place for place, bit in enumerate(instruction.weight_bits))
     m.d.comb += beats.eq((halves + 1) >> 1)
