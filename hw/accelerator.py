@@ -196,7 +196,9 @@ class Accelerator(wiring.Component):
             counters.finish.eq(control.finish),
             counters.layer.eq(control.select_layer),
             counters.engine.eq(control.select_engine),
-            control.counts.eq(counters.values),
+            counters.number.eq(control.select_number),
+            control.count.eq(counters.value),
+            control.counting.eq(counters.busy),
         ]
         for engine, component in engines.items():
             m.d.comb += [

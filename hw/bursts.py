@@ -177,8 +177,9 @@ def _narrow_beats(m, instruction, shift, depth):
     beats = Signal.like(chunks)
     rows = instruction.row_count[:depth.bit_length()]
     m.d.comb += chunks.eq(((rows << shift) + (CHUNK_BEATS - 1)) >> (CHUNK_BEATS - 1).bit_length())
-    with m.Switch(instruction.weight_bits):
-        for bits in range(2, 8):
-            with m.Case(bits):
-                m.d.comb += beats.eq((chunks * bits * CHUNK_BEATS + 7) >> 3)
+    # A chunk is half as many beats as a code has bits. By hand: a multiplier is worth more
+    # elsewhere.
+    halves = sum(
+        Mux(bit, chunks, 0) << place for place, bit in enumerate(instruction.weight_bits))
+    m.d.comb += beats.eq((halves + 1) >> 1)
     return beats

@@ -1,5 +1,8 @@
 """The AXI4-Lite control port: registers, start, end, errors, interrupt."""
 
+from functools import reduce
+from operator import or_
+
 from amaranth import *
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
@@ -9,7 +12,7 @@ from arch.registers import COUNTERS, REGISTERS, Error, register
 
 from .axi import AXI4LiteSignature
 from .counters import CounterBank
-from .layouts import BASES_LAYOUT, COUNTS_LAYOUT, ErrorStrobe
+from .layouts import BASES_LAYOUT, ErrorStrobe
 
 
 __all__ = (
@@ -112,10 +115,12 @@ class Control(wiring.Component):
         The engines await nothing from the bus.
     working, waiting : In(3)
         Engines at work, and engines that have an instruction.
-    select_layer, select_engine : Out(12), Out(2)
-        Counters to read.
-    counts : In(COUNTS_LAYOUT)
-        Their values.
+    select_layer, select_engine, select_number : Out(12), Out(2), Out(2)
+        Counter to read.
+    count : In(32)
+        Its value, :attr:`CounterBank.latency` cycles later.
+    counting : In(1)
+        Counts are on their way to where they are read from.
     interrupt : Out(1)
         Interrupt.
     """
@@ -144,7 +149,9 @@ class Control(wiring.Component):
             "waiting": In(len(Engine)),
             "select_layer": Out(12),
             "select_engine": Out(2),
-            "counts": In(COUNTS_LAYOUT),
+            "select_number": Out(range(len(COUNTERS))),
+            "count": In(32),
+            "counting": In(1),
             "interrupt": Out(1),
         })
 
@@ -157,7 +164,7 @@ class Control(wiring.Component):
         source = Signal(4)
         index = Signal(32)
         limit = Signal(32, init=0xFFFF_FFFF)
-        done_before = Signal(24)
+        done_counts = [Signal(24, name=f"done_{engine.name.lower()}") for engine in Engine]
         clear = Signal()
         begin = Signal()
         m.submodules.cycles = cycles = CycleCounter()
@@ -177,37 +184,38 @@ class Control(wiring.Component):
             "CYCLES_LO": cycles.low,
             "CYCLES_HI": cycles.high,
             "LIMIT": limit,
-            "ERROR_DONE": done_before,
+            "ERROR_DONE": reduce(or_, [
+                count & ((code != 0) & (source == engine)).replicate(24)
+                for engine, count in zip(Engine, done_counts)]),
             "SELECT": Cat(self.select_layer, self.select_engine),
-            **{f"COUNT_{name.upper()}": self.counts[number]
-               for number, name in enumerate(COUNTERS)},
+            **{f"COUNT_{name.upper()}": self.count for name in COUNTERS},
         }
+        assert values.keys() == {entry.name for entry in REGISTERS}
         self._elaborate_reads(m, values)
 
-        write, address, word, mask = self._elaborate_writes(m)
-
-        def merged(old):
-            return (word & mask) | (Value.cast(old) & ~mask)
-
+        write, address, word, strobes = self._elaborate_writes(m)
         with m.If(write):
             with m.Switch(address):
-                for name in ("PROGRAM", "LIMIT", *(f"REGION_{region:d}" for region in Region)):
+                for name in (
+                    "PROGRAM", "LIMIT", "SELECT", *(f"REGION_{region:d}" for region in Region),
+                ):
                     with m.Case(register(name).offset >> 2):
-                        m.d.sync += values[name].eq(merged(values[name]))
-                with m.Case(register("SELECT").offset >> 2):
-                    m.d.sync += values["SELECT"].eq(merged(values["SELECT"]))
+                        for number, strobe in enumerate(strobes):
+                            with m.If(strobe):
+                                part = slice(8 * number, 8 * number + 8)
+                                m.d.sync += Value.cast(values[name])[part].eq(word[part])
                 with m.Case(register("CONTROL").offset >> 2):
-                    m.d.comb += begin.eq(word[0] & mask[0] & ~self.busy)
-                    m.d.sync += enable.eq(Mux(mask[1], word[1], enable))
+                    with m.If(strobes[0]):
+                        m.d.comb += begin.eq(word[0] & ~self.busy)
+                        m.d.sync += enable.eq(word[1])
                 with m.Case(register("STATUS").offset >> 2):
-                    m.d.comb += clear.eq(word[1] & mask[1])
+                    m.d.comb += clear.eq(word[1] & strobes[0])
 
         # The life of a run.
         outstanding = Signal(8)
         ends = Signal()
         leaving = Signal(6)  # cycles since the bus is quiet after an error
         late = Signal()
-        done_counts = [Signal(24, name=f"done_{engine.name.lower()}") for engine in Engine]
         moves = (*self.ended, *self.dropped)
         m.d.comb += [
             ends.eq(self.busy & ~self.start & self.fetch_idle
@@ -218,8 +226,11 @@ class Control(wiring.Component):
             m.d.sync += leaving.eq(leaving + 1)
         with m.Else():
             m.d.sync += leaving.eq(0)
-        for count, ended in zip(done_counts, self.ended):
-            m.d.sync += count.eq(count + ended)
+        # The counts stand still from the first error on. A write tells its error together with its
+        # end, a read before.
+        for engine, count in zip(Engine, done_counts):
+            failed = self.save_error if engine == Engine.SAVE else 0
+            m.d.sync += count.eq(count + (self.ended[engine] & ~self.stop & ~failed))
         stuck = Mux(self.working.any(), self.working, self.waiting)
         m.d.sync += [
             late.eq(self.busy & (cycles.low == limit) & (limit != 0)),
@@ -244,10 +255,7 @@ class Control(wiring.Component):
                 ]
                 for engine in reversed(Engine):
                     with m.If(stuck[engine]):
-                        m.d.sync += [
-                            source.eq(engine),
-                            done_before.eq(done_counts[engine] + self.ended[engine]),
-                        ]
+                        m.d.sync += source.eq(engine)
             for strobe, number, number_code in (
                 (self.save_error, Engine.SAVE, Error.WRITE),
                 (self.load_error, Engine.LOAD, Error.READ),
@@ -261,18 +269,11 @@ class Control(wiring.Component):
                         source.eq(number),
                         index.eq(self.fetched),
                     ]
-            # A write tells its error together with its end, a read before.
-            with m.If(self.save_error):
-                m.d.sync += done_before.eq(done_counts[Engine.SAVE])
-            with m.If(self.load_error):
-                m.d.sync += done_before.eq(done_counts[Engine.LOAD] + self.ended[Engine.LOAD])
-            with m.If(self.fetch_error.valid):
-                m.d.sync += done_before.eq(0)
         with m.If(begin):
             m.d.sync += [count.eq(0) for count in done_counts]
             m.d.sync += [
                 self.busy.eq(1), done.eq(0), error.eq(0), code.eq(0), source.eq(0), index.eq(0),
-                outstanding.eq(0), done_before.eq(0),
+                outstanding.eq(0),
             ]
         return m
 
@@ -281,34 +282,37 @@ class Control(wiring.Component):
         port = self.s_axi
         address = Signal(6)
         reading = Signal()
-        # Counters follow SELECT some cycles later: a read waits that long after a write.
-        settled = Signal(CounterBank.latency)
+        selected = Signal(len(values))
+        m.d.sync += selected.eq(Cat(address == register(name).offset >> 2 for name in values))
+        # What is read settles meanwhile: counters follow SELECT and the register number some
+        # cycles later, and wait for what is on its way.
+        settled = Signal(CounterBank.latency + 1)
+        is_count = address[2:] == register("COUNT_BUSY").offset >> 4
         m.d.comb += [
-            port.arready.eq(~reading & ~port.rvalid & settled.all()),
+            port.arready.eq(~reading & ~port.rvalid),
             port.rresp.eq(0),
+            self.select_number.eq(address),
         ]
-        m.d.sync += settled.eq(Cat(C(1, 1), settled))
-        with m.If(port.awvalid & port.awready):
+        m.d.sync += settled.eq(Cat(~(is_count & self.counting), settled))
+        with m.If((port.awvalid & port.awready) | (port.arvalid & port.arready)):
             m.d.sync += settled.eq(0)
         with m.If(port.arvalid & port.arready):
             m.d.sync += [address.eq(port.araddr[2:]), reading.eq(1)]
-        with m.If(reading):
-            m.d.sync += [port.rvalid.eq(1), port.rdata.eq(0), reading.eq(0)]
-            with m.Switch(address):
-                for entry in REGISTERS:
-                    with m.Case(entry.offset >> 2):
-                        m.d.sync += port.rdata.eq(values[entry.name])
+        with m.If(reading & settled.all()):
+            m.d.sync += [port.rvalid.eq(1), reading.eq(0)]
+            m.d.sync += port.rdata.eq(reduce(or_, [
+                Value.cast(value) & bit.replicate(32)
+                for value, bit in zip(values.values(), selected)]))
         with m.If(port.rvalid & port.rready):
             m.d.sync += port.rvalid.eq(0)
 
     def _elaborate_writes(self, m):
-        """Take writes; return a strobe, and the register number, data and bit mask with it."""
+        """Take writes; return a strobe, and the register number, data and byte strobes with it."""
         port = self.s_axi
         write = Signal()
         address = Signal(6)
         word = Signal(32)
         strobes = Signal(4)
-        mask = Cat(bit.replicate(8) for bit in strobes)
         take = Signal()
         m.d.comb += [
             take.eq(port.awvalid & port.wvalid & ~port.bvalid),
@@ -326,4 +330,4 @@ class Control(wiring.Component):
             ]
         with m.If(port.bvalid & port.bready):
             m.d.sync += port.bvalid.eq(0)
-        return write, address, word, mask
+        return write, address, word, strobes

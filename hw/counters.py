@@ -1,26 +1,36 @@
 """Counters of what each engine did for each layer."""
 
 from amaranth import *
-from amaranth.lib import data, memory, wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib import data, memory, stream, wiring
+from amaranth.lib.wiring import In, Out, connect
 
 from arch.isa import Engine
+from arch.registers import COUNTERS
 
-from .layouts import COUNTS_LAYOUT, Status, Waiting
+from .layouts import Status, Waiting
+from .primitives import NO_COLLISIONS
+from .queue import StreamQueue
 
 
 __all__ = (
     "CounterBank",
-    "LayerCounters",
+    "Tally",
 )
 
 
-class LayerCounters(wiring.Component):
-    """Count for one engine, by layer.
+def _entry_layout(layer_width):
+    """Return the layout of counts on their way to memory."""
+    return data.StructLayout({
+        "layer": layer_width,
+        "counts": data.ArrayLayout(Tally.width, len(COUNTERS)),
+    })
 
-    The counts of the current layer are kept in registers; when the layer changes they are added
-    to a row of memory, three cycles later. No cycle is lost or given to another layer. ``values``
-    follows ``select`` after two cycles, when the engine is idle.
+
+class Tally(wiring.Component):
+    """Count for one engine, a few cycles or the stay in one layer at a time.
+
+    When the layer changes, or a count is half full, the counts go out and start from zero. While
+    they cannot go out, cycles of the next layer are added to them: none is lost.
 
     Parameters
     ----------
@@ -30,91 +40,76 @@ class LayerCounters(wiring.Component):
     Members
     -------
     clear : In(1)
-        Strobe: all counts are zero. The engine must be idle.
+        Strobe: forget all counts. The engine must be idle.
     finish : In(1)
-        Strobe: bring the counts of the current layer to memory. The engine must be idle.
+        Strobe: give the counts out. The engine must be idle.
     status : In(Status)
         What the engine does in this cycle.
     waiting : In(Waiting)
         Whether its next instruction waits; counted while the engine is not busy.
-    select : In(range(depth))
-        Layer whose counts are read.
-    values : Out(COUNTS_LAYOUT)
-        Its counts, in the order of :data:`arch.registers.COUNTERS`.
+    o : Out(stream)
+        Layers and counts. ``o.valid`` falls only with a payload taken, but the counts grow.
+    busy : Out(1)
+        A finish has not yet shown in ``o``.
     """
 
+    width = 8
+
     def __init__(self, depth):
-        self._depth = depth
+        self._layer_width = (depth - 1).bit_length()
         super().__init__({
             "clear": In(1),
             "finish": In(1),
             "status": In(Status),
             "waiting": In(Waiting),
-            "select": In(range(depth)),
-            "values": Out(COUNTS_LAYOUT),
+            "o": Out(stream.Signature(_entry_layout(self._layer_width))),
+            "busy": Out(1),
         })
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.memory = mem = memory.Memory(
-            shape=COUNTS_LAYOUT, depth=self._depth, init=[])
-        write = mem.write_port()
-        read = mem.read_port(transparent_for=(write,))
-
         # First stage: what to count in this cycle, and for whom.
-        steps = Signal(4)
+        steps = Signal(len(COUNTERS))
         active = Signal()
         finishing = Signal()
-        step_layer = Signal(range(self._depth))
+        step_layer = Signal(self._layer_width)
         idle_wait = self.waiting.valid & ~self.status.busy
         m.d.sync += [
             steps.eq(Cat(self.status.busy, idle_wait, self.status.stall, self.status.moved)),
             active.eq(self.status.busy | self.waiting.valid),
-            finishing.eq(self.finish),
             step_layer.eq(Mux(self.status.busy, self.status.layer, self.waiting.layer)),
         ]
 
         # Second stage: the counts of the current layer.
-        counts = Signal(COUNTS_LAYOUT)
-        layer = Signal(range(self._depth))
+        counts, layer = self.o.payload.counts, self.o.payload.layer
+        changes = Signal()
         leave = Signal()
-        m.d.comb += leave.eq(finishing | (active & (step_layer != layer)))
+        m.d.comb += [
+            changes.eq(active & (step_layer != layer)),
+            self.o.valid.eq(finishing | changes | Cat(count[-1] for count in counts).any()),
+            leave.eq(self.o.valid & self.o.ready),
+            self.busy.eq(finishing),
+        ]
         for count, step in zip(counts, steps, strict=True):
             m.d.sync += count.eq(Mux(leave, 0, count) + step)
-        with m.If(active):
+        with m.If(active & (~changes | leave)):
             m.d.sync += layer.eq(step_layer)
-
-        # Third to fifth stage: read the row, mask it, add to it. Only rows written since `clear`
-        # count. Two cycles after a row is read it is written; a layer that comes back is read two
-        # cycles later at the earliest, in the cycle of the write, which the read port sees.
-        flushed = Signal(self._depth)
-        adding = [Signal(name=f"adding_{stage}") for stage in range(3)]
-        layers = [Signal.like(layer, name=f"layer_{stage}") for stage in range(3)]
-        deltas = [Signal(COUNTS_LAYOUT, name=f"delta_{stage}") for stage in range(3)]
-        known = Signal()
-        m.d.sync += [
-            adding[0].eq(leave), layers[0].eq(layer), deltas[0].eq(counts),
-            adding[1].eq(adding[0]), layers[1].eq(layers[0]), deltas[1].eq(deltas[0]),
-            adding[2].eq(adding[1]), layers[2].eq(layers[1]), deltas[2].eq(deltas[1]),
-            known.eq(flushed.bit_select(read.addr, 1)),
-            self.values.eq(Mux(known, read.data, 0)),
-        ]
-        m.d.comb += [
-            read.addr.eq(Mux(adding[0], layers[0], self.select)),
-            write.addr.eq(layers[2]),
-            write.en.eq(adding[2]),
-        ]
-        for total, value, delta in zip(write.data, self.values, deltas[2], strict=True):
-            m.d.comb += total.eq(value + delta)
-        with m.If(adding[0]):
-            m.d.sync += flushed.eq(flushed | (1 << layers[0]))
+        with m.If(self.finish):
+            m.d.sync += finishing.eq(1)
+        with m.Elif(leave):
+            m.d.sync += finishing.eq(0)
         with m.If(self.clear):
-            m.d.sync += flushed.eq(0)
+            m.d.sync += [finishing.eq(0), *(count.eq(0) for count in counts)]
         return m
 
 
 class CounterBank(wiring.Component):
-    """Counters of all engines.
+    """Counters of all engines, by layer.
+
+    Counts are gathered in short registers; one adder brings those of all engines to one memory, a
+    count a cycle. Each engine has a queue in front of it: unless an engine changes its layer more
+    than :attr:`queue_depth` times in a row without staying for 12 cycles on average, each cycle is
+    counted for its layer, and for the one before otherwise. No cycle is ever lost.
 
     Parameters
     ----------
@@ -135,11 +130,16 @@ class CounterBank(wiring.Component):
         Layer whose counts are read.
     engine : In(2)
         Engine whose counts are read.
-    values : Out(COUNTS_LAYOUT)
-        Their counts, :attr:`latency` cycles later, between runs.
+    number : In(range(4))
+        Which of its counts is read, by :data:`arch.registers.COUNTERS`.
+    value : Out(32)
+        That count, :attr:`latency` cycles later, while not ``busy``.
+    busy : Out(1)
+        Counts are on their way to memory.
     """
 
-    latency = 3
+    latency = 2
+    queue_depth = 16
 
     def __init__(self, depth):
         self._depth = depth
@@ -150,23 +150,114 @@ class CounterBank(wiring.Component):
             "waiting": In(data.ArrayLayout(Waiting, len(Engine))),
             "layer": In(12),
             "engine": In(2),
-            "values": Out(COUNTS_LAYOUT),
+            "number": In(range(len(COUNTERS))),
+            "value": Out(32),
+            "busy": Out(1),
         })
 
     def elaborate(self, platform):
         m = Module()
-        banks = {engine: LayerCounters(self._depth) for engine in Engine}
-        for engine, bank in banks.items():
-            m.submodules[engine.name.lower()] = bank
+        layer_width = (self._depth - 1).bit_length()
+        queues, tallies = [], []
+        for engine in Engine:
+            name = engine.name.lower()
+            tally = Tally(self._depth)
+            queue = StreamQueue(_entry_layout(layer_width), self.queue_depth)
+            m.submodules[name] = tally
+            m.submodules[f"{name}_queue"] = ResetInserter(self.clear)(queue)
+            connect(m, tally.o, queue.i)
             m.d.comb += [
-                bank.clear.eq(self.clear),
-                bank.finish.eq(self.finish),
-                bank.status.eq(self.status[engine]),
-                bank.waiting.eq(self.waiting[engine]),
-                bank.select.eq(self.layer),
+                tally.clear.eq(self.clear),
+                tally.finish.eq(self.finish),
+                tally.status.eq(self.status[engine]),
+                tally.waiting.eq(self.waiting[engine]),
             ]
-        with m.Switch(self.engine):
-            for engine, bank in banks.items():
-                with m.Case(engine):
-                    m.d.sync += self.values.eq(bank.values)
+            queues.append(queue)
+            tallies.append(tally)
+
+        # Entry under way: which engine's, and which of its counts is read in this cycle.
+        place = Signal(data.StructLayout(
+            {"number": range(len(COUNTERS)), "layer": layer_width, "engine": 2}))
+        counts = Signal(data.ArrayLayout(Tally.width, len(COUNTERS)))
+        working = Signal()
+        last = Signal()
+        swept = Signal()
+        offered = Cat(queue.o.valid for queue in queues)
+        m.d.comb += last.eq(place.number == len(COUNTERS) - 1)
+        with m.If(working):
+            m.d.sync += [place.number.eq(place.number + 1), working.eq(~last)]
+        with m.If(swept & (~working | last) & offered.any()):
+            m.d.sync += [working.eq(1), place.number.eq(0)]
+            for engine in reversed(Engine):
+                with m.If(offered[engine]):
+                    m.d.sync += [
+                        place.layer.eq(queues[engine].o.payload.layer),
+                        place.engine.eq(engine),
+                        counts.eq(queues[engine].o.payload.counts),
+                    ]
+            for engine, queue in zip(Engine, queues):
+                m.d.comb += queue.o.ready.eq(~offered[:engine].any())
+        read_place = Signal.like(place)
+        m.d.comb += read_place.eq(place)
+        with m.If(~working):
+            m.d.comb += [
+                read_place.number.eq(self.number),
+                read_place.layer.eq(self.layer),
+                read_place.engine.eq(self.engine),
+            ]
+
+        # Read, add, write. A count is read again four cycles later at the earliest.
+        m.submodules.memory = mem = memory.Memory(
+            shape=32, depth=1 << len(place.as_value()), init=[], attrs=NO_COLLISIONS)
+        read, write = mem.read_port(), mem.write_port()
+        known = self._known(m, read_place, working, last, swept)
+        fresh, adding, added = Signal(), Signal(), Signal()
+        delta, sum_delta = Signal(Tally.width), Signal(Tally.width)
+        places = [Signal.like(place.as_value(), name=f"place_{stage}") for stage in range(2)]
+        m.d.sync += [
+            fresh.eq(~known),
+            self.value.eq(Mux(fresh, 0, read.data)),
+            adding.eq(working & ~self.clear),
+            added.eq(adding & ~self.clear),
+            delta.eq(counts[place.number]),
+            sum_delta.eq(delta),
+            places[0].eq(place), places[1].eq(places[0]),
+        ]
+        m.d.comb += [
+            read.addr.eq(read_place),
+            write.addr.eq(places[1]),
+            write.data.eq(self.value + sum_delta),
+            write.en.eq(added),
+            self.busy.eq(
+                ~swept | working | adding | added | offered.any()
+                | Cat(tally.busy for tally in tallies).any()),
+        ]
+        with m.If(self.clear):
+            m.d.sync += working.eq(0)
         return m
+
+    def _known(self, m, place, learn, last, swept):
+        """Return whether counts at ``place`` have been written since ``clear``.
+
+        A bit for each layer and engine, in a memory of few rows, so that a row a cycle forgets
+        them soon. A place is learned with its ``last`` count.
+        """
+        rows = min(16, self._depth)
+        row_width = (rows - 1).bit_length()
+        columns = len(Engine) * self._depth // rows
+        m.submodules.known = mem = memory.Memory(shape=columns, depth=rows, init=[])
+        read, write = mem.read_port(domain="comb"), mem.write_port()
+        row, column = place.layer[:row_width], Cat(place.layer[row_width:], place.engine)
+        sweep = Signal(row_width + 1)
+        m.d.comb += [
+            swept.eq(sweep[-1]),
+            read.addr.eq(row),
+            write.addr.eq(Mux(swept, row, sweep[:-1])),
+            write.data.eq(Mux(swept, read.data | (1 << column), 0)),
+            write.en.eq(~swept | (learn & last)),
+        ]
+        with m.If(self.clear):
+            m.d.sync += sweep.eq(0)
+        with m.Elif(~swept):
+            m.d.sync += sweep.eq(sweep + 1)
+        return read.data.bit_select(column, 1)

@@ -15,6 +15,11 @@ class Divider(wiring.Component):
     quotient with two fraction bits and a sticky bit, which a right shift by two rounds exactly.
     One division at a time; latency is :attr:`latency` cycles.
 
+    Non-restoring: the divisor is taken from a remainder that is not negative, and given to one that
+    is, so that a negative sum needs no negation. What comes out is rounded down; with a remainder
+    left, an even quotient of a negative sum is the one wanted less one, and the sticky bit mends
+    it.
+
     Parameters
     ----------
     lanes : int
@@ -35,7 +40,7 @@ class Divider(wiring.Component):
     count : In(count_width)
         Divisor, at least 1.
     o_valid : Out(1)
-        ``o`` holds quotients, for one cycle.
+        Strobe: ``o`` holds quotients, until the next ``start``.
     o : Out(ArrayLayout(signed(quotient_width + 1), lanes))
         Quotients.
     """
@@ -60,37 +65,47 @@ class Divider(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
+        # start: load; a bit of the quotient each step; one step more for the remainder.
         bits = self.quotient_width
-        rest_width = self.count_width + bits + 1
         step = Signal(range(bits + 2))
-        divisor = Signal(rest_width)
-        running = Signal()
-        m.d.comb += running.eq((step != 0) & (step <= bits))
-        m.d.sync += self.o_valid.eq(step == bits + 1)
+        divisor = Signal(self.count_width + 1)
+        final = Signal()
+        m.d.sync += [
+            final.eq(step == bits),
+            self.o_valid.eq(final),
+        ]
         with m.If(self.start):
-            m.d.sync += [step.eq(1), divisor.eq(self.count << (bits - 1))]
-        with m.Elif(step == bits + 1):
+            m.d.sync += [step.eq(1), divisor.eq(self.count), final.eq(0)]
+        with m.Elif(final):
             m.d.sync += step.eq(0)
         with m.Elif(step != 0):
             m.d.sync += step.eq(step + 1)
+            with m.If(step == bits):
+                m.d.sync += divisor.eq(divisor << 1)
 
         for lane in range(self.lanes):
-            rest, quotient, negative = Signal(rest_width), Signal(bits), Signal()
-            less = Signal(rest_width)
-            fits = Signal()
-            magnitude = Signal(bits)
+            # The remainder, the rest of the dividend below it, the quotient coming up behind.
+            rest, low = Signal(signed(self.count_width + 1)), Signal(bits)
+            negative = Signal()
+            total = Signal(signed(self.count_width + 2))
+            value = Cat(C(0, 2), self.i[lane]).as_signed()
+            gives = rest[-1]
+            takes = ~gives & ~final
+            addend = Cat(
+                Mux(final, bit & gives, bit ^ ~gives) for bit in Cat(divisor, C(0, 1)))
+            shifted = Cat(low[-1] & ~final, rest)
             m.d.comb += [
-                Cat(less, fits).eq(Cat(rest, 1) - divisor),
-                magnitude.eq(quotient | (rest != 0)),
+                total.eq((Cat(takes, shifted) + Cat(takes, addend)) >> 1),
+                self.o[lane].eq(Cat(low[0] | rest.any(), low[1:], negative)),
             ]
             with m.If(self.start):
-                value = self.i[lane]
-                m.d.sync += [negative.eq(value < 0), rest.eq(Mux(value < 0, -value, value) << 2)]
-            with m.Elif(running):
                 m.d.sync += [
-                    rest.eq(Mux(fits, less, rest) << 1),
-                    quotient.eq(Cat(fits, quotient)),
+                    negative.eq(value[-1]),
+                    low.eq(value[:bits]),
+                    rest.eq(value >> bits),
                 ]
-            with m.If(step == bits + 1):
-                m.d.sync += self.o[lane].eq(Mux(negative, -magnitude, magnitude))
+            with m.Elif(step != 0):
+                m.d.sync += rest.eq(total)
+                with m.If(~final):
+                    m.d.sync += low.eq(Cat(~total[-1], low))
         return m

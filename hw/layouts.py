@@ -4,7 +4,6 @@ from amaranth import *
 from amaranth.lib import data
 
 from arch.isa import Engine, Opcode, fields_of
-from arch.registers import COUNTERS
 
 
 __all__ = (
@@ -15,7 +14,6 @@ __all__ = (
     "Status",
     "Waiting",
     "BASES_LAYOUT",
-    "COUNTS_LAYOUT",
     "beats_per_row",
     "common_fields",
     "instruction_layout",
@@ -27,7 +25,6 @@ __all__ = (
 
 
 BASES_LAYOUT = data.ArrayLayout(32, 4)
-COUNTS_LAYOUT = data.ArrayLayout(32, len(COUNTERS))
 
 
 class Request(data.Struct):

@@ -7,9 +7,15 @@ from amaranth.lib.wiring import In, Out
 
 __all__ = (
     "MULTIPLIER_LATENCY",
+    "NO_COLLISIONS",
     "RowMemory",
     "multiply",
 )
+
+
+NO_COLLISIONS = {"no_rw_check": 1}
+"""Attribute of a memory of which no row is read while it is written: synthesis may take block RAM
+as it is, without logic that decides what such a read gives."""
 
 
 MULTIPLIER_LATENCY = 3
@@ -53,7 +59,8 @@ class RowMemory(wiring.Component):
     """Memory of wide rows, written by columns, with a registered output.
 
     A read answers :attr:`latency` cycles after its request and holds until the next answer.
-    A row that is read and written in the same cycle reads as before the write.
+    What a read of the row that is written in the same cycle gives is left to the memory; nobody
+    asks. To promise anything would cost registers and multiplexers around block RAM.
 
     Parameters
     ----------
@@ -97,7 +104,8 @@ class RowMemory(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         shape = data.ArrayLayout(self.column_width, self.columns)
-        m.submodules.array = array = memory.Memory(shape=shape, depth=self.depth, init=[])
+        m.submodules.array = array = memory.Memory(
+            shape=shape, depth=self.depth, init=[], attrs=NO_COLLISIONS)
         write = array.write_port(granularity=1)
         read = array.read_port()
         m.d.comb += [

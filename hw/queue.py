@@ -1,8 +1,10 @@
 """Buffers for streams: registers at a border, first in first out queues."""
 
 from amaranth import *
-from amaranth.lib import fifo, stream, wiring
+from amaranth.lib import fifo, memory, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
+
+from .primitives import NO_COLLISIONS
 
 
 __all__ = (
@@ -67,7 +69,7 @@ class StreamQueue(wiring.Component):
     shape : ShapeLike
         Shape of the payload.
     depth : int
-        Payloads that fit, at least 1.
+        Payloads that fit, at least 1; one more if ``buffered``.
     buffered : bool
         Read synchronously, as block RAM wants it. Without it the queue is registers or LUT RAM.
 
@@ -97,8 +99,34 @@ class StreamQueue(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        kind = fifo.SyncFIFOBuffered if self._buffered else fifo.SyncFIFO
-        m.submodules.fifo = inner = kind(width=Shape.cast(self._shape).width, depth=self._depth)
+        if self._buffered:
+            self._elaborate_buffered(m)
+            return m
+        m.submodules.fifo = inner = fifo.SyncFIFO(
+            width=Shape.cast(self._shape).width, depth=self._depth)
         connect(m, flipped(self.i), inner.w_stream)
         connect(m, inner.r_stream, flipped(self.o))
         return m
+
+    def _elaborate_buffered(self, m):
+        # Block RAM whose output register is the head of the queue; a payload is read in the cycle
+        # after it is written at the earliest.
+        rows = 1 << (self._depth - 1).bit_length()
+        m.submodules.memory = mem = memory.Memory(
+            shape=Shape.cast(self._shape).width, depth=rows, init=[], attrs=NO_COLLISIONS)
+        read, write = mem.read_port(), mem.write_port()
+        stored = Signal(range(self._depth + 1))  # in memory, without the head
+        m.d.comb += [
+            self.i.ready.eq(stored != self._depth),
+            write.en.eq(self.i.valid & self.i.ready),
+            write.data.eq(self.i.payload),
+            read.en.eq((stored != 0) & (~self.o.valid | self.o.ready)),
+            Value.cast(self.o.payload).eq(read.data),
+        ]
+        m.d.sync += [
+            write.addr.eq(write.addr + write.en),
+            read.addr.eq(read.addr + read.en),
+            stored.eq(stored + write.en - read.en),
+        ]
+        with m.If(self.o.ready | ~self.o.valid):
+            m.d.sync += self.o.valid.eq(read.en)

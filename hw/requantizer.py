@@ -1,5 +1,7 @@
 """Accumulators to codes: shift, round, saturate and clamp."""
 
+from typing import NamedTuple
+
 from amaranth import *
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
@@ -36,7 +38,8 @@ class Requantizer(wiring.Component):
     shift : In(ArrayLayout(5, lanes))
         Amount of right shift, in bits, together with ``acc``.
     lo, hi : In(signed(17))
-        Bounds of the code; must be stable from ``valid`` to ``o_valid``.
+        Bounds of the code, codes themselves, of either sign; must be stable from ``valid`` to
+        ``o_valid``.
     o_valid : Out(1)
         ``o`` holds codes.
     o : Out(ArrayLayout(code_width, lanes))
@@ -71,56 +74,94 @@ class Requantizer(wiring.Component):
         return m
 
     def _lane(self, m, stages, acc, shift):
-        """Add one lane; two low bits carry the half and what lies below it (sticky).
+        """Add one lane.
 
-        acc ── shift by 8s ── shift by 0..7 ── increment ── clip
+        Two low bits carry the half (guard) and what lies below it (sticky). Each step of the shift
+        drops the upper bits that no later step can bring into a code, and notes whether the number
+        needed them (over): then only its sign counts. ::
+
+            acc ── shift by 16, 8 ── shift by 4, 2, 1 ── increment ── clip
         """
-        # acc with guard and sticky below it
-        coarse = Signal(signed(self.acc_width + 2))
-        fine = Signal(signed(self.acc_width + 2))
+        least = self.code_width + 2  # a code of either sign, and the guard bit
+        coarse, fine = _Shifted(least + 7, "coarse"), _Shifted(least, "fine")
         fine_shift = Signal(3)
-        rounded = Signal(signed(self.acc_width + 1))
+        rounded = Signal(signed(least))
+        over, negative = Signal(), Signal()
         code = Signal(self.code_width)
 
-        extended = Cat(C(0, 2), acc).as_signed()
+        value = _Number(Cat(C(0, 1), acc).as_signed(), C(0, 1), C(0, 1), acc[-1])
         with m.If(stages[0]):
-            m.d.sync += fine_shift.eq(shift[:3])
-            with m.Switch(shift[3:]):
-                for step in range(4):
-                    with m.Case(step):
-                        m.d.sync += coarse.eq(_shift_sticky(extended, 8 * step))
+            for bit in (4, 3):
+                value = _shift(value, shift[bit], 1 << bit, least + (1 << bit) - 1)
+            m.d.sync += [fine_shift.eq(shift[:3]), *coarse.load(value)]
+        value = coarse.number
         with m.If(stages[1]):
-            with m.Switch(fine_shift):
-                for step in range(8):
-                    with m.Case(step):
-                        m.d.sync += fine.eq(_shift_sticky(coarse, step))
+            for bit in (2, 1, 0):
+                value = _shift(value, fine_shift[bit], 1 << bit, least + (1 << bit) - 1)
+            m.d.sync += fine.load(value)
         with m.If(stages[2]):
-            m.d.sync += rounded.eq((fine >> 2) + self._increment(fine))
+            m.d.sync += [
+                rounded.eq((fine.value >> 1) + self._increment(fine)),
+                over.eq(fine.over),
+                negative.eq(fine.negative),
+            ]
+        lo, hi = self.lo[:least].as_signed(), self.hi[:least].as_signed()
         with m.If(stages[3]):
-            with m.If(rounded < self.lo):
-                m.d.sync += code.eq(self.lo)
-            with m.Elif(rounded > self.hi):
-                m.d.sync += code.eq(self.hi)
+            with m.If(Mux(over, negative, rounded < lo)):
+                m.d.sync += code.eq(lo)
+            with m.Elif(over | (rounded > hi)):
+                m.d.sync += code.eq(hi)
             with m.Else():
                 m.d.sync += code.eq(rounded)
         return code
 
     def _increment(self, value):
-        sticky, guard, odd, negative = value[0], value[1], value[2], value[-1]
+        sticky, guard, odd = value.sticky, value.value[0], value.value[1]
         match self.rounding:
             case Rounding.HALF_EVEN:
                 return guard & (sticky | odd)
             case Rounding.HALF_UP:
                 return guard
             case Rounding.HALF_AWAY:
-                return guard & (sticky | ~negative)
+                return guard & (sticky | ~value.negative)
             case Rounding.FLOOR:
                 return C(0, 1)
 
 
-def _shift_sticky(value, amount):
-    """Shift right, or-ing what falls off into the lowest bit."""
-    if amount == 0:
-        return value
-    shifted = value.shift_right(amount)
-    return Cat(shifted[0] | value[:amount].any(), shifted[1:]).as_signed()
+class _Number(NamedTuple):
+    """A number on its way through the shift: value with guard bit, and what has been lost."""
+
+    value: Value
+    sticky: Value
+    over: Value
+    negative: Value
+
+
+class _Shifted:
+    """Registers for a :class:`_Number`."""
+
+    def __init__(self, width, name):
+        self.value = Signal(signed(width), name=f"{name}_value")
+        self.sticky = Signal(name=f"{name}_sticky")
+        self.over = Signal(name=f"{name}_over")
+        self.negative = Signal(name=f"{name}_negative")
+
+    @property
+    def number(self):
+        return _Number(self.value, self.sticky, self.over, self.negative)
+
+    def load(self, number):
+        return [register.eq(value) for register, value in zip(self.number, number)]
+
+
+def _shift(number, enable, amount, width):
+    """Shift right by ``amount`` if enabled; keep ``width`` bits."""
+    value = number.value
+    upper = [value[start:] for start in (width - 1, width - 1 + amount) if start + 1 < len(value)]
+    lost = [~(bits.all() | ~bits.any()) for bits in upper]
+    over = Mux(enable, lost[1], lost[0]) if len(lost) == 2 else lost[0] & ~enable if lost else 0
+    return _Number(
+        Mux(enable, value >> amount, value)[:width].as_signed(),
+        number.sticky | (enable & value[:amount].any()),
+        number.over | over,
+        number.negative)

@@ -128,8 +128,8 @@ class TokenCounters(wiring.Component):
                 m.d.comb += self.available[target][source].eq(counter != 0)
                 with m.If(self.clear):
                     m.d.sync += counter.eq(0)
-                with m.Elif(give & ~take):
-                    m.d.sync += counter.eq(counter + 1)
-                with m.Elif(take & ~give):
-                    m.d.sync += counter.eq(counter - 1)
+                with m.Elif(give ^ take):
+                    # One more or one less, in one adder.
+                    m.d.sync += counter.eq(
+                        counter + Cat(C(1, 1), take.replicate(self.counter_width - 1)))
         return m

@@ -112,9 +112,8 @@ def test_registers(rng):
             "HASH_HI": CONFIG.hash >> 32}
         kept = {"PROGRAM": 32, "REGION_0": 32, "REGION_1": 32, "REGION_2": 32, "REGION_3": 32,
                 "LIMIT": 32, "SELECT": 14}
-        for number in range(len(COUNTERS)):
-            ctx.set(dut.counts[number], 1000 + number)
         ctx.set(dut.fetched, 77)
+        ctx.set(dut.count, 1000)
         written = {}
         for index, entry in enumerate(REGISTERS):
             if entry.name not in ("CONTROL", "STATUS"):
@@ -124,7 +123,7 @@ def test_registers(rng):
             await host.write_at(offset, ~0 & 0xFFFF_FFFF)
         expected = {entry.name: 0 for entry in REGISTERS} | constants
         expected |= {name: written[name] & ((1 << width) - 1) for name, width in kept.items()}
-        expected |= {f"COUNT_{name.upper()}": 1000 + n for n, name in enumerate(COUNTERS)}
+        expected |= {f"COUNT_{name.upper()}": 1000 for name in COUNTERS}
         for entry in REGISTERS:
             assert await host.read(entry.name) == expected[entry.name], entry.name
         assert await host.read_at(0x58) == 0
@@ -204,17 +203,38 @@ def test_counts_follow_select():
         async def process(ctx):
             line = [0] * CounterBank.latency
             while True:
-                line.append(ctx.get(dut.select_layer))
+                line.append(10 * ctx.get(dut.select_layer) + ctx.get(dut.select_number))
                 await ctx.tick()
                 line.pop(0)
-                ctx.set(dut.counts[0], 100 + line[0])
+                ctx.set(dut.count, 100 + line[0])
         return process
 
     async def scenario(ctx, dut, host):
         for layer in (5, 9, 2):
             await host.write("SELECT", layer | Engine.CALC << 12)
-            assert await host.read("COUNT_BUSY") == 100 + layer
+            for number, name in enumerate(COUNTERS):
+                assert await host.read(f"COUNT_{name.upper()}") == 100 + 10 * layer + number
             assert ctx.get(dut.select_engine) == Engine.CALC
+
+    run(scenario, bank)
+
+
+def test_counts_wait_until_they_are_there():
+    """A read of a count waits while counts are on their way; other reads do not."""
+    def bank(dut):
+        async def process(ctx):
+            ctx.set(dut.counting, 1)
+            await ctx.tick().repeat(60)
+            ctx.set(dut.counting, 0)
+            await ctx.tick()
+            ctx.set(dut.count, 1234)
+        return process
+
+    async def scenario(ctx, dut, host):
+        assert await host.read("ID") == MAGIC
+        assert ctx.get(dut.counting)
+        assert await host.read("COUNT_STALL") == 1234
+        assert not ctx.get(dut.counting)
 
     run(scenario, bank)
 

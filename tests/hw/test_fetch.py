@@ -4,7 +4,16 @@ from collections import deque
 import pytest
 
 from arch.config import AcceleratorConfig, preset
-from arch.isa import INSTRUCTION_SIZE, Engine, Opcode, decode, encode, encode_header, fields_of
+from arch.isa import (
+    INSTRUCTION_SIZE,
+    ISA_VERSION,
+    Engine,
+    Opcode,
+    decode,
+    encode,
+    encode_header,
+    fields_of,
+)
 from arch.registers import Error
 from hw.fetch import Fetcher
 
@@ -169,14 +178,14 @@ def test_throughput():
 
 @pytest.mark.parametrize(("change", "error"), [
     ({"magic": 0x584E5945}, Error.MAGIC),
-    ({"version": 2}, Error.VERSION),
+    ({"version": ISA_VERSION + 1}, Error.VERSION),
     ({"config_hash": -1}, Error.CONFIG),
     ({"config_hash": 1 << 63}, Error.CONFIG),
 ], ids=str)
 def test_header(change, error):
     config = preset("ecp5_85f")
     good = program(config, 1, 3)
-    header = {"magic": 0x584E5944, "version": 1, "config_hash": config.hash}
+    header = {"magic": 0x584E5944, "version": ISA_VERSION, "config_hash": config.hash}
     for name, value in change.items():
         header[name] = (header[name] ^ value if name == "config_hash" else value) % (1 << 64)
     bad = (

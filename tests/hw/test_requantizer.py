@@ -10,9 +10,10 @@ from .bench import simulate
 LANES = 4
 
 
-def run(values, shifts, lo, hi, rounding):
+def run(values, shifts, lo, hi, rounding, acc_width=32, code_width=8):
     """Return the codes of ``values`` (n, LANES) through the component."""
-    dut = Requantizer(lanes=LANES, acc_width=32, code_width=8, rounding=rounding)
+    dut = Requantizer(
+        lanes=LANES, acc_width=acc_width, code_width=code_width, rounding=rounding)
     codes = []
 
     async def put(ctx):
@@ -37,7 +38,7 @@ def run(values, shifts, lo, hi, rounding):
                 codes.append(list(ctx.get(dut.o)))
 
     simulate(dut, put, get)
-    return np.array(codes, np.uint8)
+    return np.array(codes)
 
 
 @pytest.mark.parametrize("rounding", list(Rounding))
@@ -68,3 +69,13 @@ def test_extremes():
     shifts = np.arange(32)[:, None].repeat(LANES, axis=1)
     actual = run(values, shifts, -128, 127, Rounding.HALF_EVEN)
     np.testing.assert_array_equal(actual, requantize(values, shifts, -128, 127) & 0xFF)
+
+
+@pytest.mark.parametrize(("lo", "hi"), [(-2**15, 2**15 - 1), (0, 2**16 - 1), (-300, 70)])
+def test_wide(lo, hi):
+    rng = np.random.default_rng(3)
+    shifts = rng.integers(0, 32, (200, LANES))
+    values = rng.integers(-70_000, 70_000, (200, LANES)) << rng.integers(0, 31, (200, LANES))
+    values[0] = -2**47, 2**47 - 1, -2**47, 2**47 - 1
+    actual = run(values, shifts, lo, hi, Rounding.HALF_EVEN, acc_width=48, code_width=16)
+    np.testing.assert_array_equal(actual, requantize(values, shifts, lo, hi) & 0xFFFF)
