@@ -17,6 +17,7 @@ __all__ = (
     "MAGIC",
     "Memory",
     "Opcode",
+    "Products",
     "Region",
     "VectorOp",
     "conv_results",
@@ -85,6 +86,14 @@ class VectorOp(enum.IntEnum):
     SUM = 1
 
 
+class Products(enum.IntEnum):
+    """What the products of a CONV belong to."""
+
+    ONE = 0
+    BLOCKS = 1
+    TAPS = 2
+
+
 @dataclass(frozen=True)
 class Field:
     """One field of an instruction, least significant field first.
@@ -139,6 +148,7 @@ _TRANSFER_FIELDS = (
 
 _LOAD_FIELDS = (
     Field("weight_bits", 3, "weight memory: bits of a code in DRAM, 2 to 7; 0: 8 bits"),
+    Field("pairs", 1, "weight memory: a code of it is two, of half the bits each"),
 )
 
 _CALC_FIELDS = (
@@ -171,8 +181,9 @@ _CONV_FIELDS = (
     Field("init", 1, "first pass starts from the biases, not from the accumulators"),
     Field("finish", 1, "last pass writes results, not accumulators"),
     Field("depthwise", 1, "output lanes take the last codes of their own lane along loop 0"),
-    Field("warm", 4, "depthwise: steps of a run of loop 0 before its first result"),
+    Field("warm", 4, "depthwise, two taps: steps of a run of loop 0 before its first result"),
     Field("skip", 3, "depthwise: steps between two results of a run of loop 0"),
+    Field("products", 2, "of a multiplier: 0 one, 1 two of two output blocks, 2 two of two taps"),
 )
 
 _VECTOR_FIELDS = (
@@ -202,9 +213,9 @@ def fields_of(opcode: Opcode) -> tuple[Field, ...]:
 
 
 def conv_results(values: Mapping[str, int]) -> int:
-    """Return the results of one group of a CONV: all its steps, unless depthwise."""
+    """Return the positions of one group of a CONV: all its steps, but those that warm up."""
     line = values["count_0"]
-    if values.get("depthwise"):
+    if values.get("depthwise") or values.get("products") == Products.TAPS:
         line = max(0, (line - values["warm"] - 1) // (values["skip"] + 1) + 1)
     return line * values["count_1"]
 

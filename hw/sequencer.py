@@ -45,6 +45,8 @@ class Sequencer(wiring.Component):
 
     Members
     -------
+    spread : In(1)
+        One cycle without a step follows each step of the last pass; stable as ``instruction``.
     start : In(1)
         Take ``instruction``, which must stay until ``last``.
     instruction : In(layout)
@@ -56,13 +58,14 @@ class Sequencer(wiring.Component):
     step : Out(step_layout)
         Position and flags.
     last : Out(1)
-        ``step`` is the last one of the instruction.
+        Last cycle of the last step of the instruction.
     """
 
     def __init__(self, *, word_width, layout):
         self.word_width = word_width
         self.layout = layout
         super().__init__({
+            "spread": In(1),
             "start": In(1),
             "instruction": In(layout),
             "running": Out(1),
@@ -81,12 +84,15 @@ class Sequencer(wiring.Component):
         group_first, pass_first, first, odd = Signal(), Signal(), Signal(), Signal()
         line_first = Signal()
         idle_steps = Signal(4)  # steps until the next result
+        resting = Signal()
+        rests = Signal()
 
         group_last = ended[0] & ended[1]
         pass_last = ended[2] & ended[3] & ended[4]
         m.d.comb += [
-            self.valid.eq(self.running & (gap == 0)),
-            self.last.eq(self.valid & group_last & pass_last),
+            self.valid.eq(self.running & (gap == 0) & ~resting),
+            rests.eq(self.spread & pass_last & ~resting),
+            self.last.eq(self.running & (gap == 0) & ~rests & group_last & pass_last),
             self.step.first.eq(first),
             self.step.group_first.eq(group_first),
             self.step.group_last.eq(group_last),
@@ -100,7 +106,7 @@ class Sequencer(wiring.Component):
         with m.If(self.start):
             m.d.sync += [
                 self.running.eq(1),
-                gap.eq(0),
+                gap.eq(0), resting.eq(0),
                 first.eq(1), group_first.eq(1), pass_first.eq(1), odd.eq(0),
                 line_first.eq(1), idle_steps.eq(code.warm),
                 self.step.word.eq(code.word),
@@ -111,8 +117,11 @@ class Sequencer(wiring.Component):
                 self._reload(m, counts, ended, level)
         with m.Elif(gap != 0):
             m.d.sync += gap.eq(gap - 1)
+        with m.Elif(self.running & rests):
+            m.d.sync += resting.eq(1)
         with m.Elif(self.running):
             m.d.sync += [
+                resting.eq(0),
                 first.eq(0), group_first.eq(group_last), odd.eq(~odd & ~group_last),
                 line_first.eq(ended[0]),
             ]

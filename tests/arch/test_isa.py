@@ -6,6 +6,7 @@ from arch.isa import (
     INSTRUCTION_SIZE,
     MAGIC,
     Opcode,
+    Products,
     conv_results,
     decode,
     decode_header,
@@ -51,3 +52,9 @@ def test_results_of_a_depthwise_line(line, warm, skip, results):
     values = {"count_0": line, "count_1": 5, "depthwise": 1, "warm": warm, "skip": skip}
     assert conv_results(values) == 5 * results
     assert conv_results({**values, "depthwise": 0}) == 5 * line
+
+
+def test_results_of_two_products():
+    values = {"count_0": 7, "count_1": 3, "warm": 1, "skip": 0}
+    assert conv_results({**values, "products": Products.TAPS}) == 3 * 6
+    assert conv_results({**values, "products": Products.BLOCKS}) == 3 * 7
