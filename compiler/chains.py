@@ -10,7 +10,7 @@ from arch.timing import CALC_LATENCY, CALC_START
 
 from .layers import ConvTask, Rect, Task
 from .tiling import Costs, Flow, Spills, Tiling, balanced, calc_cycles, cut_output, place
-from .weights import Unit, cut_weights
+from .weights import Unit, all_cuts
 
 
 __all__ = (
@@ -175,8 +175,14 @@ class Chain:
     def units(self) -> list[list[Unit]]:
         """Weights of each layer."""
         return [
-            cut_weights(task, self._config) if isinstance(task, ConvTask) else []
+            self._fastest(task) if isinstance(task, ConvTask) else []
             for task in self.group.tasks]
+
+    def _fastest(self, task: ConvTask) -> list[Unit]:
+        """Return the weights of a layer, sharing multipliers where that is faster."""
+        return min(
+            all_cuts(task, self._config),
+            key=lambda units: calc_cycles(task, task.output.rect, units))
 
     @property
     def holds_weights(self) -> bool:
@@ -239,9 +245,8 @@ def _estimate(
     tasks, config = chain.group.tasks, costs.config
     flow = Flow(slots)
     loads = [
-        costs.load(config.packed_size(sum(unit.rows for unit in units), task.bits))
-        if isinstance(task, ConvTask) else 0
-        for task, units in zip(tasks, chain.units, strict=True)]
+        costs.load(sum(config.packed_size(unit.rows, unit.bits) for unit in units))
+        for units in chain.units]
     streamed = 0
     load = calc = 0.0
     for step, moved in zip(

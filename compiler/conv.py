@@ -1,14 +1,16 @@
 """Convolution: one CONV for each tile and each piece of weights."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
-from arch.isa import Opcode
+from arch.isa import Opcode, Products
 from arch.timing import pass_gap
 
 from .buffers import Buffer
 from .emitter import Emitter
 from .ir import Loop, Position, Space, Span, WriteRecord, calc_fields
 from .layers import ConvTask, Rect
+from .sharing import tap_pairs, tap_warm
 from .tiling import Tiling
 from .weights import Piece, Unit
 
@@ -66,6 +68,22 @@ def _loops(
     ]
 
 
+def _tap_loops(
+    task: ConvTask, rect: Rect, piece: Piece, source: Buffer, words_per_row: int
+) -> tuple[Position, list[Loop], dict[str, int]]:
+    """Return start and loops of a piece of two taps a pass, and its fields."""
+    pairs = tap_pairs(piece.columns)
+    warm = tap_warm(task, rect, piece.columns)
+    start, loops = _loops(
+        task, rect, replace(piece, columns=(pairs[0][0], pairs[0][0] + 1)), source, words_per_row)
+    column = source.step * words_per_row
+    apart = pairs[1][0] - pairs[0][0] if len(pairs) > 1 else 0
+    loops[0] = Loop(rect.columns + warm, column, x=1)
+    loops[2] = Loop(len(pairs), apart * column, x=apart)
+    return replace(start, word=start.word - warm * column, x=start.x - warm), loops, {
+        "warm": warm}
+
+
 def emit_conv(
     emitter: Emitter, task: ConvTask, rect: Rect, piece: Piece, weight_row: int,
     source: Buffer, target: Buffer,
@@ -91,6 +109,8 @@ def emit_conv(
     extra: dict[str, int] = {}
     if piece.depthwise:
         start, loops, extra = _window_loops(task, rect, piece, source, config.words_per_row)
+    elif piece.products == Products.TAPS:
+        start, loops, extra = _tap_loops(task, rect, piece, source, config.words_per_row)
     else:
         start, loops = _loops(task, rect, piece, source, config.words_per_row)
     many = rect.size > 1
@@ -102,24 +122,34 @@ def emit_conv(
         "gap": pass_gap(loops[0].count * loops[1].count),
         "signed": int(task.inputs[piece.source].format.signed),
         "lo": task.lo, "hi": task.hi, "weight_row": weight_row, "param_row": param_row,
-        "init": int(piece.first), "finish": int(piece.last), **extra,
+        "init": int(piece.first), "finish": int(piece.last),
+        "products": int(piece.products), **extra,
     }
     reads = (
         source.span(task.input_rect(rect)),
         Span(Space.WEIGHT, weight_row, weight_row + piece.passes),
-        Span(Space.PARAM, param_row, param_row + 1),
+        Span(Space.PARAM, param_row, param_row + len(piece.blocks)),
     )
     writes: tuple[Span, ...] = ()
     record = None
     if piece.last:
         stop = row + (rect.size - 1) * target.step + 1
-        writes = (Span(Space.FEATURE, row, stop, target.step),)
+        writes = tuple(
+            Span(Space.FEATURE, row + number, stop + number, target.step)
+            for number in range(len(piece.blocks)))
         record = task.placed(WriteRecord(
             task.index, task.output.place.name, rect.y0, rect.lines, rect.x0, rect.columns,
-            task.output.block0 + piece.block, 1))
+            task.output.block0 + piece.block, len(piece.blocks)))
     emitter.calc(
-        Opcode.CONV, task, f"block {piece.block}, lines {rect.y0}..{rect.y1 - 1}", fields,
+        Opcode.CONV, task,
+        f"{_blocks_text(piece.blocks)}, lines {rect.y0}..{rect.y1 - 1}", fields,
         reads, writes, record)
+
+
+def _blocks_text(blocks: range) -> str:
+    if len(blocks) > 1:
+        return f"blocks {blocks[0]} and {blocks[-1]}"
+    return f"block {blocks[0]}"
 
 
 def tile_steps(

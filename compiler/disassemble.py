@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from arch.config import AcceleratorConfig
-from arch.isa import LEVELS, Engine, Memory, Opcode, Region, VectorOp
+from arch.isa import LEVELS, Engine, Memory, Opcode, Products, Region, VectorOp
 
 from .describe import Layer
 from .host import HostStep, Segment
@@ -42,6 +42,8 @@ def _transfer(opcode: Opcode, values: Mapping[str, int]) -> str:
     if opcode == Opcode.SAVE:
         return f"{dram} <- {chip}{cut}"
     narrow = f", codes of {values['weight_bits']} bits" if values.get("weight_bits") else ""
+    if values.get("pairs"):
+        narrow = f", pairs of codes of {(values['weight_bits'] or 8) // 2} bits"
     return f"{chip} <- {dram}{cut}{narrow}"
 
 
@@ -65,6 +67,10 @@ def _calc(opcode: Opcode, values: Mapping[str, int]) -> str:
             f"feature[{values['row']}] step {values['row_step']}" if values["finish"] else "acc")
         if values.get("depthwise"):
             kind += f", depthwise from step {values['warm']} skipping {values['skip']}"
+        if values.get("products") == Products.BLOCKS:
+            kind += ", two blocks"
+        if values.get("products") == Products.TAPS:
+            kind += f", two taps from step {values['warm']}"
         return (
             f"{stop} <- {start} + {groups} passes x {steps}: weight[{values['weight_row']}.."
             f"{values['weight_row'] + groups - 1}] param[{values['param_row']}] {kind}")

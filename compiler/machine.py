@@ -8,9 +8,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from arch.config import AcceleratorConfig
-from arch.isa import INSTRUCTION_SIZE, Engine, Memory, Opcode
+from arch.isa import INSTRUCTION_SIZE, Engine, Memory, Opcode, Products
 from arch.timing import (
-    CALC_LATENCY,
     CALC_REST,
     CALC_START,
     FETCH_CYCLES,
@@ -27,6 +26,7 @@ from arch.timing import (
     SAVE_BURSTS,
     SAVE_LATENCY,
     SAVE_START,
+    calc_latency,
     divide_latency,
 )
 
@@ -94,7 +94,9 @@ def group_cycles(instruction: Instruction) -> int:
     """Return the cycles that the loops of a CALC instruction take, gaps included."""
     values = instruction.values
     groups = values["count_2"] * values["count_3"] * values["count_4"]
-    return groups * (values["count_0"] * values["count_1"] + values["gap"])
+    steps = values["count_0"] * values["count_1"]
+    twice = values.get("products") == Products.BLOCKS and values["finish"]
+    return groups * (steps + values["gap"]) + (steps if twice else 0)
 
 
 def _engines_in(mask: int) -> tuple[Engine, ...]:
@@ -444,9 +446,10 @@ class Machine:
         self._gates[Engine.CALC] = None
         self._started[index] = self._now
         self._calc_kind = kind
-        latency = divide_latency(self._config.data_bits) if kind[1] else CALC_LATENCY
+        plain = calc_latency(self._config.dual_products)
+        latency = divide_latency(self._config.data_bits) if kind[1] else plain
         end = self._now + CALC_START + group_cycles(instruction)
-        self._calc_next = max(end + CALC_REST, self._now + CALC_LATENCY + 1)
+        self._calc_next = max(end + CALC_REST, self._now + plain + 1)
         self._drained = end + latency
         self._finishes(index, end - instruction.values["gap"] + latency)
         self._wake(self._calc_next)

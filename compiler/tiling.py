@@ -4,12 +4,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from arch.config import AcceleratorConfig
+from arch.isa import Products
 from arch.timing import CALC_LATENCY, LOAD_LATENCY, LOAD_START, REQUEST_CYCLES, pass_gap
 
 from .ir import DramTiming
 from .layers import ConvTask, PoolTask, Rect, Task
+from .sharing import tap_warm
 from .transposed import PhaseTask, TransposedTask
-from .weights import Piece, Unit, cut_weights, group_units
+from .weights import Piece, Unit, all_cuts, group_units
 
 
 __all__ = (
@@ -179,6 +181,8 @@ def _pass_cycles(task: ConvTask, rect: Rect, piece: Piece) -> int:
         taps = piece.columns[1] - piece.columns[0]
         line = (taps - 1) * window.dilations[1] + (rect.columns - 1) * window.strides[1] + 1
         steps = rect.lines * line
+    if piece.products == Products.TAPS:
+        steps = rect.lines * (rect.columns + tap_warm(task, rect, piece.columns))
     return steps + pass_gap(steps)
 
 
@@ -198,9 +202,10 @@ def calc_cycles(task: Task, rect: Rect, units: Sequence[Unit]) -> int:
             _phase_cycles(task.phases[piece.phase], rect, piece)
             for unit in units for piece in unit.pieces)
     if isinstance(task, ConvTask):
-        return CALC_LATENCY + sum(
-            piece.passes * _pass_cycles(task, rect, piece)
-            for unit in units for piece in unit.pieces)
+        pieces = [piece for unit in units for piece in unit.pieces]
+        twice = sum(piece.last and piece.products == Products.BLOCKS for piece in pieces)
+        return CALC_LATENCY + twice * rect.size + sum(
+            piece.passes * _pass_cycles(task, rect, piece) for piece in pieces)
     steps = len(task.inputs)
     if isinstance(task, PoolTask):
         steps = task.pool.window.kernel[0] * task.pool.window.kernel[1]
@@ -249,11 +254,11 @@ def _estimate(
     for rect, section in order:
         load = 0.0
         rows = sum(unit.rows for unit in section)
+        size = sum(config.packed_size(unit.rows, unit.bits) for unit in section)
         keeps = kept or (weights_outer and rows <= config.weight_depth)
         first_time = seen < len(sections) if not weights_outer else section is not previous[1]
         if rows and (first_time or not keeps):
-            assert isinstance(task, ConvTask)
-            load += costs.load(config.packed_size(rows, task.bits))
+            load += costs.load(size)
         if rect is not previous[0]:
             source = task.input_rect(rect)
             for stored, spilled in zip(task.inputs, spills.inputs, strict=True):
@@ -282,11 +287,15 @@ def _orders(
     """Return the orders worth trying: sections of weights, and whether they are outside."""
     if not isinstance(task, ConvTask):
         return [(([],), False)]
-    units = cut_weights(task, config)
-    every = tuple(group_units(units, 0))
-    if not spills.any:
-        return [(every, True), (every, False)] if spills.streams else [(every, True)]
-    return [(every, False), (tuple(group_units(units, config.weight_depth // 2)), True)]
+    orders = []
+    for units in all_cuts(task, config):
+        every = tuple(group_units(units, 0))
+        orders.append((every, not spills.any))
+        if spills.streams and not spills.any:
+            orders.append((every, False))
+        if spills.any:
+            orders.append((tuple(group_units(units, config.weight_depth // 2)), True))
+    return orders
 
 
 def _candidates(

@@ -35,6 +35,7 @@ class NetworkBuilder:
         self.shapes = {"input": tuple(shape)}
         self.formats = {"input": Format(bits, frac, signed)}
         self.weights = {}
+        self.narrower = (0, 0, 3, 6)
 
     def _add_node(self, node, shape, fmt):
         self.nodes.append(node)
@@ -220,7 +221,7 @@ def _random_conv(rng, builder, source, channels):
         source, channels, kernel, strides=strides, pads=pads, dilations=dilations,
         groups=groups, relu=rng.choice([None, "relu", "clip"]),
         signed=bool(rng.integers(2)), bits=builder.bits + int(rng.choice([0, 0, 0, -2, -4])),
-        weight_bits=builder.weight_bits + int(rng.choice([0, 0, -3, -6])),
+        weight_bits=builder.weight_bits - int(rng.choice(builder.narrower)),
         per_channel=bool(rng.integers(2)))
 
 
@@ -273,7 +274,7 @@ def _random_join(rng, builder, source, channels):
 
 
 def random_model(rng, *, shape=None, layers=4, max_channels=20, max_size=12, bits=8,
-                 weight_bits=8):
+                 weight_bits=8, narrower=(0, 0, 3, 6)):
     """Return a network of random layers over a map of random shape.
 
     Parameters
@@ -288,12 +289,15 @@ def random_model(rng, *, shape=None, layers=4, max_channels=20, max_size=12, bit
         Largest number of channels, and of lines and columns.
     bits, weight_bits : int
         Widths of most codes.
+    narrower : sequence of int
+        How many bits fewer the weights of a layer may have, each as likely as the others.
     """
     if shape is None:
         shape = (int(rng.integers(1, max_channels + 1)),
                  *(int(rng.integers(1, max_size + 1)) for _ in range(2)))
     builder = NetworkBuilder(
         rng, shape, signed=bool(rng.integers(2)), bits=bits, weight_bits=weight_bits)
+    builder.narrower = narrower
     tensor = "input"
     for _ in range(layers):
         kind = rng.choice(["conv", "conv", "pool", "residual", "clamp", "join", "slice"])
