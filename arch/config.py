@@ -54,6 +54,10 @@ class AcceleratorConfig:
         Width of a data code, in bits; 8 or 16.
     weight_bits : int
         Width of a weight code, in bits; 8, or 16 with 16-bit data.
+    dual_products : bool
+        Whether a multiplier can make two products per cycle of one data code with two weights of
+        at most 4 bits; for 8-bit data and 8-bit weights. A row of accumulators is twice as wide
+        then.
     acc_bits : int
         Width of an accumulator, in bits; 32 with 8-bit data, 48 with 16-bit data.
     feature_depth : int
@@ -98,6 +102,7 @@ class AcceleratorConfig:
     out_lanes: int = 16
     data_bits: int = 8
     weight_bits: int = 8
+    dual_products: bool = False
     acc_bits: int = 32
     depthwise_taps: int = 4
     pool_depth: int = 512
@@ -120,6 +125,8 @@ class AcceleratorConfig:
             value = getattr(self, known.name)
             if known.type is int and type(value) is not int:
                 raise TypeError(f"{known.name} must be an integer, not {value!r}")
+            if known.type is bool and type(value) is not bool:
+                raise TypeError(f"{known.name} must be true or false, not {value!r}")
         if self.rounding not in tuple(Rounding):
             raise ValueError(
                 f"rounding must be one of {', '.join(Rounding)}, not {self.rounding!r}")
@@ -177,6 +184,10 @@ class AcceleratorConfig:
             raise ValueError(
                 f"weight_bits must be {' or '.join(map(str, widths))} with {self.data_bits}-bit "
                 f"data, not {self.weight_bits!r}")
+        if self.dual_products and (self.data_bits, self.weight_bits) != (8, 8):
+            raise ValueError(
+                f"dual_products needs 8-bit data and 8-bit weights, not {self.data_bits}-bit "
+                f"data and {self.weight_bits}-bit weights")
         acc_bits = 32 if self.data_bits == 8 else 48
         if self.acc_bits != acc_bits:
             raise ValueError(

@@ -17,6 +17,7 @@ __all__ = (
     "MAGIC",
     "Memory",
     "Opcode",
+    "Products",
     "Region",
     "VectorOp",
     "conv_results",
@@ -93,6 +94,14 @@ class VectorOp(enum.IntEnum):
     TABLE = 4
 
 
+class Products(enum.IntEnum):
+    """What the products of a CONV belong to."""
+
+    ONE = 0
+    BLOCKS = 1
+    TAPS = 2
+
+
 @dataclass(frozen=True)
 class Field:
     """One field of an instruction, least significant field first.
@@ -147,6 +156,7 @@ _TRANSFER_FIELDS = (
 
 _LOAD_FIELDS = (
     Field("weight_bits", 3, "weight memory: bits of a code in DRAM, 2 to 7; 0: 8 bits"),
+    Field("pairs", 1, "weight memory: a code of it is two, of half the bits each"),
 )
 
 _CALC_FIELDS = (
@@ -179,7 +189,7 @@ _CONV_FIELDS = (
     Field("init", 1, "first pass starts from the biases, not from the accumulators"),
     Field("finish", 1, "last pass writes results, not accumulators"),
     Field("depthwise", 1, "output lanes take the last codes of their own lane along loop 0"),
-    Field("warm", 4, "depthwise: steps of a run of loop 0 before its first result"),
+    Field("warm", 4, "depthwise, two taps: steps of a run of loop 0 before its first result"),
     Field("skip", 3, "depthwise: steps between two results of a run of loop 0"),
     Field("wrap", 3, "depthwise: first steps of a run that end windows of the run before"),
     Field("pool_kernel", 2, "pooling: lines and columns of a window, less one"),
@@ -190,6 +200,7 @@ _CONV_FIELDS = (
     Field("pool_right", 1, "pooling: the last column ends a window, however wide"),
     Field("pool_bottom", 1, "pooling: the last line ends a window, however high"),
     Field("pool_row", 9, "pooling: first row of the line buffer"),
+    Field("products", 2, "of a multiplier: 0 one, 1 two of two output blocks, 2 two of two taps"),
 )
 
 _VECTOR_FIELDS = (
@@ -227,8 +238,8 @@ def group_steps(values: Mapping[str, int]) -> int:
 
 
 def conv_results(values: Mapping[str, int]) -> int:
-    """Return the results of one group of a CONV: all its steps, unless depthwise."""
-    if not values.get("depthwise"):
+    """Return the positions of one group of a CONV: all its steps, but those that warm up."""
+    if not (values.get("depthwise") or values.get("products") == Products.TAPS):
         return group_steps(values)
     runs = 1 if values.get("wrap") else values["count_1"]
     steps = group_steps(values) // runs
@@ -271,7 +282,7 @@ def pool_ends(
 
 
 def conv_rows(values: Mapping[str, int]) -> int:
-    """Return the rows that a CONV with ``finish`` writes: its results, or those of the pooling."""
+    """Return the rows that a CONV with ``finish`` writes for a block: its results, or maxima."""
     results = conv_results(values)
     if not is_pooled(values):
         return results

@@ -22,6 +22,7 @@ __all__ = (
     "SAVE_LATENCY",
     "SAVE_START",
     "TOKEN_COUNT",
+    "calc_latency",
     "divide_group",
     "pass_gap",
     "quotient_bits",
@@ -107,6 +108,11 @@ SAVE_LATENCY = 4
 
 SAVE_BURSTS = 16
 """Bursts of SAVE that await their response at the same time."""
+
+
+def calc_latency(dual_products: bool) -> int:
+    """Return :data:`CALC_LATENCY` for a config: a cycle more for two products of a multiplier."""
+    return CALC_LATENCY + dual_products
 
 
 def quotient_bits(data_bits: int) -> int:

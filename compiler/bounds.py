@@ -194,11 +194,12 @@ def bounds(program: "Program") -> list[LayerBound]:
         By layer.
     """
     result = []
-    for layer, predicted, roofline in zip(
-            program.layers, program.prediction.layers, program.roofline, strict=True):
+    for layer, predicted, roofline, products in zip(
+            program.layers, program.prediction.layers, program.roofline, program.products,
+            strict=True):
         causes = dict(predicted.causes)
         array = causes.pop("array")
-        useful = min(array, round(layer.macs / program.config.multipliers))
+        useful = min(array, round(layer.macs / program.config.multipliers / products))
         result.append(LayerBound(
             layer.index, layer.name, layer.operator, predicted.cycles, roofline,
             {"multipliers": useful, "idle lanes": array - useful, **causes}))

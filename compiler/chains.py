@@ -12,7 +12,7 @@ from arch.timing import CALC_LATENCY
 from .layers import AddTask, ConvTask, PoolTask, Rect, StoredMap, Task
 from .tiling import Costs, Flow, Spills, Tiling, balanced, calc_cycles, cut_output, place
 from .transposed import TransposedTask
-from .weights import Unit, cut_weights
+from .weights import Unit, all_cuts
 
 
 __all__ = (
@@ -246,8 +246,14 @@ class Chain:
     def units(self) -> list[list[Unit]]:
         """Weights of each layer."""
         return [
-            cut_weights(task, self._config) if isinstance(task, ConvTask) else []
+            self._fastest(task) if isinstance(task, ConvTask) else []
             for task in self.group.tasks]
+
+    def _fastest(self, task: ConvTask) -> list[Unit]:
+        """Return the weights of a layer, sharing multipliers where that is faster."""
+        return min(
+            all_cuts(task, self._config),
+            key=lambda units: calc_cycles(task, task.output.rect, units, self._config))
 
     @property
     def holds_weights(self) -> bool:
@@ -316,9 +322,8 @@ def _estimate(
     tasks, config = chain.group.tasks, costs.config
     flow = Flow(slots)
     weights = [
-        [costs.load(config.packed_size(unit.rows, task.bits)) for unit in units]
-        if isinstance(task, ConvTask) else []
-        for task, units in zip(tasks, chain.units, strict=True)]
+        [costs.load(config.packed_size(unit.rows, unit.bits)) for unit in units]
+        for units in chain.units]
     streamed = 0
     held: dict[tuple[int, int], Rect] = {}
     load = calc = 0.0

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arch.config import AcceleratorConfig
-from arch.isa import LEVELS, Opcode, conv_results, conv_rows, group_steps, is_pooled
+from arch.isa import LEVELS, Opcode, Products, conv_results, conv_rows, group_steps, is_pooled
 from arch.timing import CALC_REST, CALC_START, RESULT_STEPS
 
 from .ir import Instruction
@@ -78,11 +78,13 @@ class CalcClock:
             groups = values["count_2"] * values["count_3"] * values["count_4"]
             self._written[values["row"] + np.arange(groups) * values["row_step"]] = _NEVER
             self._last = _NEVER
-        elif values["finish"] and is_pooled(values):
-            # A pooling gives its rows a step later, each at some time before the last.
+        elif values["finish"] and (is_pooled(values) or values["products"] == Products.BLOCKS):
+            # Rows come a step later, each at some time before the last.
             self._last = max(self._last, stop + RESULT_STEPS + 1)
             rows = values["row"] + np.arange(conv_rows(values)) * values["row_step"]
             self._written[rows] = stop + RESULT_STEPS + 1
+            if values["products"] == Products.BLOCKS:
+                self._written[rows + 1] = stop + RESULT_STEPS + 1
         elif values["finish"]:
             index = np.arange(conv_results(values))
             times = stop + RESULT_STEPS - index[::-1]

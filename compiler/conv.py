@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-from arch.isa import Opcode
+from arch.isa import Opcode, Products
 from arch.timing import pass_gap
 
 from .buffers import Buffer
@@ -12,6 +12,7 @@ from .depthwise import window_line
 from .emitter import Emitter
 from .ir import Loop, Position, Space, Span, WriteRecord, calc_fields
 from .layers import ConvTask, Rect
+from .sharing import tap_pairs, tap_warm
 from .tiling import Tiling
 from .weights import Piece, Unit
 
@@ -62,6 +63,22 @@ def _loops(
     ]
 
 
+def _tap_loops(
+    task: ConvTask, rect: Rect, piece: Piece, source: Buffer, words_per_row: int
+) -> tuple[Position, list[Loop], dict[str, int]]:
+    """Return start and loops of a piece of two taps a pass, and its fields."""
+    pairs = tap_pairs(piece.columns)
+    warm = tap_warm(task, rect, piece.columns)
+    start, loops = _loops(
+        task, rect, replace(piece, columns=(pairs[0][0], pairs[0][0] + 1)), source, words_per_row)
+    column = source.step * words_per_row
+    apart = pairs[1][0] - pairs[0][0] if len(pairs) > 1 else 0
+    loops[0] = Loop(rect.columns + warm, column, x=1)
+    loops[2] = Loop(len(pairs), apart * column, x=apart)
+    return replace(start, word=start.word - warm * column, x=start.x - warm), loops, {
+        "warm": warm}
+
+
 def _lines(task: ConvTask, rect: Rect, piece: Piece) -> tuple[int, int]:
     """Return the first and the last line under a piece, padding included."""
     stride, dilation, top = task.window.strides[0], task.window.dilations[0], task.window.pads[0]
@@ -88,9 +105,9 @@ def _parts(emitter: Emitter, task: ConvTask, rect: Rect, piece: Piece) -> Iterat
     for line in range(*piece.lines):
         read = _read_rect(task, rect, replace(piece, lines=(line, line + 1)))
         of_lap.setdefault(laps(ring, read).start, []).append(line)
-    columns = 1 if piece.depthwise else piece.columns[1] - piece.columns[0]
-    pitch = (piece.lines[1] - piece.lines[0]) * columns
     every = [piece.words] if piece.depthwise else [(n, n + 1) for n in range(*piece.words)]
+    pitch = piece.passes // len(every)
+    columns = pitch // (piece.lines[1] - piece.lines[0])
     parts = [
         replace(
             piece, words=words, lines=(lines[0], lines[-1] + 1), first=False, last=False,
@@ -127,6 +144,8 @@ def emit_conv(
     positions = task.computed_rect(rect)
     if piece.depthwise:
         start, loops, extra = _window_loops(task, positions, piece, source, config.words_per_row)
+    elif piece.products == Products.TAPS:
+        start, loops, extra = _tap_loops(task, positions, piece, source, config.words_per_row)
     else:
         start, loops = _loops(task, positions, piece, source, config.words_per_row)
     if piece.last:
@@ -140,12 +159,13 @@ def emit_conv(
         "gap": pass_gap(loops[0].count * loops[1].count + extra.get("wrap", 0)),
         "signed": int(task.inputs[piece.source].format.signed),
         "lo": task.lo, "hi": task.hi, "weight_row": weight_row, "param_row": param_row,
-        "init": int(piece.first), "finish": int(piece.last), **extra,
+        "init": int(piece.first), "finish": int(piece.last),
+        "products": int(piece.products), **extra,
     }
     first, last = _lines(task, rect, piece)
     reads: tuple[Span, ...] = (
         Span(Space.WEIGHT, weight_row, weight_row + piece.passes),
-        Span(Space.PARAM, param_row, param_row + 1),
+        Span(Space.PARAM, param_row, param_row + len(piece.blocks)),
     )
     if last >= 0 and first < task.inputs[piece.source].height:
         read = _read_rect(task, rect, piece)
@@ -155,13 +175,22 @@ def emit_conv(
     record = None
     if piece.last:
         stop = row + (rect.size - 1) * target.step + 1
-        writes = (Span(Space.FEATURE, row, stop, target.step),)
+        writes = tuple(
+            Span(Space.FEATURE, row + number, stop + number, target.step)
+            for number in range(len(piece.blocks)))
         record = task.placed(WriteRecord(
             task.index, task.output.place.name, rect.y0, rect.lines, rect.x0, rect.columns,
-            task.output.block0 + piece.block, 1))
+            task.output.block0 + piece.block, len(piece.blocks)))
     emitter.calc(
-        Opcode.CONV, task, f"block {piece.block}, lines {rect.y0}..{rect.y1 - 1}", fields,
+        Opcode.CONV, task,
+        f"{_blocks_text(piece.blocks)}, lines {rect.y0}..{rect.y1 - 1}", fields,
         reads, writes, record)
+
+
+def _blocks_text(blocks: range) -> str:
+    if len(blocks) > 1:
+        return f"blocks {blocks[0]} and {blocks[-1]}"
+    return f"block {blocks[0]}"
 
 
 def tile_steps(

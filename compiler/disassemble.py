@@ -8,6 +8,7 @@ from arch.isa import (
     Engine,
     Memory,
     Opcode,
+    Products,
     Region,
     VectorOp,
     group_steps,
@@ -52,6 +53,8 @@ def _transfer(opcode: Opcode, values: Mapping[str, int]) -> str:
     if opcode == Opcode.SAVE:
         return f"{dram} <- {chip}{cut}"
     narrow = f", codes of {values['weight_bits']} bits" if values.get("weight_bits") else ""
+    if values.get("pairs"):
+        narrow = f", pairs of codes of {(values['weight_bits'] or 8) // 2} bits"
     return f"{chip} <- {dram}{cut}{narrow}"
 
 
@@ -82,6 +85,10 @@ def _calc(opcode: Opcode, values: Mapping[str, int]) -> str:
                 f", maximum of {kernel}x{kernel}/{stride} from ({-values['pool_y']},"
                 f"{-values['pool_x']}) {'first' if values['pool_first'] else 'going on'}, "
                 f"lines[{values['pool_row']}]")
+        if values.get("products") == Products.BLOCKS:
+            kind += ", two blocks"
+        if values.get("products") == Products.TAPS:
+            kind += f", two taps from step {values['warm']}"
         return (
             f"{stop} <- {start} + {groups} passes x {steps}: weight[{values['weight_row']}.."
             f"{values['weight_row'] + groups - 1}] param[{values['param_row']}] {kind}")

@@ -132,7 +132,7 @@ class Emitter:
 
     def _load_region(
         self, layer: int, note: str, memory: Memory, address: int, row: int, rows: int,
-        bits: int = 8,
+        bits: int = 8, pairs: bool = False,
     ) -> None:
         """Emit the LOAD of weights, of some bits each, of parameters or of tables."""
         size = {
@@ -145,7 +145,7 @@ class Emitter:
             (Span(Space.on_chip(memory), row, row + rows),
              Span(Space.DRAM_WEIGHTS, address // unit, -(-(address + size) // unit))),
             address=address, row=row, row_count=rows, line_count=1,
-            weight_bits=bits % 8)
+            weight_bits=bits % 8, pairs=int(pairs))
 
     # Weights and parameters
 
@@ -219,7 +219,8 @@ class Emitter:
             blocks = unit.blocks
             self._load_region(
                 task.index, f"weights of blocks {blocks.start}..{blocks.stop - 1}",
-                Memory.WEIGHT, self._unit_address[key], row, unit.rows, task.bits)
+                Memory.WEIGHT, self._unit_address[key], row, unit.rows, unit.bits,
+                unit.pairs)
         return row
 
     def params(self, task: ConvTask, block: int) -> int:

@@ -8,9 +8,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from arch.config import AcceleratorConfig
-from arch.isa import INSTRUCTION_SIZE, Engine, Memory, Opcode, VectorOp, group_steps
+from arch.isa import (
+    INSTRUCTION_SIZE,
+    Engine,
+    Memory,
+    Opcode,
+    Products,
+    VectorOp,
+    group_steps,
+)
 from arch.timing import (
-    CALC_LATENCY,
     CALC_REST,
     CALC_START,
     FETCH_CYCLES,
@@ -27,6 +34,7 @@ from arch.timing import (
     SAVE_BURSTS,
     SAVE_LATENCY,
     SAVE_START,
+    calc_latency,
     slow_latency,
 )
 
@@ -98,7 +106,10 @@ def group_cycles(instruction: Instruction) -> int:
     """Return the cycles that the steps of a CALC instruction take, gaps included."""
     values = instruction.values
     groups = values["count_2"] * values["count_3"] * values["count_4"]
-    return values.get("hold", 0) + groups * (group_steps(values) + values["gap"])
+    steps = group_steps(values)
+    twice = values.get("products") == Products.BLOCKS and values["finish"]
+    return (
+        values.get("hold", 0) + groups * (steps + values["gap"]) + (steps if twice else 0))
 
 
 def _is_slow(instruction: Instruction) -> bool:
@@ -455,9 +466,10 @@ class Machine:
         self._gates[Engine.CALC] = None
         self._started[index] = self._now
         self._calc_kind = kind
-        latency = slow_latency(self._config.data_bits) if kind[1] else CALC_LATENCY
+        plain = calc_latency(self._config.dual_products)
+        latency = slow_latency(self._config.data_bits) if kind[1] else plain
         end = self._now + CALC_START + group_cycles(instruction)
-        self._calc_next = max(end + CALC_REST, self._now + CALC_LATENCY + 1)
+        self._calc_next = max(end + CALC_REST, self._now + plain + 1)
         self._drained = end + latency
         self._finishes(index, end - instruction.values["gap"] + latency)
         self._wake(self._calc_next)

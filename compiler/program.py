@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from arch.config import AcceleratorConfig
 from arch.formats import Format
-from arch.isa import Opcode, encode, encode_header
+from arch.isa import Opcode, Products, encode, encode_header
 
 from .cycles import Prediction
 from .describe import Layer
@@ -127,12 +127,23 @@ class Program:
 
     @property
     def roofline(self) -> list[float]:
-        """For each layer, the larger of array cycles and compulsory DRAM cycles."""
+        """For each layer, the larger of array cycles and compulsory DRAM cycles.
+
+        Array cycles are those of one product of a multiplier per cycle, also where two are made.
+        """
         rate = min(
             self.dram.bytes_per_cycle or self.config.dram_width, self.config.dram_width)
         return [
             max(layer.macs / self.config.multipliers, size / rate)
             for layer, size in zip(self.layers, self.compulsory, strict=True)]
+
+    @property
+    def products(self) -> list[int]:
+        """For each layer, the most products that a multiplier makes for it per cycle."""
+        two = {
+            item.layer for item in self.instructions
+            if item.opcode == Opcode.CONV and item.values["products"] != Products.ONE}
+        return [1 + (layer.index in two) for layer in self.layers]
 
     @property
     def roofline_cycles(self) -> float:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from arch.config import AcceleratorConfig
+from arch.isa import Products
 from arch.timing import (
     CALC_LATENCY,
     CALC_REST,
@@ -17,8 +18,9 @@ from arch.timing import (
 from .depthwise import window_line
 from .ir import DramTiming
 from .layers import AddTask, ConvTask, PoolTask, Rect, TableTask, Task
+from .sharing import tap_warm
 from .transposed import PhaseTask, TransposedTask
-from .weights import Piece, Unit, cut_weights, group_units
+from .weights import Piece, Unit, all_cuts, group_units
 
 
 __all__ = (
@@ -187,6 +189,8 @@ def _pass_cycles(task: ConvTask, rect: Rect, piece: Piece) -> int:
     if piece.depthwise:
         line, _, _, wrap = window_line(task, rect, piece.columns)
         steps = rect.lines * line + wrap
+    if piece.products == Products.TAPS:
+        steps = rect.lines * (rect.columns + tap_warm(task, rect, piece.columns))
     return steps + pass_gap(steps)
 
 
@@ -208,9 +212,11 @@ def calc_cycles(
             _phase_cycles(task.phases[piece.phase], rect, piece)
             for unit in units for piece in unit.pieces)
     if isinstance(task, ConvTask):
-        return sum(
+        pieces = [piece for unit in units for piece in unit.pieces]
+        twice = sum(piece.last and piece.products == Products.BLOCKS for piece in pieces)
+        return twice * rect.size + sum(
             CALC_START + CALC_REST + piece.passes * _pass_cycles(task, rect, piece)
-            for unit in units for piece in unit.pieces)
+            for piece in pieces)
     steps = len(task.inputs)
     match task:
         case PoolTask():
@@ -265,11 +271,11 @@ def _estimate(
     for rect, section in order:
         load = 0.0
         rows = sum(unit.rows for unit in section)
+        size = sum(config.packed_size(unit.rows, unit.bits) for unit in section)
         keeps = kept or (weights_outer and rows <= config.weight_depth)
         first_time = seen < len(sections) if not weights_outer else section is not previous[1]
         if rows and (first_time or not keeps):
-            assert isinstance(task, ConvTask)
-            load += costs.load(config.packed_size(rows, task.bits))
+            load += costs.load(size)
         if rect is not previous[0]:
             source = task.input_rect(rect)
             for n, stored in enumerate(task.inputs):
@@ -300,11 +306,15 @@ def _orders(
     """Return the orders worth trying: sections of weights, and whether they are outside."""
     if not isinstance(task, ConvTask):
         return [(([],), False)]
-    units = cut_weights(task, config)
-    every = tuple(group_units(units, 0))
-    if not spills.any:
-        return [(every, True), (every, False)] if spills.streams else [(every, True)]
-    return [(every, False), (tuple(group_units(units, config.weight_depth // 2)), True)]
+    orders = []
+    for units in all_cuts(task, config):
+        every = tuple(group_units(units, 0))
+        orders.append((every, not spills.any))
+        if spills.streams and not spills.any:
+            orders.append((every, False))
+        if spills.any:
+            orders.append((tuple(group_units(units, config.weight_depth // 2)), True))
+    return orders
 
 
 def _candidates(

@@ -16,6 +16,7 @@ from arch.isa import (
     Engine,
     Memory,
     Opcode,
+    Products,
     Region,
     VectorOp,
     conv_results,
@@ -134,15 +135,25 @@ class _Addresses:
                 instruction, "wraps too far")
             _check(values["gap"] >= pass_gap(cycles), instruction, "has too short a pass")
             tiles = values["weight_row"] + np.arange(groups)
+            products = Products(values["products"])
+            _check(
+                not products or (
+                    config.dual_products and not values["depthwise"] and not values["skip"]),
+                instruction, "makes products that the config has not")
+            blocks = np.arange(2 if products == Products.BLOCKS else 1)
             reads += [
                 Access(Space.WEIGHT, tiles),
-                Access(Space.PARAM, np.array([values["param_row"]]))]
+                Access(Space.PARAM, values["param_row"] + blocks)]
+            _check(
+                products != Products.BLOCKS or not is_pooled(values), instruction,
+                "pools two blocks at once")
             results = conv_rows(values) if values["finish"] else 0
         else:
             _check_vector(instruction, config, values["count_0"] * values["count_1"])
-            results = groups
-        rows = np.unique(values["row"] + np.arange(results) * values["row_step"])
-        _check(len(rows) == results, instruction, "writes a row twice")
+            results, blocks = groups, np.arange(1)
+        written = values["row"] + np.arange(results)[:, None] * values["row_step"] + blocks
+        rows = np.unique(written)
+        _check(len(rows) == written.size, instruction, "writes a row twice")
         return reads, [Access(Space.FEATURE, rows)]
 
     def _more_operands(self, values: Mapping[str, int]) -> list[Access]:
@@ -176,6 +187,10 @@ class _Addresses:
             not bits or (memory == Memory.WEIGHT and bits > 1 and config.weight_bits == 8),
             instruction,
             "has codes of no such width")
+        _check(
+            not values.get("pairs") or (
+                memory == Memory.WEIGHT and config.dual_products and bits in (0, 4, 6)),
+            instruction, "has no such pairs of codes")
         chip = Access(Space.on_chip(memory), rows.ravel())
         unit = config.dram_width
         dram = Access(
@@ -291,14 +306,17 @@ def _check_order(
 def _check_accumulators(instructions: Sequence[Instruction]) -> None:
     """Check that partial sums are taken up by the very next CONV."""
     kept = 0
+    two_kept = False
     for instruction in instructions:
         if instruction.opcode == Opcode.CONV:
             values = instruction.values
-            steps = conv_results(values)
+            steps, two = conv_results(values), values["products"] == Products.BLOCKS
             _check(
                 values["init"] == (kept == 0), instruction, "loses or misses partial sums")
-            _check(bool(values["init"]) or kept == steps, instruction, "takes up other positions")
-            kept = 0 if values["finish"] else steps
+            _check(
+                bool(values["init"]) or (kept, two_kept) == (steps, two), instruction,
+                "takes up other positions")
+            kept, two_kept = 0 if values["finish"] else steps, two
     if kept:
         raise VerifyError("the last CONV leaves partial sums")
 
@@ -339,6 +357,21 @@ def _check_pooling(instructions: Sequence[Instruction], config: AcceleratorConfi
             other: state for other, state in held.items()
             if other + state[0] <= row or row + width <= other}
         held[row] = (*shape, (values["pool_y"] + values["count_1"]) % stride)
+
+
+def _check_pairs(instructions: Sequence[Instruction], config: AcceleratorConfig) -> None:
+    """Check that weights are loaded as pairs where they share multipliers, and nowhere else."""
+    paired = np.zeros(config.weight_depth, bool)
+    for instruction in instructions:
+        values = instruction.values
+        if instruction.opcode == Opcode.LOAD and values["memory"] == Memory.WEIGHT:
+            paired[values["row"]:values["row"] + values["row_count"]] = values["pairs"]
+        if instruction.opcode == Opcode.CONV:
+            groups = values["count_2"] * values["count_3"] * values["count_4"]
+            used = paired[values["weight_row"]:values["weight_row"] + groups]
+            _check(
+                bool((used == bool(values["products"])).all()), instruction,
+                "takes pairs of weights for single ones, or the reverse")
 
 
 def verify(
@@ -409,6 +442,7 @@ def _verify_segment(
     for memory in spaces.values():
         memory.forget()
     clocks = happens_before(instructions)
+    _check_pairs(instructions, config)
     calc = CalcClock(config)
     fence = 0
     for index, (instruction, clock) in enumerate(zip(instructions, clocks, strict=True)):

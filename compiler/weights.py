@@ -8,10 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arch.config import AcceleratorConfig
+from arch.isa import Products
 from quantizer.layout import pack_codes, pack_params
 
 from .depthwise import runs_in_window
 from .layers import ConvTask, JoinTask
+from .sharing import SEPARATE, Sharing, pair_taps, sharings, tap_pairs, turns
 from .transposed import TransposedTask
 
 
@@ -20,6 +22,7 @@ __all__ = (
     "Ring",
     "Unit",
     "WeightImage",
+    "all_cuts",
     "cut_weights",
     "group_units",
 )
@@ -59,6 +62,8 @@ class Piece:
         Number of the phase of a transposed convolution.
     more : bool
         Whether pieces of other phases of the block follow.
+    products : Products
+        What the products of a multiplier belong to; of two blocks, the second follows ``block``.
     """
 
     block: int
@@ -72,6 +77,7 @@ class Piece:
     source: int = 0
     phase: int = 0
     more: bool = False
+    products: Products = Products.ONE
 
     @property
     def completes(self) -> bool:
@@ -79,13 +85,20 @@ class Piece:
         return self.last and not self.more
 
     @property
+    def blocks(self) -> range:
+        """Output blocks that it works for."""
+        return range(self.block, self.block + 1 + (self.products == Products.BLOCKS))
+
+    @property
     def passes(self) -> int:
         """Passes, one weight row each."""
         lines = self.lines[1] - self.lines[0]
         if self.depthwise:
             return lines
-        return (
-            (self.words[1] - self.words[0]) * lines * (self.columns[1] - self.columns[0]))
+        taps = self.columns[1] - self.columns[0]
+        if self.products == Products.TAPS:
+            taps = len(tap_pairs(self.columns))
+        return (self.words[1] - self.words[0]) * lines * taps
 
 
 @dataclass(frozen=True)
@@ -100,17 +113,25 @@ class Unit:
         Pieces, in order.
     rows : int
         Weight rows.
+    bits : int
+        Bits in DRAM of a code of weight memory, be it one weight or a pair.
     """
 
     layer: int
     number: int
     pieces: tuple[Piece, ...]
     rows: int
+    bits: int
 
     @property
     def blocks(self) -> range:
         """Output blocks of the pieces."""
-        return range(self.pieces[0].block, self.pieces[-1].block + 1)
+        return range(self.pieces[0].block, self.pieces[-1].blocks.stop)
+
+    @property
+    def pairs(self) -> bool:
+        """Whether a code of weight memory is a pair of weights; then all are."""
+        return self.pieces[0].products != Products.ONE
 
 
 def block_words(task: ConvTask, block: int, config: AcceleratorConfig) -> tuple[int, int]:
@@ -181,9 +202,10 @@ def _cut_join(
 
 
 def _cut_pieces(
-    task: ConvTask, block: int, config: AcceleratorConfig, limit: int
+    task: ConvTask, block: int, config: AcceleratorConfig, limit: int,
+    products: Products = Products.ONE,
 ) -> list[Piece]:
-    """Return the pieces of one block, each of at most ``limit`` rows."""
+    """Return the pieces of one block, or of two, each of at most ``limit`` rows."""
     if isinstance(task, JoinTask):
         return _cut_join(task, block, config, limit)
     if isinstance(task, TransposedTask):
@@ -197,14 +219,26 @@ def _cut_pieces(
         parts = list(_cut_depthwise(task, block, config, limit))
     else:
         words = block_words(task, block, config)
-        parts = list(_cut_block(words, task.window.kernel, limit))
+        r, s = task.window.kernel
+        if products == Products.BLOCKS:
+            other = block_words(task, block + 1, config)
+            words = min(words[0], other[0]), max(words[1], other[1])
+        if products == Products.TAPS:
+            parts = [
+                (words, lines, (2 * start, min(2 * stop, s))) for words, lines, (start, stop)
+                in _cut_block(words, (r, len(tap_pairs((0, s)))), limit)]
+        else:
+            parts = list(_cut_block(words, (r, s), limit))
     return [
-        Piece(block, *part, number == 0, number == len(parts) - 1, 0, depthwise)
+        Piece(block, *part, number == 0, number == len(parts) - 1, 0, depthwise,
+              products=products)
         for number, part in enumerate(parts)
     ]
 
 
-def cut_weights(task: ConvTask, config: AcceleratorConfig) -> list[Unit]:
+def cut_weights(
+    task: ConvTask, config: AcceleratorConfig, sharing: Sharing = SEPARATE
+) -> list[Unit]:
     """Cut the weights of a convolution into units of at most half the weight memory.
 
     A unit holds whole output blocks, or a part of one block that is too large.
@@ -215,11 +249,11 @@ def cut_weights(task: ConvTask, config: AcceleratorConfig) -> list[Unit]:
         Convolution.
     config : AcceleratorConfig
         Accelerator.
+    sharing : Sharing
+        What shares multipliers.
     """
     limit = config.weight_depth // 2
-    size = _LOAD_SIZE if task.index else _FIRST_LOAD_SIZE
-    enough = max(1, size * 8 // (config.multipliers * task.bits))
-    most = max(1, _LOAD_SIZE * 8 // (config.multipliers * task.bits))
+    first_size = _LOAD_SIZE if task.index else _FIRST_LOAD_SIZE
     units: list[Unit] = []
     pending: list[Piece] = []
     rows = 0
@@ -227,12 +261,20 @@ def cut_weights(task: ConvTask, config: AcceleratorConfig) -> list[Unit]:
     def close() -> None:
         nonlocal rows
         if pending:
-            units.append(Unit(task.index, len(units), tuple(pending), rows))
+            units.append(Unit(task.index, len(units), tuple(pending), rows, bits))
             pending.clear()
             rows = 0
 
-    for block in range(task.output.blocks):
-        pieces = _cut_pieces(task, block, config, limit)
+    bits = enough = most = 0
+    for block, products in turns(task.output.blocks, sharing):
+        pieces = _cut_pieces(task, block, config, limit, products)
+        width = task.bits if products == Products.ONE else 2 * task.bits
+        if width != bits:
+            close()
+            enough, most = (
+                max(1, size * 8 // (config.multipliers * width))
+                for size in (first_size, _LOAD_SIZE))
+            bits = width
         together = sum(piece.passes for piece in pieces) <= limit
         for piece in pieces:
             if not together or rows + piece.passes > limit:
@@ -246,6 +288,12 @@ def cut_weights(task: ConvTask, config: AcceleratorConfig) -> list[Unit]:
             enough = min(2 * enough, most)
     close()
     return units
+
+
+def all_cuts(task: ConvTask, config: AcceleratorConfig) -> list[list[Unit]]:
+    """Return the units for every way in which the weights can share multipliers, none first."""
+    ways = [SEPARATE] if runs_in_window(task, config) else sharings(task, config)
+    return [cut_weights(task, config, way) for way in ways]
 
 
 def group_units(units: list[Unit], limit: int) -> list[list[Unit]]:
@@ -319,7 +367,7 @@ class WeightImage:
 
     def add_unit(self, task: ConvTask, unit: Unit) -> int:
         """Append the weight tiles of a unit; return their address."""
-        return self._append((task, unit), self._config.packed_size(unit.rows, task.bits))
+        return self._append((task, unit), self._config.packed_size(unit.rows, unit.bits))
 
     def _params(self, task: ConvTask) -> bytes:
         padding = (0, task.output.blocks * self._config.out_lanes - len(task.bias))
@@ -382,12 +430,22 @@ class WeightImage:
         split = dense.reshape(config.out_lanes, -1, config.in_lanes, *shape)
         return split.transpose(1, 3, 4, 0, 2)
 
+    def _pair_tiles(self, task: ConvTask, piece: Piece) -> NDArray[Any]:
+        """Return the tiles of a piece of pairs, (words, r, ..., out_lanes, in_lanes, 2)."""
+        tiles = [
+            self._tiles(task, replace(piece, block=block, products=Products.ONE))
+            for block in piece.blocks]
+        if piece.products == Products.BLOCKS:
+            return np.stack(tiles, axis=-1)
+        return pair_taps(tiles[0], piece.columns)
+
     def _unit(self, task: ConvTask, unit: Unit) -> bytes:
         """Return the tiles of a unit, packed and padded."""
-        codes = np.concatenate([self._tiles(task, piece).ravel() for piece in unit.pieces])
+        tiles = self._pair_tiles if unit.pairs else self._tiles
+        codes = np.concatenate([tiles(task, piece).ravel() for piece in unit.pieces])
         whole = task.bits == self._config.weight_bits
         packed = codes.tobytes() if whole else pack_codes(codes, task.bits)
-        return packed.ljust(self._config.packed_size(unit.rows, task.bits), b"\0")
+        return packed.ljust(self._config.packed_size(unit.rows, unit.bits), b"\0")
 
     def to_bytes(self) -> bytes:
         """Return the image."""

@@ -84,8 +84,8 @@ def assemble(model: QuantizedModel, program: Program, evaluation: Mapping[str, A
 def _layers(model: QuantizedModel, program: Program, losses: Mapping[str, Any],
             simulation: Mapping[str, Any]) -> list[dict[str, Any]]:
     found = []
-    for layer, predicted, roofline, cycles, counters in zip(
-            program.layers, program.prediction.layers, program.roofline,
+    for layer, predicted, roofline, products, cycles, counters in zip(
+            program.layers, program.prediction.layers, program.roofline, program.products,
             simulation["layer_cycles"], simulation["counters"], strict=True):
         beats = counters["load"]["beats"] + counters["save"]["beats"]
         capacity = program.config.multipliers * cycles
@@ -99,6 +99,7 @@ def _layers(model: QuantizedModel, program: Program, losses: Mapping[str, Any],
             "utilization": layer.macs / capacity if layer.macs and cycles else None,
             "predicted_cycles": predicted.cycles,
             "roofline_cycles": round(roofline),
+            "products": products,
             "bound_by": predicted.bound_by,
             "dram_bytes": beats * program.config.dram_width + predicted.traffic["program"],
             "dram_by_stream": predicted.traffic,

@@ -7,7 +7,11 @@ from amaranth.lib.wiring import In, Out
 from .primitives import MULTIPLIER_LATENCY, multiply
 
 
-__all__ = ("MacArray",)
+__all__ = (
+    "MacArray",
+    "sum_tree",
+    "tree_depth",
+)
 
 
 class MacArray(wiring.Component):
@@ -68,7 +72,7 @@ class MacArray(wiring.Component):
     @property
     def latency(self):
         """Cycles from ``x`` to ``o``."""
-        return MULTIPLIER_LATENCY + _tree_depth(self.in_lanes)
+        return MULTIPLIER_LATENCY + tree_depth(self.in_lanes)
 
     def elaborate(self, platform):
         m = Module()
@@ -90,7 +94,7 @@ class MacArray(wiring.Component):
                 multiply(m, x, w, load_b=self.load, enable=enable)
                 for x, w in zip(codes, weights)
             ]
-            m.d.comb += self.o[k].eq(_sum_tree(m, products, enable))
+            m.d.comb += self.o[k].eq(sum_tree(m, products, enable))
         return m
 
     def _code(self, c, k):
@@ -101,7 +105,7 @@ class MacArray(wiring.Component):
         return Mux(self.depthwise, self.window[c][k] & counts, self.x[c])
 
 
-def _tree_depth(terms):
+def tree_depth(terms):
     """Return the register stages of a tree that adds four terms a stage."""
     depth = 0
     while terms > 1:
@@ -110,7 +114,7 @@ def _tree_depth(terms):
     return depth
 
 
-def _sum_tree(m, terms, enable):
+def sum_tree(m, terms, enable):
     """Add registered stages, four terms each, and return the sum."""
     while len(terms) > 1:
         sums = []

@@ -4,10 +4,11 @@ from amaranth import *
 from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
-from arch.isa import Engine, Opcode, VectorOp
+from arch.isa import Engine, Opcode, Products, VectorOp
 from arch.timing import CALC_START, RESULT_STEPS
 
 from .array import MacArray
+from .dual_array import DualMacArray
 from .feature_memory import FeatureMemory
 from .layouts import Done, Status, instruction_layout, layout_of
 from .pool_unit import PoolUnit
@@ -72,10 +73,10 @@ class CalcEngine(wiring.Component):
         self._param = RowMemory(
             columns=config.param_row_size // beat, column_width=beat * 8,
             depth=config.param_depth)
-        self._array = MacArray(
-            in_lanes=config.in_lanes, out_lanes=config.out_lanes,
-            x_width=config.data_bits + 1, w_width=config.weight_bits,
-            taps=config.window_taps)
+        lanes = {"in_lanes": config.in_lanes, "out_lanes": config.out_lanes,
+                 "taps": config.window_taps}
+        self._array = DualMacArray(**lanes) if config.dual_products else MacArray(
+            **lanes, x_width=config.data_bits + 1, w_width=config.weight_bits)
         self._requantizer = Requantizer(
             lanes=config.out_lanes, acc_width=config.acc_bits, code_width=config.data_bits,
             rounding=config.rounding)
@@ -124,6 +125,11 @@ class CalcEngine(wiring.Component):
         assert self.done_stage + CALC_START <= RESULT_STEPS
         m = Module()
         config = self.config
+        if config.dual_products:
+            self._second_sums = Signal(
+                data.ArrayLayout(signed(config.acc_bits), config.out_lanes))
+            self._second_params = Signal(data.ArrayLayout(data.StructLayout(
+                {"bias": signed(config.acc_bits), "shift": 5}), config.out_lanes))
         code = Signal(instruction_layout(Engine.CALC))
         conv, vector = code.conv, code.vector
         is_vector = Signal()
@@ -139,6 +145,9 @@ class CalcEngine(wiring.Component):
         ]
         with m.If(is_vector):
             m.d.comb += sequencer.instruction.wrap.eq(0)
+        if config.dual_products:
+            m.d.comb += sequencer.spread.eq(
+                ~is_vector & conv.finish & (conv.products == Products.BLOCKS))
         self._issue(m, code, conv, vector, is_vector, sequencer)
         flags = self._flags(m, conv, vector, is_vector, sequencer)
         self._read(m, sequencer.step.word, flags)
@@ -208,7 +217,7 @@ class CalcEngine(wiring.Component):
             "conv": 1, "vector": 1, "first": 1, "group_first": 1, "group_last": 1,
             "inside": 1, "counted": 1, "odd": 1, "signed": 1, "bias": 1, "finish": 1,
             "result": 1, "depthwise": 1, "line_first": 1, "wrapped": 1,
-            "hold": 1, "line_last": 1, "in_last_line": 1,
+            "hold": 1, "line_last": 1, "in_last_line": 1, "products": 2,
             "part": max(1, (self.config.words_per_row - 1).bit_length()),
         })
         inside = (
@@ -233,7 +242,10 @@ class CalcEngine(wiring.Component):
             flags[1].bias.eq(step.pass_first & conv.init),
             flags[1].finish.eq(step.pass_last & conv.finish),
             flags[1].part.eq(step.word[:parts]),
-            flags[1].result.eq(sequencer.valid & ~is_vector & (step.result | ~conv.depthwise)),
+            flags[1].result.eq(
+                sequencer.valid & ~is_vector
+                & (step.result | ~(conv.depthwise | (conv.products == Products.TAPS)))),
+            flags[1].products.eq(conv.products),
             flags[1].depthwise.eq(conv.depthwise),
             flags[1].line_first.eq(step.line_first),
             flags[1].wrapped.eq(step.wrapped),
@@ -323,6 +335,11 @@ class CalcEngine(wiring.Component):
                 extended = Cat(value, value[-1] & row.signed)
                 m.d.sync += array.x[lane].eq(Mux(row.inside, extended, 0))
         m.d.comb += array.depthwise.eq(flags[word_stage].depthwise)
+        if config.dual_products:
+            m.d.comb += [
+                array.products.eq(flags[word_stage].products),
+                array.line_first.eq(flags[word_stage].line_first),
+            ]
         self._window(m, row)
 
         # Accumulators: read, add, write back; biases in their place in the first pass.
@@ -363,7 +380,42 @@ class CalcEngine(wiring.Component):
             acc.w_row.eq(indices[-1]),
             acc.w_data.eq(sums.as_value()),
         ]
+        if config.dual_products:
+            self._second_path(m, conv, flags, acc, forward)
         return sums
+
+    def _second_path(self, m, conv, flags, acc, forward):
+        """Accumulate the sums of the second of two output blocks beside those of the first.
+
+        Its parameters are read just before those of the first, and held.
+        """
+        config, at, param = self.config, self.sum_stage, self._param
+        m.submodules.acc_second = second = RowMemory(
+            columns=1, column_width=config.out_lanes * config.acc_bits, depth=config.acc_depth)
+        ask = at - RowMemory.latency
+        before, now = flags[ask - 1], flags[at - 1]
+        with m.If(before.conv & before.first & _two_blocks(before)):
+            m.d.comb += [param.r_en.eq(1), param.r_row.eq(conv.param_row + 1)]
+        held = self._second_params
+        with m.If(now.conv & now.first & _two_blocks(now)):
+            for lane in range(config.out_lanes):
+                row = param.r_data.word_select(lane, 64)
+                m.d.sync += [held[lane].bias.eq(row), held[lane].shift.eq(row[48:])]
+        sums = self._second_sums
+        used = flags[at].result & _two_blocks(flags[at])
+        with m.If(used):
+            for lane in range(config.out_lanes):
+                stored = second.r_data.word_select(lane, config.acc_bits).as_signed()
+                total = Mux(forward, sums[lane], stored)
+                m.d.sync += sums[lane].eq(
+                    self._array.o_second[lane] + Mux(flags[at].bias, held[lane].bias, total))
+        kept = Signal()
+        m.d.sync += kept.eq(used)
+        m.d.comb += [
+            second.r_en.eq(acc.r_en), second.r_row.eq(acc.r_row),
+            second.w_en.eq(acc.w_en & kept), second.w_row.eq(acc.w_row),
+            second.w_data.eq(sums.as_value()),
+        ]
 
     def _window(self, m, row):
         """Shift the row just read into the window; mask the codes of other lines than a result's.
@@ -394,11 +446,15 @@ class CalcEngine(wiring.Component):
         valid = Signal()
         acc = Signal(data.ArrayLayout(signed(config.acc_bits), config.out_lanes))
         shift = Signal(data.ArrayLayout(5, config.out_lanes))
-        m.d.sync += valid.eq(sum_valid | unit.o_valid)
         vector_at = 1 + FeatureMemory.latency + VectorUnit.latency
         right = Signal(5)
         with m.If(flags[vector_at - 1].vector & flags[vector_at - 1].first):
             m.d.sync += right.eq(vector.shift + Mux(vector.divide, 2, 0))
+        # The second result of a step follows in the next cycle, in which no step is.
+        second = Signal(Requantizer.latency + 2)
+        if config.dual_products:
+            m.d.sync += second.eq(Cat(sum_valid & _two_blocks(flags[at + 1]), second))
+        m.d.sync += valid.eq(sum_valid | second[0] | unit.o_valid)
         with m.If(unit.o_valid):
             m.d.sync += acc.eq(unit.o)
             for lane in range(config.out_lanes):
@@ -407,6 +463,11 @@ class CalcEngine(wiring.Component):
             m.d.sync += acc.eq(sums)
             for lane in range(config.out_lanes):
                 m.d.sync += shift[lane].eq(param.r_data.word_select(lane, 64)[48:53])
+        if config.dual_products:
+            with m.If(second[0]):
+                m.d.sync += acc.eq(self._second_sums)
+                for lane in range(config.out_lanes):
+                    m.d.sync += shift[lane].eq(self._second_params[lane].shift)
         m.d.comb += [
             requantizer.valid.eq(valid), requantizer.acc.eq(acc), requantizer.shift.eq(shift)]
 
@@ -422,11 +483,14 @@ class CalcEngine(wiring.Component):
         with m.If(conv_first | vector_first):
             m.d.sync += [
                 lo.eq(conv.lo), hi.eq(conv.hi), row.eq(conv.row), row_step.eq(conv.row_step)]
-        with m.Elif(write):
+        with m.Elif(write & ~second[-1]):
             m.d.sync += row.eq(row + row_step)
         m.d.sync += self.write.eq(write)
         with m.If(write):
-            m.d.sync += [self.write_row.eq(row), self.write_data.eq(result)]
+            m.d.sync += [
+                self.write_row.eq(Mux(second[-1], self.write_row + 1, row)),
+                self.write_data.eq(result),
+            ]
 
     def _pooled(self, m, conv, flags, conv_first, vector_first):
         """Pool the codes of the requantizer if the instruction asks for it; return what to write.
@@ -458,3 +522,7 @@ class CalcEngine(wiring.Component):
         write = Mux(pooled, pool.o_valid, requantizer.o_valid)
         return write, Mux(pooled, pool.o.as_value(), codes)
 
+
+
+def _two_blocks(step):
+    return step.products == Products.BLOCKS

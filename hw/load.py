@@ -30,7 +30,7 @@ __all__ = (
 # What the data side must know of an instruction.
 _JOB_LAYOUT = layout_of(
     Opcode.LOAD, "layer", "post", "memory", "row", "row_count", "line_count", "row_stride",
-    "weight_bits")
+    "weight_bits", "pairs")
 
 
 class BeatWriter(wiring.Component):
@@ -77,7 +77,8 @@ class BeatWriter(wiring.Component):
         lasts = [beats - 1 for beats in beats_per_row(config)]
         columns = config.weight_columns
         parts = CHUNK_BEATS // columns
-        m.submodules.unpacker = unpacker = Unpacker(config.dram_width * 8)
+        m.submodules.unpacker = unpacker = Unpacker(
+            config.dram_width * 8, dual=config.dual_products)
 
         active = Signal()
         job = Signal(_JOB_LAYOUT, reset_less=True)
@@ -99,6 +100,12 @@ class BeatWriter(wiring.Component):
         wide_data = Signal(columns * config.dram_width * 8)
         ends_chunk = Signal()
 
+        # The lower code of a pair is stored plus 8, without a sign.
+        beat = Signal(columns * config.dram_width * 8)
+        stored = beat
+        if config.dual_products:
+            stored = beat ^ Cat(C(0, 3), job.pairs, C(0, 4)).replicate(len(beat) // 8)
+
         free = Signal()
         move = Signal()
         ends_row = Signal()
@@ -108,11 +115,13 @@ class BeatWriter(wiring.Component):
         m.d.comb += [
             free.eq(~self.writes.valid | self.writes.ready),
             unpacker.bits.eq(job.weight_bits),
+            unpacker.pairs.eq(job.pairs),
             unpacker.i.valid.eq(self.beats.valid & active & narrow),
             unpacker.i.payload.eq(self.beats.payload.data),
             unpacker.o.ready.eq(free & ends_chunk),
             unpacker.clear.eq(ends_line),
             wide_data.eq(unpacker.o.payload.as_value().word_select(part, len(wide_data))),
+            beat.eq(Mux(narrow, wide_data, self.beats.payload.data.replicate(columns))),
             ends_chunk.eq((part == parts - 1) | ends_line),
             self.beats.ready.eq(active & Mux(narrow, unpacker.i.ready, free)),
             move.eq(Mux(narrow, unpacker.o.valid, self.beats.valid & active) & free),
@@ -139,8 +148,7 @@ class BeatWriter(wiring.Component):
                 self.writes.payload.row.eq(row),
                 self.writes.payload.column.eq(column),
                 self.writes.payload.wide.eq(narrow),
-                self.writes.payload.data.eq(
-                    Mux(narrow, wide_data, self.beats.payload.data.replicate(columns))),
+                self.writes.payload.data.eq(stored),
                 final.eq(ends_job),
                 final_layer.eq(job.layer),
                 final_post.eq(job.post),

@@ -50,6 +50,8 @@ class Sequencer(wiring.Component):
 
     Members
     -------
+    spread : In(1)
+        One cycle without a step follows each step of the last pass; stable as ``instruction``.
     start : In(1)
         Take ``instruction``, which must stay until ``last``.
     instruction : In(layout)
@@ -65,13 +67,14 @@ class Sequencer(wiring.Component):
     step : Out(step_layout)
         Position and flags.
     last : Out(1)
-        ``step`` is the last one of the instruction.
+        Last cycle of the last step of the instruction.
     """
 
     def __init__(self, *, word_width, layout):
         self.word_width = word_width
         self.layout = layout
         super().__init__({
+            "spread": In(1),
             "start": In(1),
             "instruction": In(layout),
             "hold": In(1),
@@ -96,13 +99,17 @@ class Sequencer(wiring.Component):
         wrapped = Signal(3)     # steps whose results belong to the run before
         tail = Signal()         # a step that wraps is still to come in this group
         in_tail = Signal()      # the step is one of those at the end of a group
+        resting = Signal()
+        rests = Signal()
 
         walked = ended[0] & ended[1]
         group_last = walked & ~tail
         pass_last = ended[2] & ended[3] & ended[4]
         m.d.comb += [
-            self.valid.eq(self.running & (gap == 0)),
-            self.last.eq(self.valid & ~holding & group_last & pass_last),
+            self.valid.eq(self.running & (gap == 0) & ~resting),
+            rests.eq(self.spread & pass_last & ~resting),
+            self.last.eq(
+                self.running & (gap == 0) & ~rests & ~holding & group_last & pass_last),
             self.step.first.eq(first & ~holding),
             self.step.hold.eq(holding),
             self.step.group_first.eq(group_first),
@@ -120,7 +127,7 @@ class Sequencer(wiring.Component):
         with m.If(self.start):
             m.d.sync += [
                 self.running.eq(1),
-                gap.eq(0),
+                gap.eq(0), resting.eq(0),
                 first.eq(1), group_first.eq(1), pass_first.eq(1), odd.eq(0),
                 line_first.eq(1), idle_steps.eq(code.warm),
                 wrapped.eq(0), tail.eq(code.wrap != 0), in_tail.eq(0),
@@ -135,8 +142,11 @@ class Sequencer(wiring.Component):
             m.d.sync += [holding.eq(0), self.step.word.eq(code.word)]
         with m.Elif(gap != 0):
             m.d.sync += gap.eq(gap - 1)
+        with m.Elif(self.running & rests):
+            m.d.sync += resting.eq(1)
         with m.Elif(self.running):
             m.d.sync += [
+                resting.eq(0),
                 first.eq(0), group_first.eq(group_last), odd.eq(~odd & ~group_last),
                 line_first.eq(ended[0] & ~(in_tail & tail)),
             ]

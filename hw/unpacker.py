@@ -10,6 +10,10 @@ from arch.config import CHUNK_BEATS
 __all__ = ("Unpacker",)
 
 
+_PAIRS = (4, 6)
+"""Bits of pairs that are narrower than two codes on chip."""
+
+
 class Unpacker(wiring.Component):
     """Widen signed codes of 2 to 7 bits, packed without gaps, to 8 bits.
 
@@ -25,11 +29,15 @@ class Unpacker(wiring.Component):
     ----------
     width : int
         Bits of a beat; a multiple of 16.
+    dual : bool
+        Whether codes can be pairs.
 
     Members
     -------
     bits : In(3)
         Bits of a code. Must be stable while ``i.valid`` is asserted or anything is held.
+    pairs : In(1)
+        A code is two of half the bits, widened to 4 bits each. As stable as ``bits``.
     clear : In(1)
         Drop what is left over when the chunk offered is accepted: it was padding.
     i : In(stream(width))
@@ -38,10 +46,12 @@ class Unpacker(wiring.Component):
         Chunks.
     """
 
-    def __init__(self, width):
+    def __init__(self, width, *, dual=False):
         self._width = width
+        self._dual = dual
         super().__init__({
             "bits": In(3),
+            "pairs": In(1),
             "clear": In(1),
             "i": In(stream.Signature(width)),
             "o": Out(stream.Signature(
@@ -83,7 +93,16 @@ class Unpacker(wiring.Component):
             for bits in range(2, 8):
                 with m.Case(bits):
                     m.d.comb += [
-                        self.o.payload[number].eq(packed.word_select(number, bits).as_signed())
+                        self.o.payload[number].eq(
+                            self._widened(packed.word_select(number, bits)))
                         for number in range(self.o.payload.shape().length)
                     ]
         return m
+
+    def _widened(self, code):
+        if not self._dual or len(code) not in _PAIRS:
+            return code.as_signed()
+        half = len(code) // 2
+        return Mux(self.pairs, Cat(*(
+            Cat(part, part[-1].replicate(4 - half)) for part in (code[:half], code[half:]))),
+            Cat(code, code[-1].replicate(8 - len(code))))

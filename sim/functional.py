@@ -18,6 +18,7 @@ from arch.isa import (
     LEVELS,
     Memory,
     Opcode,
+    Products,
     Region,
     VectorOp,
     conv_results,
@@ -130,6 +131,10 @@ def _maxima(
         phase = (phase + 1) % stride
     assert held is not None
     return np.array(found).reshape(-1, *codes.shape[1:]), held
+def _paired(packed: NDArray[np.uint8], count: int, bits: int) -> NDArray[np.uint8]:
+    """Return pairs of codes of ``bits / 2`` bits as bytes: the first plus 8, below the second."""
+    low, high = _unpacked(packed, 2 * count, bits // 2).reshape(-1, 2).T
+    return (low + 8) % 16 + high % 16 * 16
 
 
 class FunctionalMachine:
@@ -151,7 +156,7 @@ class FunctionalMachine:
         self.param = np.full((config.param_depth, config.param_row_size), _POISON, np.uint8)
         tables = TABLES if config.table_lanes else 0
         self.table = np.full((tables, config.table_size), _POISON, np.uint8)
-        self.acc = np.zeros((config.acc_depth, config.out_lanes), np.int64)
+        self.acc = np.zeros((2, config.acc_depth, config.out_lanes), np.int64)
         self.lines = np.zeros((config.pool_depth, config.out_lanes), np.int64)
         self.written: list[NDArray[np.uint8]] = []
 
@@ -186,6 +191,10 @@ class FunctionalMachine:
         if bits and (
                 bits < 2 or fields["memory"] != Memory.WEIGHT or self.config.weight_bits != 8):
             raise SimulationError(f"Codes of {bits} bits are for weight memory, 2 to 7: {fields}")
+        pairs = fields.get("pairs", 0)
+        if pairs and (fields["memory"] != Memory.WEIGHT or bits not in (0, 4, 6)
+                      or not self.config.dual_products):
+            raise SimulationError(f"Pairs are for weight memory, 4, 6 or 8 bits: {fields}")
         size = fields["row_count"] * memory.shape[1]
         stored = self._packed_size(size, bits) if bits else size
         if fields["address"] % self.config.dram_width or (
@@ -199,8 +208,12 @@ class FunctionalMachine:
                 raise SimulationError(f"{opcode.name} goes past the end of a memory: {fields}")
             rows = memory[row:row + fields["row_count"]]
             if opcode == Opcode.LOAD:
-                packed = dram[address:stop]
-                rows[:] = (_unpacked(packed, size, bits) if bits else packed).reshape(rows.shape)
+                codes = dram[address:stop]
+                if pairs:
+                    codes = _paired(codes, size, bits or 8)
+                elif bits:
+                    codes = _unpacked(codes, size, bits)
+                rows[:] = codes.reshape(rows.shape)
             else:
                 dram[address:stop] = rows.ravel()
 
@@ -262,7 +275,30 @@ class FunctionalMachine:
                 total += taken * weights[group, :, tap]
         return total.astype(np.int64)
 
+    def _tap_products(
+        self, fields: dict[str, int], weights: NDArray[np.float64], groups: int
+    ) -> NDArray[np.int64]:
+        """Return the sums of a CONV of two taps: the first's of this step, the second's before."""
+        line, steps = fields["count_0"], fields["count_0"] * fields["count_1"]
+        now, last = (
+            self._products(fields, part, groups, steps).reshape(-1, line, self.config.out_lanes)
+            for part in self._halves(weights))
+        now[:, 1:] += last[:, :-1]
+        return now[:, fields["warm"]:].reshape(-1, self.config.out_lanes)
+
+    @staticmethod
+    def _halves(weights: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the first and the second weights of pairs."""
+        codes = weights.astype(np.int64)
+        return ((codes & 15) - 8).astype(np.float64), (codes >> 4).astype(np.float64)
+
     def _conv(self, fields: dict[str, int]) -> None:
+        """Run a CONV; of two blocks, one after the other, their results in turn."""
+        products = fields["products"]
+        if products and not self.config.dual_products:
+            raise SimulationError(f"The config has one product of a multiplier: {fields}")
+        if products and (fields["depthwise"] or fields["skip"]):
+            raise SimulationError(f"Two products are for plain convolutions: {fields}")
         config = self.config
         steps = conv_results(fields)
         groups = fields["count_2"] * fields["count_3"] * fields["count_4"]
@@ -271,22 +307,44 @@ class FunctionalMachine:
         tiles = self.weight[fields["weight_row"]:fields["weight_row"] + groups]
         tiles = tiles.view(f"<i{config.weight_size}")
         weights = tiles.reshape(groups, config.out_lanes, config.in_lanes).astype(np.float64)
-        params = self.param[fields["param_row"]].view("<i8").astype(np.int64)
+        if products == Products.BLOCKS:
+            totals = [
+                self._products(fields, part, groups, steps) for part in self._halves(weights)]
+        elif products == Products.TAPS:
+            totals = [self._tap_products(fields, weights, groups)]
+        elif fields["depthwise"]:
+            totals = [self._window_products(fields, weights, groups, steps)]
+        else:
+            totals = [self._products(fields, weights, groups, steps)]
+        found = [
+            self._accumulate(fields, number, total) for number, total in enumerate(totals)]
+        if not fields["finish"]:
+            return
+        if fields.get("pool_kernel") or fields.get("pool_stride"):
+            if len(found) > 1:
+                raise SimulationError(f"A pooling takes one block at a time: {fields}")
+            found = [self._pooled(
+                fields, found[0].reshape(fields["count_1"], -1, config.out_lanes))]
+        rows = fields["row"] + np.arange(len(found[0])) * fields["row_step"]
+        if len(rows):
+            codes = np.stack(found, axis=1).reshape(-1, config.out_lanes)
+            self._write((rows[:, None] + np.arange(len(found))).ravel(), codes)
+
+    def _accumulate(
+        self, fields: dict[str, int], number: int, total: NDArray[np.int64]
+    ) -> NDArray[np.int64]:
+        """Add to the accumulators of the first or second block; return them requantized."""
+        config = self.config
+        params = self.param[fields["param_row"] + number].view("<i8").astype(np.int64)
+        acc = self.acc[number, :len(total)]
         if fields["init"]:
-            self.acc[:steps] = (params << 16) >> 16
-        products = self._window_products if fields["depthwise"] else self._products
-        self.acc[:steps] += products(fields, weights, groups, steps)
+            acc[:] = (params << 16) >> 16
+        acc += total
         limit = 1 << (config.acc_bits - 1)
-        acc = self.acc[:steps]
         if acc.min() < -limit or acc.max() >= limit:
             raise SimulationError(f"An accumulator overflows {config.acc_bits} bits: {fields}")
-        if fields["finish"]:
-            shift = (params >> 48) & 0x3F
-            codes = requantize(acc, shift, fields["lo"], fields["hi"], config.rounding)
-            if fields.get("pool_kernel") or fields.get("pool_stride"):
-                codes = self._pooled(fields, codes.reshape(fields["count_1"], -1, codes.shape[1]))
-            if len(codes):
-                self._write(fields["row"] + np.arange(len(codes)) * fields["row_step"], codes)
+        shift = (params >> 48) & 0x3F
+        return requantize(acc, shift, fields["lo"], fields["hi"], config.rounding)
 
     def _pooled(self, fields: dict[str, int], codes: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the windows that end in some lines of results, (windows, out_lanes)."""

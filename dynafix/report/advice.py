@@ -127,7 +127,10 @@ def spending(results: Mapping[str, Any], layers: Sequence[Layer]) -> str:
     if cycles:
         sentences.append(f"Layers bound by the {BOUNDS[bound]} take {percent(cycles / total, 0)}.")
     utilization = real(results.get("utilization"))
-    if utilization is not None:
+    if utilization is not None and any(layer.products > 1 for layer in layers):
+        sentences.append(f"A multiplier makes {number(utilization, 2)} products a cycle, of two "
+                         f"where weights have at most 4 bits.")
+    elif utilization is not None:
         sentences.append(f"The multipliers work in {percent(utilization, 0)} of all cycles.")
     host = [layer.short for layer in layers if layer.bound_by == "host"]
     if host:
@@ -157,8 +160,8 @@ def helps(results: Mapping[str, Any], layers: Sequence[Layer]) -> str:
 def what_if(results: Mapping[str, Any], layers: Sequence[Layer]) -> list[dict[str, str]]:
     """Bound the cycles of other hardware and formats.
 
-    The bound is the larger of all MACs ÷ multipliers and all DRAM bytes ÷ bytes per cycle. Other
-    than a sum over layers it holds whatever is fetched ahead.
+    The bound is the larger of all MACs ÷ products of all multipliers per cycle and all DRAM bytes
+    ÷ bytes per cycle. Other than a sum over layers it holds whatever is fetched ahead.
 
     Returns
     -------
@@ -201,7 +204,8 @@ class _Floors:
         macs = sum(layer.macs or 0 for layer in layers)
         if not lanes or not bandwidth or not macs:
             return None
-        return cls(macs / lanes, sum(layer.dram_bytes or 0 for layer in layers) / bandwidth,
+        products = sum((layer.macs or 0) / layer.products for layer in layers)
+        return cls(products / lanes, sum(layer.dram_bytes or 0 for layer in layers) / bandwidth,
                    sum(layer.streams["weights"] for layer in layers) / bandwidth)
 
     def cycles(self, *, array: float = 1, dram: float = 1, weights: float = 1) -> float:

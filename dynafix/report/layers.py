@@ -51,6 +51,8 @@ class Layer:
         Smallest and largest value seen in calibration.
     snr, static_snr : float or None
         Signal to noise against the float network, in dB; ``None`` where there is no error.
+    products : float
+        Most products that a multiplier makes per cycle.
     macs, cycles, predicted, roofline, utilization, dram_bytes : float or None
         Per image, as measured, predicted and bounded.
     streams : dict from a key of :data:`STREAMS` to float
@@ -85,6 +87,7 @@ class Layer:
     roofline: float | None
     utilization: float | None
     dram_bytes: float | None
+    products: float = 1
     streams: dict[str, float] = field(default_factory=dict)
     counters: dict[str, dict[str, float | None]] = field(default_factory=dict)
     equal: bool | None = None
@@ -139,7 +142,7 @@ def _layer(place: int, entry: Mapping[str, Any], name: str, short: str) -> Layer
         snr=value("snr_db"), static_snr=value("static_snr_db"), macs=value("macs"),
         cycles=value("cycles"), predicted=value("predicted_cycles"),
         roofline=value("roofline_cycles"), utilization=value("utilization"),
-        dram_bytes=value("dram_bytes"),
+        dram_bytes=value("dram_bytes"), products=value("products") or 1,
         streams={key: real((entry.get("dram_by_stream") or {}).get(key)) or 0 for key in STREAMS},
         counters={
             engine: {key: real(amount) for key, amount in (counters or {}).items()}

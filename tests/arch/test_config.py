@@ -32,6 +32,7 @@ def test_broken_rule(fields, message):
     ({"in_lanes": True}, "in_lanes must be an integer, not True"),
     ({"data_bits": 8.0}, "data_bits must be an integer, not 8.0"),
     ({"depthwise_taps": "4"}, "depthwise_taps must be an integer, not '4'"),
+    ({"dual_products": 1}, "dual_products must be true or false, not 1"),
 ])
 def test_wrong_type(fields, message):
     with pytest.raises(TypeError, match=f"^{re.escape(message)}$"):
@@ -57,6 +58,8 @@ def test_hash_knows_everything_but_the_name():
 
 @pytest.mark.parametrize(("fields", "message"), [
     ({"data_bits": 12}, "data_bits must be 8 or 16, not 12"),
+    ({"dual_products": True, "data_bits": 16, "acc_bits": 48},
+     "dual_products needs 8-bit data and 8-bit weights, not 16-bit data and 8-bit weights"),
     ({"weight_bits": 16}, "weight_bits must be 8 with 8-bit data, not 16"),
     ({"weight_bits": 4, "data_bits": 16},
      "weight_bits must be 8 or 16 with 16-bit data, not 4"),

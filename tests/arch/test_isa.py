@@ -6,6 +6,7 @@ from arch.isa import (
     INSTRUCTION_SIZE,
     MAGIC,
     Opcode,
+    Products,
     conv_results,
     decode,
     decode_header,
@@ -62,3 +63,9 @@ def test_results_of_depthwise_lines_that_wrap(line, warm, skip, wrap, results):
               "wrap": wrap}
     assert group_steps(values) == 5 * line + wrap
     assert conv_results(values) == results
+
+
+def test_results_of_two_products():
+    values = {"count_0": 7, "count_1": 3, "warm": 1, "skip": 0}
+    assert conv_results({**values, "products": Products.TAPS}) == 3 * 6
+    assert conv_results({**values, "products": Products.BLOCKS}) == 3 * 7

@@ -40,6 +40,7 @@ class NetworkBuilder:
         self.formats = {"input": Format(bits, frac, signed)}
         self.weights = {}
         self.slopes = {}
+        self.narrower = (0, 0, 3, 6)
 
     def _add_node(self, node, shape, fmt):
         self.nodes.append(node)
@@ -278,7 +279,7 @@ def _random_conv(rng, builder, source, channels):
         source, channels, kernel, strides=strides, pads=pads, dilations=dilations,
         groups=groups, relu=rng.choice([None, "relu", "clip"]),
         signed=bool(rng.integers(2)), bits=builder.bits + int(rng.choice([0, 0, 0, -2, -4])),
-        weight_bits=builder.weight_bits + int(rng.choice([0, 0, -3, -6])),
+        weight_bits=builder.weight_bits - int(rng.choice(builder.narrower)),
         per_channel=bool(rng.integers(2)))
 
 
@@ -352,7 +353,7 @@ def _random_elementwise(rng, builder, source):
 
 
 def random_model(rng, *, shape=None, layers=4, max_channels=20, max_size=12, bits=8,
-                 weight_bits=8, elementwise=False):
+                 weight_bits=8, narrower=(0, 0, 3, 6), elementwise=False):
     """Return a network of random layers over a map of random shape.
 
     Parameters
@@ -369,12 +370,15 @@ def random_model(rng, *, shape=None, layers=4, max_channels=20, max_size=12, bit
         Widths of most codes.
     elementwise : bool
         Whether every other layer is a product, has slopes, or is a table.
+    narrower : sequence of int
+        How many bits fewer the weights of a layer may have, each as likely as the others.
     """
     if shape is None:
         shape = (int(rng.integers(1, max_channels + 1)),
                  *(int(rng.integers(1, max_size + 1)) for _ in range(2)))
     builder = NetworkBuilder(
         rng, shape, signed=bool(rng.integers(2)), bits=bits, weight_bits=weight_bits)
+    builder.narrower = narrower
     tensor = "input"
     for _ in range(layers):
         if elementwise and rng.integers(2):

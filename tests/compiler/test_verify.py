@@ -1,12 +1,13 @@
 """The verifier passes good programs and catches every single damage."""
 
 import copy
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from arch.config import preset
-from arch.isa import Engine, Memory, Opcode, Region
+from arch.isa import Engine, Memory, Opcode, Products, Region
 from compiler import compile_model
 from compiler.dependencies import assign_tokens, find_needs
 from compiler.ir import Instruction, Space, Span
@@ -106,6 +107,32 @@ def test_narrow_codes_are_for_weights():
     maps[0].values["weight_bits"] = 4
     with pytest.raises(VerifyError, match="has codes of no such width"):
         check(program, damaged)
+
+
+@pytest.mark.parametrize(("opcode", "field", "value", "message"), [
+    (Opcode.LOAD, "pairs", 0, "takes pairs of weights for single ones, or the reverse"),
+    (Opcode.LOAD, "weight_bits", 5, "has no such pairs of codes"),
+    (Opcode.CONV, "products", 0, "takes pairs of weights for single ones, or the reverse"),
+    (Opcode.CONV, "depthwise", 1, "makes products that the config has not"),
+    (Opcode.CONV, "row_step", 1, "writes a row twice"),
+    (Opcode.CONV, "param_row", 3, "leaves PARAM"),
+])
+def test_two_products(opcode, field, value, message):
+    config = replace(NANO, dual_products=True)
+    b = NetworkBuilder(np.random.default_rng(3), (3, 6, 7))
+    b.conv("input", 8, weight_bits=4)
+    program = compile_model(b.model(), config)
+    check(program, program.instructions)
+    damaged = copy.deepcopy(program.instructions)
+    name, kept = ("pairs", 1) if opcode == Opcode.LOAD else ("finish", 1)
+    next(item for item in damaged if item.opcode == opcode and item.values[name] == kept
+         and item.values.get("products") != Products.TAPS).values[field] = value
+    with pytest.raises(VerifyError, match=message):
+        check(program, damaged)
+    if field == "products":
+        plain = replace(program, config=NANO)
+        with pytest.raises(VerifyError, match="has no such pairs of codes"):
+            check(plain, program.instructions)
 
 
 def test_codes_of_16_bits_are_not_packed():

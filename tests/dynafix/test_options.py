@@ -42,9 +42,9 @@ def test_unknown_parameter(tmp_path):
     path.write_text('{"lanes": 4}')
     assert _refused(load_config, path) == (
         f"--config {path}: 'lanes' is not a parameter; known are ['acc_bits', 'acc_depth', "
-        f"'burst_length', 'data_bits', 'depthwise_taps', 'dram_width', 'feature_banks', "
-        f"'feature_depth', 'in_lanes', 'layer_depth', 'name', 'out_lanes', 'param_depth', "
-        f"'pool_depth', 'rounding', 'weight_bits', 'weight_depth']")
+        f"'burst_length', 'data_bits', 'depthwise_taps', 'dram_width', 'dual_products', "
+        f"'feature_banks', 'feature_depth', 'in_lanes', 'layer_depth', 'name', 'out_lanes', "
+        f"'param_depth', 'pool_depth', 'rounding', 'table_lanes', 'weight_bits', 'weight_depth']")
 
 
 def test_config_breaks_a_rule(tmp_path):

@@ -105,6 +105,19 @@ def test_layer_without_traffic_is_a_point_without_intensity():
     assert points[0]["x"] is None
 
 
+def test_two_products_of_a_multiplier():
+    results = lenet()
+    assert "The multipliers work in" in advice.spending(results, layers(results))
+    for layer in results["layers"]:
+        layer["products"] = 2
+    assert "products a cycle, of two" in advice.spending(results, layers(results))
+    results["dram"]["bytes_per_cycle"] = 1000
+    halved = int(plain(advice.what_if(results, layers(results))[1]["cycles"]).replace(" ", ""))
+    macs = sum(layer["macs"] for layer in results["layers"])
+    lanes = results["config"]["in_lanes"] * results["config"]["out_lanes"]
+    assert halved == round(macs / lanes / 2)
+
+
 def test_what_if_against_hand_computed_bounds():
     results = {
         "config": {"in_lanes": 2, "out_lanes": 4}, "dram": {"bytes_per_cycle": 4},

@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
 
+from arch.isa import Products
 from hw.array import MacArray
+from hw.dual_array import DualMacArray
 
 from .bench import simulate
 
@@ -36,4 +38,54 @@ def test_matches_matmul(in_lanes, out_lanes):
             await ctx.tick()
 
     simulate(dut, drive)
+    assert actual == expected
+
+
+@pytest.mark.parametrize("products", list(Products))
+@pytest.mark.parametrize(("in_lanes", "out_lanes"), [(1, 4), (2, 4), (8, 4), (32, 4)])
+def test_two_products(in_lanes, out_lanes, products):
+    rng = np.random.default_rng(int(products))
+    dut = DualMacArray(in_lanes=in_lanes, out_lanes=out_lanes)
+    count = 40
+    words = rng.integers(-256, 256, (count, in_lanes))
+    low = rng.integers(-8, 8, (count, out_lanes, in_lanes))
+    high = rng.integers(-8, 8, (count, out_lanes, in_lanes))
+    words[:4] = np.array([-256, 255, -256, 255])[:, None]
+    low[0], high[0], low[2], high[2], low[3] = -8, -8, 7, -8, -8
+    loads, firsts = rng.random((2, count)) < 0.4
+    loads[:4] = firsts[0] = True
+    if products == Products.ONE:
+        tiles = (16 * high + (low & 15)).astype(np.uint8)
+    else:
+        tiles = (16 * high + low + 8).astype(np.uint8)
+    held = np.maximum.accumulate(np.where(loads, np.arange(count), 0))
+    wide = tiles.astype(np.int8).astype(int)
+    expected, before = [], None
+    for n, x in enumerate(words):
+        sums, second = low[held[n]] @ x, high[held[n]] @ x
+        if products == Products.ONE:
+            sums = wide[held[n]] @ x
+        elif products == Products.TAPS and not firsts[n]:
+            sums = sums + before
+        before = second
+        expected.append((sums.tolist(), second.tolist()))
+    actual = []
+
+    async def drive(ctx):
+        ctx.set(dut.products, products.value)
+        for n in range(count + dut.latency):
+            ctx.set(dut.x_valid, n < count)
+            ctx.set(dut.load, 0)
+            if n < count:
+                ctx.set(dut.x, words[n].tolist())
+                ctx.set(dut.w, int.from_bytes(tiles[n].tobytes(), "little"))
+                ctx.set(dut.load, int(loads[n]))
+                ctx.set(dut.line_first, int(firsts[n]))
+            if n >= dut.latency:
+                actual.append((list(ctx.get(dut.o)), list(ctx.get(dut.o_second))))
+            await ctx.tick()
+
+    simulate(dut, drive)
+    if products == Products.ONE:
+        expected, actual = ([sums for sums, _ in found] for found in (expected, actual))
     assert actual == expected

@@ -11,7 +11,7 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 
 from arch.config import TABLES, AcceleratorConfig
 from arch.formats import divide_round, requantize
-from arch.isa import LEVELS, Engine, Opcode, VectorOp
+from arch.isa import LEVELS, Engine, Opcode, Products, VectorOp
 from arch.timing import divide_group, pass_gap
 from hw.calc import CalcEngine
 from hw.feature_memory import FeatureMemory
@@ -25,6 +25,7 @@ CONFIG = AcceleratorConfig(
     param_depth=4, acc_depth=32, table_lanes=2, dram_width=4)
 WIDE = replace(CONFIG, data_bits=16, weight_bits=16, acc_bits=48)
 MIXED = replace(CONFIG, data_bits=16, weight_bits=8, acc_bits=48)
+DUAL = replace(CONFIG, dual_products=True)
 
 
 class Harness(wiring.Component):
@@ -94,7 +95,7 @@ class Model:
         self.shift += config.weight_bits - 8
         limit = 1 << config.data_bits
         self.table = rng.integers(-limit, limit, (TABLES, config.table_entries))
-        self.acc = np.zeros((config.acc_depth, config.out_lanes), np.int64)
+        self.acc = np.zeros((2, config.acc_depth, config.out_lanes), np.int64)
         self.writes = []
 
     def write(self, row, codes):
@@ -147,23 +148,40 @@ class Model:
         if code.get("depthwise"):
             self.depthwise(code, groups)
             return
-        parts = self.config.words_per_row
         for number, group in enumerate(groups):
             tile = self.weight[code["weight_row"] + number]
-            for index, (word, y, x) in enumerate(group):
-                words = self.feature[word // parts % len(self.feature)].reshape(parts, -1)
-                codes = words[word % parts]
-                codes = self.extend(codes, code["signed"]) * self.inside(code, y, x)
-                self.accumulate(code, number, len(groups), index, tile @ codes)
+            index, before = 0, None
+            for n, (word, y, x) in enumerate(group):
+                codes = self.codes(code, word, y, x)
+                if not code.get("products"):
+                    self.accumulate(code, number, len(groups), n, tile @ codes)
+                    continue
+                sums, second = ((tile & 15) - 8) @ codes, (tile >> 4) @ codes
+                if code["products"] == Products.BLOCKS:
+                    self.accumulate(code, number, len(groups), n, sums)
+                    self.accumulate(code, number, len(groups), n, second, 1)
+                    continue
+                step = n % code["count_0"]
+                if step >= code["warm"]:
+                    sums += before if step else 0
+                    self.accumulate(code, number, len(groups), index, sums)
+                    index += 1
+                before = second
 
-    def accumulate(self, code, number, groups, index, sums):
+    def codes(self, code, word, y, x):
+        parts = self.config.words_per_row
+        words = self.feature[word // parts % len(self.feature)].reshape(parts, -1)
+        return self.extend(words[word % parts], code["signed"]) * self.inside(code, y, x)
+
+    def accumulate(self, code, number, groups, index, sums, block=0):
         biased = code["init"] and number == 0
-        total = sums + (self.bias[code["param_row"]] if biased else self.acc[index])
+        param = code["param_row"] + block
+        total = sums + (self.bias[param] if biased else self.acc[block, index])
         if code["finish"] and number == groups - 1:
-            self.write(code["row"] + index * code["row_step"], requantize(
-                total, self.shift[code["param_row"]], code["lo"], code["hi"]))
+            self.write(code["row"] + index * code["row_step"] + block, requantize(
+                total, self.shift[param], code["lo"], code["hi"]))
         else:
-            self.acc[index] = total
+            self.acc[block, index] = total
 
     def looked_up(self, code, codes):
         entries = self.table[code["table"]]
@@ -422,6 +440,46 @@ def test_average_with_padding():
     shifted = {"shift_a": 2, "shift_b": 2, "shift": 1, "signed": 0, "signed_b": 0}
     run(9, [pool(**three, fence=0), pool(**three, **padded), add(fence=0),
             pool(**three, **shifted)])
+
+
+@pytest.mark.parametrize("seed", range(20, 22))
+def test_two_products_of_two_blocks(seed):
+    two = {"products": Products.BLOCKS.value, "row_step": 2}
+    run(seed, [
+        conv(**two), conv(row=160, fence=0), conv(**two, row=190, fence=0, signed=0, hi=9),
+        pool(fence=0, row=10), conv(**two, row=30, gap=3),
+    ], DUAL)
+
+
+def test_two_blocks_split_over_instructions():
+    two = {"products": Products.BLOCKS.value, "row_step": 3, "param_row": 2}
+    run(22, [
+        conv(**two, count_4=1, finish=0),
+        conv(**two, count_4=1, init=0, word=1, weight_row=12, fence=0), conv(),
+    ], DUAL)
+
+
+def test_two_blocks_of_a_single_position():
+    two = {"products": Products.BLOCKS.value, "row_step": 0}
+    single = {f"count_{level}": 1 for level in range(LEVELS)}
+    taps = {"count_2": 9, "word_2": 1, "y": 0, "x": 0, "x_2": 0, "y_2": 0}
+    run(23, [conv(**single | taps | two), conv(**single | two, y=0, x=0, row=40, fence=0),
+             conv(**single | taps | two | {"param_row": 2, "row": 60}, fence=0)], DUAL)
+    run(24, [conv(**single | taps | two | {"count_0": n, "row_step": 2, "gap": pass_gap(n)})
+             for n in (2, 3, 4)], DUAL)
+
+
+@pytest.mark.parametrize("warm", [0, 1])
+def test_two_products_of_two_taps(warm):
+    two = {"products": Products.TAPS.value, "warm": warm, "count_2": 2, "x": -warm,
+           "word": -2 * warm % 512, "count_0": 6 + warm, "x_1": -5 - warm, "word_1": 2 - 2 * warm}
+    run(25 + warm, [
+        conv(**two), conv(row=140, fence=0), conv(**two, row=180, fence=0, signed=0),
+        depthwise(row=220, fence=0), conv(**two, row=30, weight_row=20)], DUAL)
+
+
+def test_plain_instructions_where_two_products_could_be():
+    run(28, [conv(), depthwise(row=140, fence=0), conv(row=180, signed=0, fence=0), add()], DUAL)
 
 
 BOUNDS = {"lo": -(1 << 15), "hi": (1 << 15) - 1}

@@ -1,5 +1,6 @@
 import random
 from collections import deque
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -31,7 +32,12 @@ def narrow_line(config, instruction, start, first):
         beat_at(start + place, width).to_bytes(width, "little")
         for place in range(0, size, width))
     count = instruction.row_count * config.multipliers
-    codes = unpack_codes(packed[:-(-count * bits // 8)], count, bits).astype(np.int8)
+    if instruction.pairs:
+        low, high = unpack_codes(
+            packed[:-(-count * bits // 8)], 2 * count, bits // 2).reshape(-1, 2).T
+        codes = (16 * high + low + 8).astype(np.int8)
+    else:
+        codes = unpack_codes(packed[:-(-count * bits // 8)], count, bits).astype(np.int8)
     step = config.weight_columns
     wide = codes.tobytes()
     writes = [
@@ -62,7 +68,8 @@ def expected(config, instructions):
                     address = start + (row * beats + column) * config.dram_width
                     events.append((
                         instruction.memory, first + row, column, 0,
-                        beat_at(address, config.dram_width)))
+                        beat_at(address, config.dram_width) ^ int.from_bytes(
+                            bytes([8 * instruction.pairs] * config.dram_width))))
         events.append(("done", instruction.layer, instruction.post))
     return bursts, events
 
@@ -276,3 +283,16 @@ def test_error():
     _, _, errors = run(
         config, [load(row_count=8, line_count=1)], failing=(BASES[0] + 8, BASES[0] + 20))
     assert errors == 2
+
+
+@pytest.mark.parametrize("config", NARROW_CONFIGS, ids=lambda config: config.name)
+def test_pairs(config):
+    """Pairs of codes of 2 to 4 bits, which take 4 bits each on chip, between plain transfers."""
+    config = replace(config, dual_products=True)
+    instructions = [
+        load(memory=Memory.WEIGHT, region=Region.WEIGHTS, weight_bits=2 * bits % 8, pairs=1,
+             row=13 * bits, address=1024 * bits, row_count=rows, line_count=lines,
+             line_stride=512, row_stride=5, layer=bits)
+        for bits in (2, 3, 4) for rows, lines in ((1, 1), (3, 2))]
+    instructions[2:2] = some_instructions(config, config.name, (0, 4, 6))
+    run(config, instructions, seed=config.name, shares=(1, 0.7, 0.5, 0.8), latency=5)

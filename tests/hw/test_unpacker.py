@@ -12,7 +12,7 @@ from .bench import simulate
 from .streams import check_stream, drain, feed
 
 
-def run(width, bits, chunks, *, shares=(1.0, 1.0)):
+def run(width, bits, chunks, *, shares=(1.0, 1.0), pairs=False):
     """Send chunks of all codes there are, in random order, twice; return codes and cycles."""
     rng = random.Random(f"{width} {bits} {chunks}")
     size = CHUNK_BEATS * width // 8
@@ -22,7 +22,11 @@ def run(width, bits, chunks, *, shares=(1.0, 1.0)):
     packed = pack_codes(codes, bits)
     packed += bytes(rng.randrange(256) for _ in range(-len(packed) % (width // 8)))
     beats = [packed[n:n + width // 8] for n in range(0, len(packed), width // 8)]
-    dut = Unpacker(width)
+    if pairs:
+        half = 1 << (bits // 2)
+        codes = [((code & (half - 1)) ^ half >> 1) - (half >> 1) & 15 | (
+            code >> (bits // 2)) << 4 for code in codes]
+    dut = Unpacker(width, dual=True)
     queue = deque(int.from_bytes(beat, "little") for beat in beats * 2)
     taken, clock = [], [0]
 
@@ -33,6 +37,7 @@ def run(width, bits, chunks, *, shares=(1.0, 1.0)):
 
     async def main(ctx):
         ctx.set(dut.bits, bits)
+        ctx.set(dut.pairs, int(pairs))
         while len(taken) < 2 * chunks:
             await ctx.tick()
             clock[0] += 1
@@ -57,3 +62,10 @@ def test_every_width(bits, width):
 @pytest.mark.parametrize("bits", range(2, 8))
 def test_stalls(bits):
     run(32, bits, 7, shares=(0.6, 0.6))
+
+
+@pytest.mark.parametrize("bits", [4, 6])
+def test_pairs(bits):
+    """Two codes of half the bits become four bits each."""
+    for chunks in (1, 5):
+        run(64, bits, chunks, pairs=True)

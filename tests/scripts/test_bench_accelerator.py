@@ -56,6 +56,12 @@ def test_rtl_counts_where_it_has_run(bench, case):
     assert bench.misses(case, found) == []
 
 
+def test_utilization_tells_what_could_be(bench, case):
+    found = _found()
+    found["predicted"]["products"] = 2
+    assert bench.row(case, found)[5] == "0.800 of 2"
+
+
 @pytest.mark.parametrize(("rtl", "missed"), [
     ({"cycles": 1290, "bytes": 0}, ["model against RTL"]),
     ({"cycles": 2001, "bytes": 0}, ["utilization", "cycles ÷ roofline", "model against RTL"]),

@@ -40,7 +40,7 @@ def calc(opcode, **fields):
         "signed": 1, "lo": -128, "hi": 127}
     values |= (
         {"weight_row": 0, "param_row": 0, "init": 1, "finish": 1, "depthwise": 0, "warm": 0,
-         "skip": 0, "wrap": 0} if opcode == Opcode.CONV else
+         "skip": 0, "wrap": 0, "products": 0} if opcode == Opcode.CONV else
         {"op": 0, "hold": 0, "word_b": 0, "table": 0,
          "signed_b": 1, "shift_a": 0, "shift_b": 0, "shift": 0, "divide": 0,
          "count_pad": 0, "count_height": 4095, "count_width": 4095})
@@ -86,7 +86,7 @@ def conv_model(made, values):
     words = made.feature.reshape(-1, CONFIG.in_lanes)
     params = made.param[values["param_row"]].view("<i8").astype(np.int64)
     bias, shift = (params << 16) >> 16, params >> 48
-    acc = made.acc.copy()
+    acc = made.acc[0].copy()
     for number, (word, y, x) in enumerate(walk(values)):
         step, row = number % steps, values["weight_row"] + number // steps
         tile = as_codes(made.weight[row], True).reshape(CONFIG.out_lanes, CONFIG.in_lanes)
@@ -108,7 +108,7 @@ def test_conv_equals_its_steps(seed):
         values[f"count_{level}"] = min(2, values[f"count_{level}"])
     acc, codes = conv_model(made, values)
     made.run(Opcode.CONV, values)
-    np.testing.assert_array_equal(made.acc, acc)
+    np.testing.assert_array_equal(made.acc[0], acc)
     np.testing.assert_array_equal(made.written[0].view(np.int8), codes)
     np.testing.assert_array_equal(made.feature[5:5 + 3 * len(codes):3].view(np.int8), codes)
 
@@ -365,10 +365,38 @@ def test_load_of_narrow_weights(bits):
     (Opcode.VECTOR, calc(Opcode.VECTOR, op=VectorOp.PRODUCT), "must be one element"),
     (Opcode.VECTOR, calc(Opcode.VECTOR, op=VectorOp.SUM, hold=1, count_0=2), "must be one element"),
     (Opcode.VECTOR, calc(Opcode.VECTOR, op=VectorOp.TABLE, count_0=2), "the steps of a table"),
+    (Opcode.LOAD, transfer(memory=Memory.WEIGHT, pairs=1), "Pairs are for weight memory"),
+    (Opcode.CONV, calc(Opcode.CONV, products=1), "The config has one product of a multiplier"),
 ])
 def test_what_the_hardware_cannot_do(opcode, values, message):
     with pytest.raises(SimulationError, match=message):
         machine().run(opcode, values)
+
+
+def test_two_products_are_for_plain_convolutions():
+    made = FunctionalMachine(
+        replace(CONFIG, dual_products=True), {region: bytearray(1024) for region in Region})
+    for field in ("depthwise", "skip"):
+        with pytest.raises(SimulationError, match="Two products are for plain convolutions"):
+            made.run(Opcode.CONV, calc(Opcode.CONV, products=2, **{field: 1}))
+    for memory, bits in ((Memory.FEATURE, 0), (Memory.WEIGHT, 5)):
+        with pytest.raises(SimulationError, match="Pairs are for weight memory"):
+            made.run(Opcode.LOAD, transfer(memory=memory, weight_bits=bits, pairs=1))
+
+
+@pytest.mark.parametrize("bits", [2, 3, 4])
+def test_pairs_take_half_a_byte_each(bits):
+    made = FunctionalMachine(
+        replace(CONFIG, dual_products=True), {region: bytearray(range(256)) for region in Region})
+    made.run(Opcode.LOAD, transfer(
+        memory=Memory.WEIGHT, weight_bits=2 * bits % 8, pairs=1, address=64, row=1, row_count=3))
+    number = int.from_bytes(made.regions[Region.INPUT][64:88], "little")
+    for place, byte in enumerate(made.weight[1:4].ravel().tolist()):
+        pair = number >> 2 * bits * place
+        low, high = (byte & 15) - 8, (byte >> 4 ^ 8) - 8
+        assert (low - pair) % (1 << bits) == 0
+        assert (high - (pair >> bits)) % (1 << bits) == 0
+        assert max(abs(2 * low + 1), abs(2 * high + 1)) < 1 << bits
 
 
 def test_weights_of_16_bits_are_not_packed():
