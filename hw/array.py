@@ -9,6 +9,7 @@ from .primitives import MULTIPLIER_LATENCY, multiply
 
 __all__ = (
     "MacArray",
+    "factor",
     "sum_tree",
     "tree_depth",
 )
@@ -87,9 +88,7 @@ class MacArray(wiring.Component):
                 self.w.word_select(k * self.in_lanes + c, self.w_width).as_signed()
                 for c in range(self.in_lanes)
             ]
-            codes = [
-                self._code(c, k) for c in range(self.in_lanes)
-            ]
+            codes = [factor(self, c, k) for c in range(self.in_lanes)]
             products = [
                 multiply(m, x, w, load_b=self.load, enable=enable)
                 for x, w in zip(codes, weights)
@@ -97,12 +96,14 @@ class MacArray(wiring.Component):
             m.d.comb += self.o[k].eq(sum_tree(m, products, enable))
         return m
 
-    def _code(self, c, k):
-        """Return what meets weight ``c`` of output ``k``, one LUT4 a bit."""
-        if c >= self.taps:
-            return self.x[c]
-        counts = self.mask[c].replicate(self.x_width).as_signed()
-        return Mux(self.depthwise, self.window[c][k] & counts, self.x[c])
+
+def factor(array, c, k):
+    """Return what meets weight ``c`` of output ``k`` of an array, one LUT4 a bit."""
+    x = array.x[c]
+    if c >= array.taps:
+        return x
+    counts = array.mask[c].replicate(len(x)).as_signed()
+    return Mux(array.depthwise, array.window[c][k] & counts, x)
 
 
 def tree_depth(terms):

@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from arch.isa import Products
 
-from .array import sum_tree, tree_depth
+from .array import factor, sum_tree, tree_depth
 from .primitives import MULTIPLIER_LATENCY, multiply
 
 
@@ -42,7 +42,7 @@ class DualMacArray(wiring.Component):
 
     Members
     -------
-    x, x_valid, window, depthwise, w, load
+    x, x_valid, window, depthwise, mask, w, load
         As of :class:`MacArray`.
     products : In(Products)
         What the weights are, together with ``x``.
@@ -68,6 +68,7 @@ class DualMacArray(wiring.Component):
             "window": In(data.ArrayLayout(
                 data.ArrayLayout(signed(_X_WIDTH), out_lanes), taps)),
             "depthwise": In(1),
+            "mask": In(taps),
             "products": In(2),
             "line_first": In(1),
             "w": In(in_lanes * out_lanes * 8),
@@ -106,13 +107,10 @@ class DualMacArray(wiring.Component):
         for k in range(self.out_lanes):
             products = []
             for c in range(self.in_lanes):
-                x = self.x[c]
-                if c < self.taps:
-                    x = Mux(self.depthwise, self.window[c][k], x)
                 byte = self.w.word_select(k * self.in_lanes + c, 8)
-                factor = Cat(byte[:4], C(0, _SHIFT - 4), byte[4:]).as_signed()
-                products.append(
-                    multiply(m, x, factor, load_b=self.load, enable=enable))
+                weights = Cat(byte[:4], C(0, _SHIFT - 4), byte[4:]).as_signed()
+                products.append(multiply(
+                    m, factor(self, c, k), weights, load_b=self.load, enable=enable))
             low = sum_tree(m, [product[:_SHIFT].as_signed() for product in products], enable)
             # A negative lower part has borrowed from the upper one.
             high = sum_tree(m, [
