@@ -93,7 +93,7 @@ def test_text(network, expected):
 def test_broken_requantizer(network, expected, monkeypatch):
     """A requantizer that rounds halves up instead of to even is wrong on ties alone."""
     model, program, codes = network
-    monkeypatch.setattr(Requantizer, "_increment", lambda self, value: value[1])
+    monkeypatch.setattr(Requantizer, "_increment", lambda self, value: value.value[0])
     result = simulate(program, [program.input_layout.pack(codes[0])],
                       verilog=verilog(program.config))
     found = first_difference(
