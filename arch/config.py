@@ -68,6 +68,9 @@ class AcceleratorConfig:
         Rows of weight memory; a row is one weight tile of ``in_lanes * out_lanes`` codes.
     param_depth : int
         Rows of parameter memory; a row is bias and shift of ``out_lanes`` output channels.
+    unroll_size : int
+        Bytes of the lines from which LOAD makes the taps of the first convolution into channels;
+        a power of two, at least four beats. 0 leaves that out, and the host does it.
     depthwise_taps : int
         Codes of a lane that a depthwise convolution multiplies per cycle, at most 16; more than
         ``in_lanes`` are of no use. 0 leaves the window of codes out, and depthwise convolutions
@@ -104,6 +107,7 @@ class AcceleratorConfig:
     weight_bits: int = 8
     dual_products: bool = False
     acc_bits: int = 32
+    unroll_size: int = 0
     depthwise_taps: int = 4
     pool_depth: int = 512
     feature_depth: int = 8192
@@ -145,6 +149,7 @@ class AcceleratorConfig:
             ("in_lanes", 1, 256), ("out_lanes", 4, 256), ("depthwise_taps", 0, 16),
             ("feature_depth", 64, 1 << 18), ("feature_banks", 1, 16),
             ("weight_depth", 16, 1 << 16), ("param_depth", 4, 4096), ("acc_depth", 16, 1 << 14),
+            ("unroll_size", 0, 1 << 16),
             ("layer_depth", 2, 4096), ("dram_width", 4, 64), ("burst_length", 1, 256),
         ):
             value = getattr(self, field)
@@ -156,6 +161,11 @@ class AcceleratorConfig:
             raise ValueError(
                 f"table_lanes must be 0 or a power of two of at most out_lanes "
                 f"({self.out_lanes}), not {self.table_lanes}")
+        if self.unroll_size and not (
+                _is_power_of_two(self.unroll_size) and self.unroll_size >= 4 * self.dram_width):
+            raise ValueError(
+                f"unroll_size must be 0 or a power of two of at least {4 * self.dram_width}, "
+                f"not {self.unroll_size}")
         if self.out_lanes < self.in_lanes:
             raise ValueError(
                 f"out_lanes must be at least in_lanes ({self.in_lanes}), not {self.out_lanes}")
@@ -245,7 +255,23 @@ class AcceleratorConfig:
         """Return the bits in DRAM of a weight code of ``bits``: packed beside 8-bit ones only."""
         return bits if self.weight_bits == 8 else self.weight_bits
 
-    def packed_size(self, rows: int, bits: int) -> int:
+    def stored_columns(self, lanes: int, bits: int) -> int:
+        """Return the columns of a row of weight memory that hold the weights of some output lanes.
+
+        A column is a beat on chip. Narrow weights fill :attr:`weight_columns` of them at a time.
+
+        Parameters
+        ----------
+        lanes : int
+            Output lanes with weights; the others are the last ones.
+        bits : int
+            Bits of a code.
+        """
+        step = self.weight_columns if bits < self.weight_bits else 1
+        size = lanes * self.in_lanes * self.weight_size
+        return -(-size // (step * self.dram_width)) * step
+
+    def packed_size(self, rows: int, bits: int, columns: int = 0) -> int:
         """Return the bytes in DRAM of rows of weight memory, padded to whole beats.
 
         Codes narrower than :attr:`weight_bits` lie close together and come in whole chunks of
@@ -257,8 +283,10 @@ class AcceleratorConfig:
             Rows, one after the other.
         bits : int
             Bits of a code.
+        columns : int
+            Columns of a row that are stored; all when left out.
         """
-        size = rows * self.weight_row_size
+        size = rows * (columns * self.dram_width or self.weight_row_size)
         if bits == self.weight_bits:
             return size
         chunks = -(-size // (CHUNK_BEATS * self.dram_width))
@@ -321,7 +349,7 @@ PRESETS = {
         ),
         AcceleratorConfig(
             "small", in_lanes=4, out_lanes=8, feature_depth=8192, weight_depth=1024,
-            acc_depth=512, table_lanes=2,
+            acc_depth=512, table_lanes=2, unroll_size=4096,
         ),
         AcceleratorConfig("ecp5_85f"),
         AcceleratorConfig(

@@ -13,6 +13,7 @@ __all__ = (
     "INSTRUCTION_BITS",
     "INSTRUCTION_SIZE",
     "ISA_VERSION",
+    "UNROLL_FIELDS",
     "LEVELS",
     "MAGIC",
     "Memory",
@@ -157,7 +158,24 @@ _TRANSFER_FIELDS = (
 _LOAD_FIELDS = (
     Field("weight_bits", 3, "weight memory: bits of a code in DRAM, 2 to 7; 0: 8 bits"),
     Field("pairs", 1, "weight memory: a code of it is two, of half the bits each"),
+    Field("columns", 12, "weight memory: columns of a row, a beat each, that DRAM holds; 0: all"),
+    Field("line_beats", 24, "beats of a line in DRAM; 0: those of its rows"),
+    Field("kernel_lines", 6, "feature memory: lines of the kernel to unroll; 0: copy rows"),
+    Field("stride_lines", 6, "unroll: lines from one line of positions to the next, at least 1"),
+    Field("lines_above", 6, "unroll: lines of the first kernel above those in DRAM: zeros"),
+    Field("map_lines", 12, "unroll: lines in DRAM, at least 1; below them are zeros"),
+    Field("map_beats", 12, "unroll: beats of a line in DRAM"),
+    Field("segment", 12, "unroll: bytes of a kernel line"),
+    Field("advance", 12, "unroll: bytes of the map from one position to the next"),
+    Field("before", 12, "unroll: bytes of the first kernel before the line: zeros"),
+    Field("positions", 12, "unroll: positions in a line"),
+    Field("fill", 12, "unroll: bytes of zeros behind the kernel, up to a whole row"),
 )
+
+UNROLL_FIELDS = (
+    "kernel_lines", "stride_lines", "lines_above", "map_lines", "map_beats", "segment", "advance",
+    "before", "positions", "fill")
+"""Fields of LOAD that say how kernel taps become lanes."""
 
 _CALC_FIELDS = (
     Field("word", 19, "first word read from feature memory", signed=False),

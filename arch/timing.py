@@ -22,6 +22,7 @@ __all__ = (
     "SAVE_LATENCY",
     "SAVE_START",
     "TOKEN_COUNT",
+    "UNROLL_LATENCY",
     "calc_latency",
     "divide_group",
     "pass_gap",
@@ -83,6 +84,9 @@ REQUEST_CYCLES = 2
 
 LOAD_LATENCY = 4
 """Cycles from the last beat on the bus until a LOAD has given its tokens."""
+
+UNROLL_LATENCY = 7
+"""Cycles more for a LOAD of kernel taps, besides those in which it makes them."""
 
 LOAD_JOBS = 4
 """Instructions whose beats LOAD awaits at the same time; SAVE too."""

@@ -322,7 +322,7 @@ def _estimate(
     tasks, config = chain.group.tasks, costs.config
     flow = Flow(slots)
     weights = [
-        [costs.load(config.packed_size(unit.rows, unit.bits)) for unit in units]
+        [costs.load(unit.size(config)) for unit in units]
         for units in chain.units]
     streamed = 0
     held: dict[tuple[int, int], Rect] = {}
@@ -338,12 +338,11 @@ def _estimate(
         for index, stored in enumerate(task.inputs):
             part = task.input_rect(step.rect, index)
             if spill.inputs[index] and part != held.get((step.number, index)):
-                load += costs.load(part.size * stored.blocks * config.row_size)
+                load += costs.load_map(stored, part.size)
             held[step.number, index] = part
         if spill.streams and source.y1 > streamed:
             stored = task.inputs[0]
-            load += costs.load(
-                (source.y1 - streamed) * stored.width * stored.blocks * config.row_size)
+            load += costs.load_map(stored, (source.y1 - streamed) * stored.width)
             streamed = source.y1
         pieces = sum(len(unit.pieces) for unit in units) or 1
         load += pieces * INSTRUCTION_SIZE / costs.bytes_per_cycle

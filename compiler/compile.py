@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from arch.config import TABLES, AcceleratorConfig
-from arch.isa import Region, decode
+from arch.isa import INSTRUCTION_SIZE, Engine, Region, decode
 from quantizer.graph import Activation, Add, Conv, Lrn, Mul, Pool, PRelu
 from quantizer.model import QuantizedModel
 
@@ -38,7 +38,7 @@ from .layers import (
     TableTask,
     Task,
 )
-from .machine import run_segments
+from .machine import run_segments, transfer_size
 from .maps import InputLayout, OutputLayout
 from .memory_map import MemoryMap, plan_memory
 from .overflow import check_accumulators
@@ -49,6 +49,7 @@ from .program import Program
 from .schedule import hoist_loads
 from .tiling import Costs, Tiling
 from .transposed import TransposedTask
+from .unrolling import Unrolling
 from .verify import verify
 
 
@@ -57,6 +58,9 @@ __all__ = ("compile_model",)
 
 _COMPARED = 2000
 """Instructions that are enough to compare programs."""
+
+_BEATS_FOR_A_CYCLE = 8
+"""Beats of traffic less that are worth a cycle more."""
 
 
 def model_hash(model: QuantizedModel) -> str:
@@ -247,7 +251,18 @@ def _input_layout(
         return plain
     (first,) = graph.consumers(graph.input)
     assert isinstance(first, Conv)
-    return replace(plain, unroll=unroll, window=first.window)
+    beat = config.dram_width if unroll == "loader" else 1
+    return replace(plain, unroll=unroll, window=first.window, beat=beat)
+
+
+def _unrolling(
+    model: QuantizedModel, config: AcceleratorConfig, unroll: str
+) -> Unrolling | None:
+    """Return what LOAD makes of the input, ``None`` if it copies it."""
+    if unroll != "loader":
+        return None
+    layout = _input_layout(model, config, unroll)
+    return Unrolling(model.graph.input, layout.shape, layout.window, config)
 
 
 def _places(memory: MemoryMap) -> dict[str, dict[str, int]]:
@@ -318,7 +333,7 @@ def _draft(
     layers = _layers(model, tasks, config)
     memory = plan_memory(
         single_layers(_steps(tasks, config)), model.graph.input, network_output(model.graph),
-        Costs(config, dram), stops=_stops(model, tasks))
+        Costs(config, dram, _unrolling(model, config, unroll)), stops=_stops(model, tasks))
     return _written(model, config, unroll, tasks, layers, memory, optimize)
 
 
@@ -328,7 +343,7 @@ def _written(
 ) -> _Draft:
     """Write and order the instructions for one memory map."""
     stops = _stops(model, tasks)
-    emitter = Emitter(config, memory, stops)
+    emitter = Emitter(config, memory, stops, _unrolling(model, config, unroll))
     pauses = _lower(model, memory, emitter, stops)
     sizes = {
         Space.FEATURE: config.feature_depth,
@@ -379,7 +394,8 @@ def _finished(
     output_layout = _output_layout(model, config)
     stored_input = next(
         stored for task in draft.tasks for stored in task.inputs if stored.name == graph.input)
-    input_size = stored_input.rows * config.row_size
+    unrolling = _unrolling(model, config, draft.unroll)
+    input_size = stored_input.rows * config.row_size if unrolling is None else unrolling.size
     output = network_output(graph)
     verify(draft.instructions, config, {
         Region.WEIGHTS: draft.emitter.image.size, Region.INPUT: input_size,
@@ -410,7 +426,7 @@ def _best_draft(
     model: QuantizedModel, config: AcceleratorConfig, dram: DramTiming, optimize: bool,
     fuse: bool,
 ) -> _Draft:
-    """Return the draft with the fastest way to unroll the input.
+    """Return the draft with the best way to unroll the input: fast, and with little traffic.
 
     Of a long program only the first layers are compared; behind them it makes no difference.
     """
@@ -426,7 +442,15 @@ def _best_draft(
     compared = min((
         layer for layer in range(last) if len(drafts[0].prefix(layer)) >= _COMPARED),
         default=last)
-    return min(drafts, key=lambda draft: draft.cycles(config, dram, compared))
+
+    def cost(draft: _Draft) -> float:
+        beats = sum(
+            INSTRUCTION_SIZE if item.engine == Engine.CALC else
+            INSTRUCTION_SIZE + transfer_size(item, config)
+            for item in draft.prefix(compared)) / config.dram_width
+        return draft.cycles(config, dram, compared) + beats / _BEATS_FOR_A_CYCLE
+
+    return min(drafts, key=cost)
 
 
 def _fastest(
@@ -443,7 +467,7 @@ def _fused(
 ) -> list[_Draft]:
     """Return the drafts with layers that take turns by lines, by channel blocks, and by both."""
     ends = model.graph.input, network_output(model.graph)
-    costs = Costs(config, dram)
+    costs = Costs(config, dram, _unrolling(model, config, draft.unroll))
     plain, cut = (_steps(draft.tasks, config, by_turns=turns) for turns in (False, True))
     memories = [fuse_layers(plain, *ends, costs, stops=draft.stops)]
     if len(cut) > len(plain):

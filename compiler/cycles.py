@@ -12,7 +12,7 @@ from .bounds import attribute, whole
 from .describe import Layer
 from .host import HostStep, segments_of
 from .ir import DramTiming, Instruction
-from .machine import group_cycles, run_segments, transfer_size
+from .machine import group_cycles, rows_cycles, run_segments, transfer_size
 
 
 __all__ = (
@@ -174,7 +174,7 @@ def predict(
         else:
             size = transfer_size(instruction, config)
             traffic[layer][_stream(instruction)] += size
-            cycles = round(size / rate)
+            cycles = max(round(size / rate), rows_cycles(instruction, config))
         busy[layer][instruction.engine.name.lower()] += cycles
         if index + 1 in stops:
             target = last if host_steps else -1

@@ -55,6 +55,13 @@ def _transfer(opcode: Opcode, values: Mapping[str, int]) -> str:
     narrow = f", codes of {values['weight_bits']} bits" if values.get("weight_bits") else ""
     if values.get("pairs"):
         narrow = f", pairs of codes of {(values['weight_bits'] or 8) // 2} bits"
+    if values.get("columns"):
+        narrow += f", columns 0..{values['columns'] - 1}"
+    if values.get("kernel_lines"):
+        narrow += (
+            f", taps of {values['map_lines']} lines of {values['map_beats']} beats: "
+            f"{values['positions']} x {values['kernel_lines']} segments of {values['segment']} "
+            f"bytes, every {values['advance']} from -{values['before']}")
     return f"{chip} <- {dram}{cut}{narrow}"
 
 

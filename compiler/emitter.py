@@ -8,11 +8,13 @@ from arch.isa import Memory, Opcode, Region, VectorOp
 
 from .buffers import Buffer
 from .chains import laps
+from .errors import CompileError
 from .host import Stops
 from .ir import Instruction, Loop, Position, Space, Span, WriteRecord, calc_fields
 from .layers import ConvTask, Rect, SlopeTask, StoredMap, TableTask, Task
 from .memory_map import MemoryMap
 from .tiling import Tiling
+from .unrolling import Unrolling
 from .weights import Ring, Unit, WeightImage
 
 
@@ -37,9 +39,14 @@ class Emitter:
         Where maps lie.
     stops : Stops
         Which maps come from and go to DRAM.
+    unrolling : Unrolling, optional
+        That of the input, if LOAD makes its taps into channels.
     """
 
-    def __init__(self, config: AcceleratorConfig, memory: MemoryMap, stops: Stops) -> None:
+    def __init__(
+        self, config: AcceleratorConfig, memory: MemoryMap, stops: Stops,
+        unrolling: Unrolling | None = None,
+    ) -> None:
         self.config = config
         self.instructions: list[Instruction] = []
         self.records: list[WriteRecord] = []
@@ -47,6 +54,7 @@ class Emitter:
         self.weight_places: dict[int, tuple[int, int]] = {}
         self._memory = memory
         self._departures = stops.departures
+        self._unrolling = unrolling
         self._weights = Ring(config.weight_depth)
         self._params = Ring(config.param_depth)
         self._tables = Ring(TABLES)
@@ -83,6 +91,9 @@ class Emitter:
         self, opcode: Opcode, layer: int, stored: StoredMap, rect: Rect, buffer: Buffer
     ) -> None:
         """Emit the LOAD or SAVE of a rectangle, in as few lines as possible."""
+        if self._unrolling is not None and stored.name == self._unrolling.tensor:
+            self._unroll_rect(layer, stored, rect, buffer, self._unrolling)
+            return
         region, base = self._place(stored)
         whole = Buffer.whole(stored, 0)
         row_size = self.config.row_size
@@ -105,6 +116,24 @@ class Emitter:
             row_count=row_count, line_count=line_count,
             line_stride=whole.pitch * row_size if many else 0,
             row_stride=buffer.pitch if many else 0)
+
+    def _unroll_rect(
+        self, layer: int, stored: StoredMap, rect: Rect, buffer: Buffer, unrolling: Unrolling
+    ) -> None:
+        """Emit the LOAD of lines of an input whose taps become channels."""
+        if rect.columns < stored.width or not buffer.contiguous(rect):
+            raise CompileError(f"Input '{stored.name}': LOAD unrolls whole lines only")
+        fields = unrolling.fields(rect.y0, rect.y1)
+        size = fields["line_beats"] * self.config.dram_width
+        unit = self.config.row_size
+        self._transfer(
+            Opcode.LOAD, layer, f"{stored.name} lines {rect.y0}..{rect.y1 - 1}",
+            Memory.FEATURE, Region.INPUT,
+            (buffer.span(rect), Span(
+                Space.DRAM_INPUT, fields["address"] // unit,
+                -(-(fields["address"] + size) // unit))),
+            row=buffer.row(rect.y0, 0), row_count=rect.size * stored.blocks, line_count=1,
+            line_stride=0, row_stride=0, **fields)
 
     def _move_blocks(
         self, opcode: Opcode, layer: int, stored: StoredMap, rect: Rect, buffer: Buffer
@@ -132,11 +161,11 @@ class Emitter:
 
     def _load_region(
         self, layer: int, note: str, memory: Memory, address: int, row: int, rows: int,
-        bits: int = 8, pairs: bool = False,
+        bits: int = 8, pairs: bool = False, columns: int = 0,
     ) -> None:
-        """Emit the LOAD of weights, of some bits each, of parameters or of tables."""
+        """Emit the LOAD of weights, of some bits and columns, of parameters or of tables."""
         size = {
-            Memory.WEIGHT: self.config.packed_size(rows, bits),
+            Memory.WEIGHT: self.config.packed_size(rows, bits, columns),
             Memory.PARAM: rows * self.config.param_row_size,
             Memory.TABLE: rows * self.config.table_size}[memory]
         unit = self.config.row_size
@@ -145,7 +174,8 @@ class Emitter:
             (Span(Space.on_chip(memory), row, row + rows),
              Span(Space.DRAM_WEIGHTS, address // unit, -(-(address + size) // unit))),
             address=address, row=row, row_count=rows, line_count=1,
-            weight_bits=bits % 8, pairs=int(pairs))
+            weight_bits=bits % 8, pairs=int(pairs), columns=columns,
+            line_beats=size // self.config.dram_width if columns else 0)
 
     # Weights and parameters
 
@@ -156,9 +186,13 @@ class Emitter:
                 self._add_constants(task)
         convolutions = [
             (task, tiling) for task, tiling in layers if isinstance(task, ConvTask)]
-        rows = sum(self._add_layer(task, tiling) for task, tiling in convolutions)
-        if rows <= self.config.weight_depth:
-            self._weights.reserve(rows)
+        rows = [
+            size for task, tiling in convolutions for size in self._add_layer(task, tiling)]
+        if rows and sum(rows) <= self.config.weight_depth:
+            if len(layers) > 1:
+                self._weights.reserve(sum(rows))
+            else:
+                self._weights.reserve_parts(rows)
         self._place_lines([task for task, _ in convolutions])
         params = sum(task.output.blocks for task, _ in convolutions)
         if len(layers) > 1:
@@ -177,15 +211,15 @@ class Emitter:
             return {}
         return task.pooling.fields(rect, self._pool_row[task.key] + task.pooling.base(block))
 
-    def _add_layer(self, task: ConvTask, tiling: Tiling) -> int:
-        """Append the weights of a layer to the image; return their rows."""
+    def _add_layer(self, task: ConvTask, tiling: Tiling) -> list[int]:
+        """Append the weights of a layer to the image; return the rows of its units."""
         address = self._param_address[task.key] = self.image.add_params(task)
         units = [unit for section in tiling.sections for unit in section]
         for unit in units:
             self._unit_address[task.key, unit.number] = self.image.add_unit(task, unit)
         start, _ = self.weight_places.get(task.index, (address, 0))
         self.weight_places[task.index] = (start, self.image.size - start)
-        return sum(unit.rows for unit in units)
+        return [unit.rows for unit in units]
 
     def _add_constants(self, task: SlopeTask | TableTask) -> None:
         """Append the slopes or the table of a layer to the image, the same table only once."""
@@ -220,7 +254,7 @@ class Emitter:
             self._load_region(
                 task.index, f"weights of blocks {blocks.start}..{blocks.stop - 1}",
                 Memory.WEIGHT, self._unit_address[key], row, unit.rows, unit.bits,
-                unit.pairs)
+                unit.pairs, unit.columns)
         return row
 
     def params(self, task: ConvTask, block: int) -> int:

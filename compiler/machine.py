@@ -34,18 +34,21 @@ from arch.timing import (
     SAVE_BURSTS,
     SAVE_LATENCY,
     SAVE_START,
+    UNROLL_LATENCY,
     calc_latency,
     slow_latency,
 )
 
 from .host import Segment
 from .ir import DramTiming, Instruction
+from .unrolling import unroll_cycles
 
 
 __all__ = (
     "Machine",
     "Run",
     "group_cycles",
+    "rows_cycles",
     "run_segments",
     "transfer_size",
 )
@@ -64,6 +67,8 @@ def transfer_size(instruction: Instruction, config: AcceleratorConfig) -> int:
 
 def _line_size(instruction: Instruction, config: AcceleratorConfig) -> int:
     values = instruction.values
+    if values.get("line_beats"):
+        return values["line_beats"] * config.dram_width
     if values["memory"] == Memory.WEIGHT:
         bits = values.get("weight_bits") or config.weight_bits
         return config.packed_size(values["row_count"], bits)
@@ -73,11 +78,23 @@ def _line_size(instruction: Instruction, config: AcceleratorConfig) -> int:
     return values["row_count"] * sizes[Memory(values["memory"])]
 
 
+def rows_cycles(instruction: Instruction, config: AcceleratorConfig) -> int:
+    """Return the cycles that a LOAD takes to make rows of kernel taps; 0 if it copies rows."""
+    values = instruction.values
+    if not values.get("kernel_lines"):
+        return 0
+    return unroll_cycles(values, values["row_count"], config.row_size, config.dram_width)
+
+
 def _write_cycles(instruction: Instruction, config: AcceleratorConfig) -> float:
     """Return the cycles that a beat of a LOAD takes on chip."""
-    if instruction.values["memory"] == Memory.TABLE:
+    values = instruction.values
+    if values["memory"] == Memory.TABLE:
         return config.dram_width / config.table_entry_size
-    bits = instruction.values.get("weight_bits") or config.weight_bits
+    if values.get("kernel_lines"):
+        held = values["line_beats"] * config.dram_width <= config.unroll_size
+        return 1.0 if held else max(1.0, rows_cycles(instruction, config) / values["line_beats"])
+    bits = values.get("weight_bits") or config.weight_bits
     return max(1.0, config.weight_bits / (bits * config.weight_columns))
 
 
@@ -155,10 +172,11 @@ class Run:
 
 @dataclass
 class _Transfer:
-    """An instruction in LOAD or SAVE: bursts still to ask for, bursts still to come."""
+    """An instruction in LOAD or SAVE: bursts still to ask for, and when its first beat came."""
 
     index: int
     bursts: Iterator[int]
+    first: float = -1.0
 
 
 @dataclass
@@ -168,6 +186,7 @@ class _Port:
     current: _Transfer | None = None
     following: int | None = None
     next_request: float = 0.0
+    free: float = 0.0
     jobs: deque[float] = field(default_factory=deque)
     bursts: deque[tuple[float, float, int]] = field(default_factory=deque)
 
@@ -194,12 +213,14 @@ class _Dram:
         self.served.append((self._free[write] - cycles, self._free[write]))
         return self._free[write] - cycles, self._free[write]
 
-    def read(self, now: float, beats: int, slowest: float = 1.0) -> tuple[float, float]:
+    def read(
+        self, now: float, beats: int, slowest: float = 1.0, free: float = 0.0
+    ) -> tuple[float, float]:
         """Return the cycles of the first beat and after the last beat of a read.
 
-        ``slowest`` is the cycles that the reader takes for a beat.
+        ``slowest`` is the cycles that the reader takes for a beat, from ``free`` on.
         """
-        return self._serve(now, now + self._latency, beats, False, slowest)
+        return self._serve(now, max(now + self._latency, free), beats, False, slowest)
 
     def write(self, now: float, beats: int) -> tuple[float, float]:
         """Return the cycles of the first beat and of the response of a write."""
@@ -398,7 +419,8 @@ class Machine:
             bursts = _merged(bursts, self._factor)
         port.current = _Transfer(index, bursts)
         port.following = next(port.current.bursts)
-        narrow = bool(self._instructions[index].values.get("weight_bits"))
+        values = self._instructions[index].values
+        narrow = bool(values.get("weight_bits")) and not values.get("line_beats")
         port.next_request = self._now + LOAD_START + narrow * NARROW_START
         self._wake(port.next_request)
         return True
@@ -431,7 +453,7 @@ class Machine:
         assert port.following is not None
         if engine == Engine.LOAD:
             slowest = _write_cycles(self._instructions[transfer.index], self._config)
-            start, end = self._dram.read(self._now, port.following, slowest)
+            start, end = self._dram.read(self._now, port.following, slowest, port.free)
             latency = LOAD_LATENCY
         else:
             start, end = self._dram.write(self._now, port.following)
@@ -441,11 +463,27 @@ class Machine:
         port.following = next(transfer.bursts, None)
         port.next_request = self._now + REQUEST_CYCLES * self._factor
         self._wake(port.next_request)
+        if transfer.first < 0:
+            transfer.first = start
         if port.following is None:
+            if engine == Engine.LOAD:
+                end = port.free = max(end, self._unrolled(transfer, end))
             self._finishes(transfer.index, end + latency)
             port.jobs.append(end)
             port.current = None
         return True
+
+    def _unrolled(self, transfer: _Transfer, end: float) -> float:
+        """Return when the last row of kernel taps is made; 0 if rows are copied."""
+        instruction = self._instructions[transfer.index]
+        cycles = rows_cycles(instruction, self._config)
+        if not cycles:
+            return 0.0
+        values = instruction.values
+        lines = min(values["kernel_lines"] - values["lines_above"], values["map_lines"])
+        held = transfer.first + lines * values["map_beats"] * self._beat_cycles
+        last = cycles / values["row_count"] * values["positions"]
+        return max(held + cycles, end + last) + UNROLL_LATENCY
 
     def _calc(self) -> bool:
         """Start the next CONV or VECTOR."""

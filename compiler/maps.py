@@ -43,12 +43,15 @@ class InputLayout:
     lanes : int
         Codes of a row.
     unroll : str
-        What the host unrolls into the lanes: ``none``, ``columns`` or ``taps``; see
-        :func:`compiler.plan.unrolled`.
+        What the host unrolls into the lanes: ``none``, ``columns`` or ``taps``, see
+        :func:`compiler.plan.unrolled`; ``loader``: nothing, the codes lie close together for LOAD
+        to unroll them.
     window : Window
         Geometry of the first convolution, for unrolling.
     code_size : int
         Bytes of a code, 1 or 2.
+    beat : int
+        Bytes of a beat, of which a line takes whole ones in mode ``loader``.
     """
 
     shape: tuple[int, int, int]
@@ -57,6 +60,7 @@ class InputLayout:
     unroll: str = "none"
     window: Window = Window()
     code_size: int = 1
+    beat: int = 1
 
     def unrolled(self, codes: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the map that the accelerator reads, ``(c, h, w)``; padding is code 0."""
@@ -76,16 +80,26 @@ class InputLayout:
                    x * dx:x * dx + (width - 1) * sx + 1:sx]
             for y in range(r) for x in range(s)])
 
+    def _lines(self, codes: NDArray[np.int64]) -> bytes:
+        """Return the codes line by line, position by position, lines padded to whole beats."""
+        stored = codes.transpose(1, 2, 0).astype(f"<i{self.code_size}", casting="unsafe")
+        lines = stored.reshape(len(stored), -1).view(np.uint8)
+        return np.pad(lines, ((0, 0), (0, -lines.shape[1] % self.beat))).tobytes()
+
     def pack(self, codes: ArrayLike) -> bytes:
         """Return the bytes of region 1 for input codes ``(c, h, w)``."""
-        values = self.unrolled(_checked(codes, self.shape, self.format))
+        checked = _checked(codes, self.shape, self.format)
+        if self.unroll == "loader":
+            return self._lines(checked)
+        values = self.unrolled(checked)
         return pack_map(values, self.lanes, code_size=self.code_size)
 
     def to_json(self) -> dict[str, Any]:
         """Return all fields as plain values."""
         return {
             "shape": list(self.shape), "format": self.format.to_json(), "lanes": self.lanes,
-            "unroll": self.unroll, "window": asdict(self.window), "code_size": self.code_size}
+            "unroll": self.unroll, "window": asdict(self.window), "code_size": self.code_size,
+            "beat": self.beat}
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> "InputLayout":
@@ -94,7 +108,7 @@ class InputLayout:
         c, h, w = fields["shape"]
         return cls(
             (c, h, w), Format.from_json(fields["format"]), fields["lanes"], fields["unroll"],
-            Window(**window), fields.get("code_size", 1))
+            Window(**window), fields.get("code_size", 1), fields.get("beat", 1))
 
 
 @dataclass(frozen=True)

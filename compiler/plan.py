@@ -55,8 +55,9 @@ __all__ = (
 )
 
 
-UNROLLS = ("none", "columns", "taps")
-"""What the host unrolls into the lanes of the first layer: nothing, kernel columns, all taps."""
+UNROLLS = ("none", "columns", "taps", "loader")
+"""What is unrolled into the lanes of the first layer: nothing, kernel columns by the host, all taps
+by the host, all taps by LOAD."""
 
 _MAX_POSITION = 2047
 
@@ -220,7 +221,7 @@ def unrolled(task: ConvTask, unroll: str) -> ConvTask:
         Convolution over the plain input.
     unroll : str
         ``columns``: the channels of a position are those of all kernel columns, kernel column
-        outermost. ``taps``: those of all taps, kernel line outermost.
+        outermost. ``taps`` and ``loader``: those of all taps, kernel line outermost.
 
     Returns
     -------

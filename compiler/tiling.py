@@ -17,9 +17,10 @@ from arch.timing import (
 
 from .depthwise import window_line
 from .ir import DramTiming
-from .layers import AddTask, ConvTask, PoolTask, Rect, TableTask, Task
+from .layers import AddTask, ConvTask, PoolTask, Rect, StoredMap, TableTask, Task
 from .sharing import tap_warm
 from .transposed import PhaseTask, TransposedTask
+from .unrolling import Unrolling
 from .weights import Piece, Unit, all_cuts, group_units
 
 
@@ -39,10 +40,14 @@ __all__ = (
 
 @dataclass(frozen=True)
 class Costs:
-    """Durations of transfers, in cycles; see :class:`DramTiming`."""
+    """Durations of transfers, in cycles; see :class:`DramTiming`.
+
+    ``unrolling`` is that of an input whose taps LOAD makes into channels.
+    """
 
     config: AcceleratorConfig
     dram: DramTiming
+    unrolling: Unrolling | None = None
 
     @property
     def bytes_per_cycle(self) -> float:
@@ -55,6 +60,13 @@ class Costs:
         if not size:
             return 0
         return size / self.bytes_per_cycle + LOAD_START + self.dram.latency + LOAD_LATENCY
+
+    def load_map(self, stored: StoredMap, positions: int) -> float:
+        """Return the cycles of a LOAD of some positions of a map."""
+        cycles = self.load(positions * stored.blocks * self.config.row_size)
+        if self.unrolling is None or stored.name != self.unrolling.tensor:
+            return cycles
+        return max(cycles, self.load(1) + positions * self.unrolling.position_cycles)
 
     def save(self, size: int, lines: int) -> float:
         """Return the cycles of a SAVE of ``size`` bytes in ``lines`` lines."""
@@ -271,7 +283,7 @@ def _estimate(
     for rect, section in order:
         load = 0.0
         rows = sum(unit.rows for unit in section)
-        size = sum(config.packed_size(unit.rows, unit.bits) for unit in section)
+        size = sum(unit.size(config) for unit in section)
         keeps = kept or (weights_outer and rows <= config.weight_depth)
         first_time = seen < len(sections) if not weights_outer else section is not previous[1]
         if rows and (first_time or not keeps):
@@ -281,12 +293,12 @@ def _estimate(
             for n, stored in enumerate(task.inputs):
                 part = task.input_rect(rect, n)
                 if spills.inputs[n] and part != held.get(n):
-                    load += costs.load(part.size * stored.blocks * config.row_size)
+                    load += costs.load_map(stored, part.size)
                 held[n] = part
             if spills.streams and source.y1 > done:
                 lines = source.y1 - done
                 stored = task.inputs[0]
-                load += costs.load(lines * stored.width * stored.blocks * config.row_size)
+                load += costs.load_map(stored, lines * stored.width)
                 done = source.y1
         save = 0.0
         if spills.output:
@@ -324,7 +336,7 @@ def _candidates(
     _, height, width = task.output.shape
     most = config.acc_depth if isinstance(task, ConvTask) else height * width
     if isinstance(task, ConvTask) and task.pooling is not None:
-        for rects in _pooled_lines(task, config):
+        for rects in _pooled_lines(task, config, spills.streams):
             yield rects
             if not spills.any and not spills.streams:
                 return
@@ -334,6 +346,8 @@ def _candidates(
             yield cut_output(height, width, lines, width)
             if not spills.any and not spills.streams:
                 return
+        if spills.streams:
+            yield from _growing(height, width, most // width)
     for columns in balanced(width, min(most, width)):
         if columns < width:
             yield cut_output(height, width, 1, columns)
@@ -341,13 +355,34 @@ def _candidates(
                 return
 
 
-def _pooled_lines(task: ConvTask, config: AcceleratorConfig) -> Iterator[tuple[Rect, ...]]:
+def _pooled_lines(
+    task: ConvTask, config: AcceleratorConfig, streams: bool
+) -> Iterator[tuple[Rect, ...]]:
     """Yield ways to cut the output of a convolution that pools: into whole lines."""
     _, height, width = task.output.shape
+    most = 0
     for lines in balanced(height, height):
         rects = cut_output(height, width, lines, width)
         if all(task.computed_rect(rect).size <= config.acc_depth for rect in rects):
+            most = most or lines
             yield rects
+    if streams and most:
+        yield from _growing(height, width, most)
+
+
+def _growing(height: int, width: int, most: int) -> Iterator[tuple[Rect, ...]]:
+    """Yield rectangles of whole lines, each larger by half than the one before, up to ``most``.
+
+    The first one can start early, and little is spent on starting the others.
+    """
+    for first in (1, 2, 4):
+        rects: list[Rect] = []
+        lines = start = 0
+        while start < height:
+            lines = min((3 * lines + 1) // 2 or first, most, height - start)
+            rects.append(Rect(start, start + lines, 0, width))
+            start += lines
+        yield tuple(rects)
 
 
 def _slots_of(

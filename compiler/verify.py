@@ -169,12 +169,16 @@ class _Addresses:
     def _of_transfer(self, instruction: Instruction) -> tuple[list[Access], list[Access]]:
         values, config = instruction.values, self._config
         memory, count = Memory(values["memory"]), values["row_count"]
-        bits = values.get("weight_bits", 0)
+        bits, columns = values.get("weight_bits", 0), values.get("columns", 0)
         length = {
             Memory.FEATURE: count * config.row_size,
-            Memory.WEIGHT: config.packed_size(count, bits or config.weight_bits),
+            Memory.WEIGHT: config.packed_size(count, bits or config.weight_bits, columns),
             Memory.PARAM: count * config.param_row_size,
             Memory.TABLE: count * config.table_size}[memory]
+        beats = values.get("line_beats", 0)
+        if values.get("kernel_lines"):
+            _check_unrolled(instruction, config)
+            length = beats * config.dram_width
         lines = np.arange(values["line_count"])[:, None]
         rows = values["row"] + lines * values["row_stride"] + np.arange(count)
         starts = values["address"] + lines * values["line_stride"]
@@ -191,6 +195,15 @@ class _Addresses:
             not values.get("pairs") or (
                 memory == Memory.WEIGHT and config.dual_products and bits in (0, 4, 6)),
             instruction, "has no such pairs of codes")
+        _check(
+            not columns or (
+                memory == Memory.WEIGHT and columns % (config.weight_columns if bits else 1) == 0
+                and columns * config.dram_width <= config.weight_row_size
+                and not values.get("pairs")),
+            instruction, "has no such columns")
+        _check(
+            beats * config.dram_width == length if beats else not columns, instruction,
+            "has lines of other beats")
         chip = Access(Space.on_chip(memory), rows.ravel())
         unit = config.dram_width
         dram = Access(
@@ -206,6 +219,31 @@ def _check(condition: bool, instruction: Instruction, what: str) -> None:
         values = instruction.values
         raise VerifyError(
             f"{instruction.opcode.name} of layer {values['layer']} {what}: {values}")
+
+
+def _check_unrolled(instruction: Instruction, config: AcceleratorConfig) -> None:
+    """Check that a LOAD of kernel taps gets every beat that it waits for, and no other."""
+    values = instruction.values
+    size = values["kernel_lines"] * values["segment"] + values["fill"]
+    rows = values["positions"] * size // config.row_size
+    _check(
+        values["memory"] == Memory.FEATURE and values["line_count"] == 1
+        and values["line_beats"] == values["map_lines"] * values["map_beats"] > 0,
+        instruction, "unrolls other beats than it reads")
+    _check(
+        size % config.row_size == 0 and rows > 0 and values["row_count"] % rows == 0
+        and min(values["segment"], values["stride_lines"]) > 0,
+        instruction, "unrolls no whole lines of rows")
+    last = (values["row_count"] // rows - 1) * values["stride_lines"] - values["lines_above"]
+    _check(
+        values["lines_above"] < values["kernel_lines"]
+        and last < values["map_lines"] <= last + values["kernel_lines"],
+        instruction, "unrolls other lines than it reads")
+    reach = (values["positions"] - 1) * values["advance"] + values["segment"]
+    _check(
+        values["kernel_lines"] * values["map_beats"] * config.dram_width <= config.unroll_size
+        and max(reach - values["before"], values["before"]) <= 2 * config.unroll_size,
+        instruction, "unrolls longer lines than fit")
 
 
 def _check_vector(instruction: Instruction, config: AcceleratorConfig, steps: int) -> None:

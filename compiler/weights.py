@@ -1,7 +1,8 @@
 """Weight tiles: how they are cut into loads, their image in DRAM, and the rings on chip."""
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,9 @@ A few of them wait for their turn at a time, which should be much of what a laye
 
 _FIRST_LOAD_SIZE = 512
 """What the first LOAD of the first layer should bring; each of its others twice as much."""
+
+_CUT_SIZE = 256
+"""Bytes that must be saved for a LOAD of its own: it is an instruction, and takes some cycles."""
 
 _MAX_COUNT = 4095
 
@@ -115,6 +119,8 @@ class Unit:
         Weight rows.
     bits : int
         Bits in DRAM of a code of weight memory, be it one weight or a pair.
+    columns : int
+        Columns of a row that DRAM holds; 0 for all.
     """
 
     layer: int
@@ -122,6 +128,7 @@ class Unit:
     pieces: tuple[Piece, ...]
     rows: int
     bits: int
+    columns: int = 0
 
     @property
     def blocks(self) -> range:
@@ -132,6 +139,10 @@ class Unit:
     def pairs(self) -> bool:
         """Whether a code of weight memory is a pair of weights; then all are."""
         return self.pieces[0].products != Products.ONE
+
+    def size(self, config: AcceleratorConfig) -> int:
+        """Return the bytes in DRAM."""
+        return config.packed_size(self.rows, self.bits, self.columns)
 
 
 def block_words(task: ConvTask, block: int, config: AcceleratorConfig) -> tuple[int, int]:
@@ -241,7 +252,9 @@ def cut_weights(
 ) -> list[Unit]:
     """Cut the weights of a convolution into units of at most half the weight memory.
 
-    A unit holds whole output blocks, or a part of one block that is too large.
+    A unit holds whole output blocks, or a part of one block that is too large. A last block that
+    leaves output lanes idle is a unit of its own, stored without those lanes, where that saves
+    enough.
 
     Parameters
     ----------
@@ -257,11 +270,12 @@ def cut_weights(
     units: list[Unit] = []
     pending: list[Piece] = []
     rows = 0
+    columns = 0
 
     def close() -> None:
         nonlocal rows
         if pending:
-            units.append(Unit(task.index, len(units), tuple(pending), rows, bits))
+            units.append(Unit(task.index, len(units), tuple(pending), rows, bits, columns))
             pending.clear()
             rows = 0
 
@@ -276,6 +290,9 @@ def cut_weights(
                 for size in (first_size, _LOAD_SIZE))
             bits = width
         together = sum(piece.passes for piece in pieces) <= limit
+        if block == task.output.blocks - 1 and _saved(task, pieces, config) >= _CUT_SIZE:
+            close()
+            columns = _used_columns(task, block, config)
         for piece in pieces:
             if not together or rows + piece.passes > limit:
                 close()
@@ -294,6 +311,21 @@ def all_cuts(task: ConvTask, config: AcceleratorConfig) -> list[list[Unit]]:
     """Return the units for every way in which the weights can share multipliers, none first."""
     ways = [SEPARATE] if runs_in_window(task, config) else sharings(task, config)
     return [cut_weights(task, config, way) for way in ways]
+
+
+def _used_columns(task: ConvTask, block: int, config: AcceleratorConfig) -> int:
+    """Return the columns of a row that have weights of an output block."""
+    lanes = min(config.out_lanes, task.output.channels - block * config.out_lanes)
+    return config.stored_columns(lanes, task.bits)
+
+
+def _saved(task: ConvTask, pieces: list[Piece], config: AcceleratorConfig) -> int:
+    """Return the bytes that a block takes less in DRAM without the columns that it leaves idle."""
+    if pieces[0].products != Products.ONE:
+        return 0
+    rows = sum(piece.passes for piece in pieces)
+    columns = _used_columns(task, pieces[0].block, config)
+    return config.packed_size(rows, task.bits) - config.packed_size(rows, task.bits, columns)
 
 
 def group_units(units: list[Unit], limit: int) -> list[list[Unit]]:
@@ -324,7 +356,8 @@ class WeightImage:
 
     For a PRelu rows of slopes, for a function of one number its table.
 
-    Codes have the bits of their layer; each unit starts at a beat.
+    Codes have the bits of their layer; each unit starts at a beat, and may leave out the last
+    columns of every row.
 
     Parameters
     ----------
@@ -367,7 +400,7 @@ class WeightImage:
 
     def add_unit(self, task: ConvTask, unit: Unit) -> int:
         """Append the weight tiles of a unit; return their address."""
-        return self._append((task, unit), self._config.packed_size(unit.rows, unit.bits))
+        return self._append((task, unit), unit.size(self._config))
 
     def _params(self, task: ConvTask) -> bytes:
         padding = (0, task.output.blocks * self._config.out_lanes - len(task.bias))
@@ -441,11 +474,15 @@ class WeightImage:
 
     def _unit(self, task: ConvTask, unit: Unit) -> bytes:
         """Return the tiles of a unit, packed and padded."""
+        config = self._config
         tiles = self._pair_tiles if unit.pairs else self._tiles
         codes = np.concatenate([tiles(task, piece).ravel() for piece in unit.pieces])
-        whole = task.bits == self._config.weight_bits
+        if unit.columns:
+            kept = unit.columns * config.dram_width // config.weight_size
+            codes = codes.reshape(unit.rows, -1)[:, :kept].ravel()
+        whole = task.bits == config.weight_bits
         packed = codes.tobytes() if whole else pack_codes(codes, task.bits)
-        return packed.ljust(self._config.packed_size(unit.rows, unit.bits), b"\0")
+        return packed.ljust(unit.size(config), b"\0")
 
     def to_bytes(self) -> bytes:
         """Return the image."""
@@ -476,6 +513,22 @@ class Ring:
         """Make the next ``rows`` rows lie in one stretch, so that all of them can be kept."""
         if self._next + rows > self._depth:
             self._next = 0
+
+    def reserve_parts(self, sizes: Sequence[int]) -> None:
+        """Make stretches of some sizes fit side by side, in this order, so that all can be kept.
+
+        They may go on at the start of the memory, so that the first of them overwrite what was
+        needed longest ago.
+        """
+        ends = list(accumulate(sizes))
+        assert ends[-1] <= self._depth
+        for first in (self._next, *(self._depth - end for end in reversed(ends[:-1]))):
+            fitting = sum(first + end <= self._depth for end in ends)
+            before = ends[fitting - 1] if fitting else 0
+            if first >= self._next and ends[-1] - before <= first:
+                self._next = first
+                return
+        self._next = 0
 
     def find(self, key: Hashable) -> int | None:
         """Return the first row of what is held as ``key``."""

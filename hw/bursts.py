@@ -35,7 +35,7 @@ class BurstGenerator(wiring.Component):
 
     A burst never crosses a line of the instruction, a page of 4096 bytes, or
     ``config.burst_length`` beats. An instruction takes two cycles, three when its weights are
-    narrow, and two more for each burst.
+    narrow and it does not say how many beats they take, and two more for each burst.
 
     Parameters
     ----------
@@ -127,8 +127,12 @@ class BurstGenerator(wiring.Component):
                             count = instruction.row_count << shift
                             m.d.sync += [line_beats.eq(count), beats_left.eq(count)]
                 m.next = "LENGTH"
+                if self._opcode == Opcode.LOAD:
+                    given = instruction.line_beats
+                    with m.If(given.any()):
+                        m.d.sync += [line_beats.eq(given), beats_left.eq(given)]
                 if narrow:
-                    with m.If(instruction.weight_bits.any()):
+                    with m.If(instruction.weight_bits.any() & ~given.any()):
                         m.next = "NARROW"
             if narrow:
                 with m.State("NARROW"):

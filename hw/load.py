@@ -5,7 +5,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from arch.config import CHUNK_BEATS
-from arch.isa import Memory, Opcode
+from arch.isa import UNROLL_FIELDS, Memory, Opcode
 
 from .bursts import BurstGenerator
 from .layouts import (
@@ -20,6 +20,7 @@ from .layouts import (
 )
 from .queue import StreamQueue
 from .unpacker import Unpacker
+from .unroller import UNROLL_LAYOUT, Unroller
 
 
 __all__ = (
@@ -30,7 +31,7 @@ __all__ = (
 # What the data side must know of an instruction.
 _JOB_LAYOUT = layout_of(
     Opcode.LOAD, "layer", "post", "memory", "row", "row_count", "line_count", "row_stride",
-    "weight_bits", "pairs")
+    "weight_bits", "pairs", "columns", *UNROLL_FIELDS)
 
 
 class BeatWriter(wiring.Component):
@@ -105,6 +106,9 @@ class BeatWriter(wiring.Component):
         stored = beat
         if config.dual_products:
             stored = beat ^ Cat(C(0, 3), job.pairs, C(0, 4)).replicate(len(beat) // 8)
+        plain = Signal(config.dram_width * 8)
+        plain_valid = Signal()
+        plain_ready = Signal()
 
         free = Signal()
         move = Signal()
@@ -121,10 +125,13 @@ class BeatWriter(wiring.Component):
             unpacker.o.ready.eq(free & ends_chunk),
             unpacker.clear.eq(ends_line),
             wide_data.eq(unpacker.o.payload.as_value().word_select(part, len(wide_data))),
-            beat.eq(Mux(narrow, wide_data, self.beats.payload.data.replicate(columns))),
+            beat.eq(Mux(narrow, wide_data, plain.replicate(columns))),
             ends_chunk.eq((part == parts - 1) | ends_line),
-            self.beats.ready.eq(active & Mux(narrow, unpacker.i.ready, free)),
-            move.eq(Mux(narrow, unpacker.o.valid, self.beats.valid & active) & free),
+            plain.eq(self.beats.payload.data),
+            plain_valid.eq(self.beats.valid & active),
+            plain_ready.eq(free),
+            self.beats.ready.eq(active & Mux(narrow, unpacker.i.ready, plain_ready)),
+            move.eq(Mux(narrow, unpacker.o.valid, plain_valid) & free),
             ends_row.eq(column == last_column),
             ends_line.eq(ends_row & (rows_left == 1)),
             ends_job.eq(ends_line & (lines_left == 1)),
@@ -133,6 +140,26 @@ class BeatWriter(wiring.Component):
             self.busy.eq(active | self.writes.valid | self.done.valid),
             self.layer.eq(job.layer),
         ]
+
+        if config.unroll_size:
+            m.submodules.unroller = unroller = ResetInserter(move & ends_job)(Unroller(
+                width=config.dram_width * 8, depth=config.unroll_size // config.dram_width,
+                code_width=config.data_bits))
+            unrolls = Signal(reset_less=True)
+            m.d.sync += unroller.start.eq(
+                take & self.jobs.valid & self.jobs.payload.kernel_lines.any())
+            with m.If(take):
+                m.d.sync += unrolls.eq(self.jobs.payload.kernel_lines.any())
+            m.d.comb += [unroller.job[name].eq(job[name]) for name in UNROLL_LAYOUT.members]
+            m.d.comb += unroller.i.payload.eq(self.beats.payload.data)
+            with m.If(unrolls):
+                m.d.comb += [
+                    unroller.i.valid.eq(self.beats.valid & active),
+                    plain_ready.eq(unroller.i.ready),
+                    plain.eq(unroller.o.payload),
+                    plain_valid.eq(unroller.o.valid & active),
+                    unroller.o.ready.eq(free),
+                ]
 
         with m.If(self.writes.ready):
             m.d.sync += self.writes.valid.eq(0)
@@ -182,7 +209,10 @@ class BeatWriter(wiring.Component):
                 for memory, last in enumerate(lasts):
                     with m.Case(memory) if memory < len(lasts) - 1 else m.Default():
                         m.d.sync += last_column.eq(last)
-            with m.If(packed):
+            some = self.jobs.payload.columns[:len(last_column) + 1]
+            with m.If(some.any()):
+                m.d.sync += last_column.eq(some - Mux(packed, columns, 1))
+            with m.Elif(packed):
                 m.d.sync += last_column.eq(lasts[Memory.WEIGHT] + 1 - columns)
         return m
 

@@ -81,6 +81,8 @@ class RowMemory(wiring.Component):
         Row to write.
     r_en : In(1)
         Request.
+    r_hold : In(1)
+        Keep answers as they are, those on their way too; no request may be made.
     r_data : Out(columns * column_width)
         Row read.
     """
@@ -97,6 +99,7 @@ class RowMemory(wiring.Component):
             "w_row": In(range(depth)),
             "w_data": In(width),
             "r_en": In(1),
+            "r_hold": In(1),
             "r_row": In(range(depth)),
             "r_data": Out(width),
         })
@@ -116,7 +119,8 @@ class RowMemory(wiring.Component):
             read.addr.eq(self.r_row),
         ]
         answered = Signal()
-        m.d.sync += answered.eq(self.r_en)
-        with m.If(answered):
-            m.d.sync += self.r_data.eq(read.data)
+        with m.If(~self.r_hold):
+            m.d.sync += answered.eq(self.r_en)
+            with m.If(answered):
+                m.d.sync += self.r_data.eq(read.data)
         return m

@@ -61,6 +61,7 @@ _COMPONENTS = {
     "CALC, the rest": ("calc",),
     "feature memory": ("feature",),
     "weight unpacker": ("load.writer.unpacker",),
+    "kernel taps": ("load.writer.unroller",),
     "LOAD": ("load",),
     "SAVE": ("save",),
     "instruction fetch": ("fetcher",),

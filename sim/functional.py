@@ -156,6 +156,7 @@ class FunctionalMachine:
         self.param = np.full((config.param_depth, config.param_row_size), _POISON, np.uint8)
         tables = TABLES if config.table_lanes else 0
         self.table = np.full((tables, config.table_size), _POISON, np.uint8)
+        self.lanes = np.full(config.weight_depth, config.out_lanes)
         self.acc = np.zeros((2, config.acc_depth, config.out_lanes), np.int64)
         self.lines = np.zeros((config.pool_depth, config.out_lanes), np.int64)
         self.written: list[NDArray[np.uint8]] = []
@@ -195,8 +196,20 @@ class FunctionalMachine:
         if pairs and (fields["memory"] != Memory.WEIGHT or bits not in (0, 4, 6)
                       or not self.config.dual_products):
             raise SimulationError(f"Pairs are for weight memory, 4, 6 or 8 bits: {fields}")
-        size = fields["row_count"] * memory.shape[1]
+        columns = fields.get("columns", 0)
+        step = self.config.weight_columns if bits else 1
+        if columns and (fields["memory"] != Memory.WEIGHT or columns % step
+                        or columns * self.config.dram_width > memory.shape[1]):
+            raise SimulationError(f"There are no {columns} columns to fill: {fields}")
+        row_size = columns * self.config.dram_width or memory.shape[1]
+        size = fields["row_count"] * row_size
         stored = self._packed_size(size, bits) if bits else size
+        if fields.get("kernel_lines"):
+            self._unroll(fields, memory, dram)
+            return
+        if fields.get("line_beats", 0) * self.config.dram_width not in (
+                (stored,) if columns else (0, stored)):
+            raise SimulationError(f"A line has {stored} bytes in DRAM: {fields}")
         if fields["address"] % self.config.dram_width or (
                 fields["line_stride"] % self.config.dram_width):
             raise SimulationError(f"{opcode.name} is not aligned to the bus: {fields}")
@@ -213,9 +226,40 @@ class FunctionalMachine:
                     codes = _paired(codes, size, bits or 8)
                 elif bits:
                     codes = _unpacked(codes, size, bits)
-                rows[:] = codes.reshape(rows.shape)
+                rows[:, :row_size] = codes.reshape(-1, row_size)
+                if fields["memory"] == Memory.WEIGHT:
+                    self.lanes[row:row + len(rows)] = (
+                        row_size * self.config.out_lanes // memory.shape[1])
             else:
                 dram[address:stop] = rows.ravel()
+
+    def _unroll(
+        self, fields: dict[str, int], memory: NDArray[np.uint8], dram: NDArray[np.uint8]
+    ) -> None:
+        """Write rows of the bytes under a kernel, position by position."""
+        width, lines = fields["map_beats"] * self.config.dram_width, fields["map_lines"]
+        size = lines * width
+        stop = fields["address"] + size
+        row, count = fields["row"], fields["row_count"]
+        if fields["kernel_lines"] * width > self.config.unroll_size:
+            raise SimulationError(f"LOAD has no room for the lines of a kernel: {fields}")
+        if stop > len(dram) or row + count > len(memory):
+            raise SimulationError(f"LOAD goes past the end of a memory: {fields}")
+        if size != fields["line_beats"] * self.config.dram_width or (
+                fields["line_count"] != 1 or fields["memory"] != Memory.FEATURE):
+            raise SimulationError(f"LOAD unrolls one line of {size} bytes: {fields}")
+        source = dram[fields["address"]:stop].reshape(lines, width)
+        taps = fields["kernel_lines"] * fields["segment"] + fields["fill"]
+        height = count * memory.shape[1] // (taps * fields["positions"])
+        y = (np.arange(height)[:, None] * fields["stride_lines"] - fields["lines_above"]
+             + np.arange(fields["kernel_lines"]))[:, None, :, None]
+        x = (np.arange(fields["positions"])[:, None] * fields["advance"] - fields["before"]
+             + np.arange(fields["segment"]))[None, :, None, :]
+        inside = (y >= 0) & (y < lines) & (x >= 0) & (x < width)
+        found = np.where(inside, source[np.clip(y, 0, lines - 1), np.clip(x, 0, width - 1)], 0)
+        found = found.reshape(height, fields["positions"], -1)
+        rows = np.pad(found, ((0, 0), (0, 0), (0, fields["fill"])))
+        memory[row:row + count] = rows.reshape(count, -1)
 
     def _packed_size(self, count: int, bits: int) -> int:
         """Return the bytes in DRAM of ``count`` weights of ``bits`` bits: chunks, then beats."""
@@ -341,6 +385,10 @@ class FunctionalMachine:
             acc[:] = (params << 16) >> 16
         acc += total
         limit = 1 << (config.acc_bits - 1)
+        # Sums of lanes whose weights are not there mean nothing.
+        groups = fields["count_2"] * fields["count_3"] * fields["count_4"]
+        lanes = self.lanes[fields["weight_row"]:fields["weight_row"] + groups].min()
+        acc[:, lanes:] = (acc[:, lanes:] + limit) % (2 * limit) - limit
         if acc.min() < -limit or acc.max() >= limit:
             raise SimulationError(f"An accumulator overflows {config.acc_bits} bits: {fields}")
         shift = (params >> 48) & 0x3F

@@ -23,7 +23,7 @@ WINDOWS = (
 
 
 @pytest.mark.parametrize("window", WINDOWS)
-@pytest.mark.parametrize("unroll", UNROLLS)
+@pytest.mark.parametrize("unroll", UNROLLS[:-1])
 def test_unrolled_input_with_reordered_weights_is_the_same_sum(window, unroll):
     rng = np.random.default_rng(8)
     b = NetworkBuilder(rng, (2, 9, 10))
@@ -54,6 +54,18 @@ def _conv(codes, task):
                 x:x + (width - 1) * window.strides[1] + 1:window.strides[1]]
             total += np.einsum("kc,chw->khw", task.codes[:, :, r, s], part)
     return total
+
+
+@pytest.mark.parametrize("code_size", [1, 2])
+def test_lines_for_the_loader_are_compact(code_size):
+    layout = InputLayout((3, 2, 3), Format(8, 4), 4, "loader", WINDOWS[0], code_size, beat=4)
+    codes = np.arange(-9, 9).reshape(3, 2, 3)
+    size = 9 * code_size
+    lines = np.frombuffer(layout.pack(codes), np.uint8).reshape(2, -(-size // 4) * 4)
+    assert not lines[:, size:].any()
+    for y in range(2):
+        line = np.frombuffer(lines[y, :size].tobytes(), f"<i{code_size}").reshape(3, 3)
+        np.testing.assert_array_equal(line, codes[:, y].T)
 
 
 @pytest.mark.parametrize("code_size", [1, 2])

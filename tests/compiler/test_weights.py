@@ -58,7 +58,48 @@ def test_image_is_what_the_layout_says(config):
     np.testing.assert_array_equal(bias.ravel()[:20], task.bias)
     np.testing.assert_array_equal(shift.ravel()[:20], task.shift)
     assert not bias.ravel()[20:].any()
-    assert data[start:] == pack_weights(task.codes, config.in_lanes, config.out_lanes)
+    assert image_with_all_columns(config, task, data[start:]) == pack_weights(
+        task.codes, config.in_lanes, config.out_lanes)
+
+
+def image_with_all_columns(config, task, data):
+    """Return the weights of a task with zeros for the columns that were left out."""
+    whole = b""
+    for unit in cut_weights(task, config):
+        size = unit.size(config)
+        rows = np.frombuffer(data[:size], np.uint8).reshape(unit.rows, -1)
+        whole += np.pad(rows, ((0, 0), (0, config.weight_row_size - rows.shape[1]))).tobytes()
+        data = data[size:]
+    assert not data
+    return whole
+
+
+@pytest.mark.parametrize(("kernels", "bits", "columns"), [
+    (18, 8, [0, 1]), (21, 8, [0, 3]), (22, 8, [0, 3]), (23, 8, [0]), (24, 8, [0]), (3, 8, [2]),
+    (18, 5, [0])])
+def test_idle_lanes_are_left_out_where_that_saves_enough(kernels, bits, columns):
+    """A row of ``small`` has 4 columns of 2 output lanes; narrow weights fill all of them."""
+    config = preset("small")
+    task = conv_task(config, channels=64, kernels=kernels, kernel=(3, 3), bits=bits)
+    units = cut_weights(task, config)
+    found = [unit.columns for unit in units]
+    assert [*dict.fromkeys(found)] == columns
+    if columns[-1]:
+        assert units[-1].blocks == range(task.output.blocks - 1, task.output.blocks)
+        assert units[-1].size(config) == units[-1].rows * columns[-1] * 8
+
+
+def test_narrow_weights_leave_out_whole_chunks():
+    config = preset("ecp5_85f")  # rows of 16 columns, chunks of 4
+    task = conv_task(config, channels=64, kernels=18, kernel=(3, 3), bits=4)
+    unit = cut_weights(task, config)[-1]
+    assert (unit.rows, unit.columns) == (72, 4)
+    assert unit.size(config) == 72 * 4 * 8 // 2
+
+
+def test_few_saved_bytes_are_worth_no_load():
+    task = conv_task(preset("small"), channels=4, kernels=10, kernel=(3, 3))
+    assert [unit.columns for unit in cut_weights(task, preset("small"))] == [0]
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.name)
@@ -73,11 +114,13 @@ def test_narrow_image(config, bits):
     tiles = []
     for unit, start, stop in zip(units, addresses, [*addresses[1:], image.size], strict=True):
         assert start % config.dram_width == 0
-        count = unit.rows * config.multipliers
+        kept = unit.columns * config.dram_width or config.multipliers
+        count = unit.rows * kept
         size = -(-count * bits // 8)
         assert size <= stop - start < size + 4 * config.dram_width
         assert not any(data[start + size:stop])
-        tiles.append(unpack_codes(data[start:start + size], count, bits))
+        rows = unpack_codes(data[start:start + size], count, bits).reshape(-1, kept)
+        tiles.append(np.pad(rows, ((0, 0), (0, config.multipliers - kept))).ravel())
     np.testing.assert_array_equal(
         np.concatenate(tiles),
         weight_tiles(task.codes, config.in_lanes, config.out_lanes).ravel())
@@ -145,6 +188,24 @@ def test_ring_forgets_what_it_overwrites():
     assert ring.find("b") == 4
     assert ring.allocate("d", 3) == 4
     assert ring.find("b") is None
+
+
+@pytest.mark.parametrize(("start", "sizes", "first"), [
+    (3, [4, 4], 3),
+    (7, [5, 5], 7),      # 7..11, then 0..4
+    (7, [5, 5, 5], 11),  # 11..15, then 0..9
+    (7, [9, 7], 7), (7, [9, 6, 1], 7), (7, [8, 8], 8),
+    (0, [8, 8], 0), (5, [8, 8], 8), (9, [8, 8], 0),
+])
+def test_ring_goes_on_at_the_start(start, sizes, first):
+    ring = Ring(16)
+    if start:
+        ring.allocate("before", start)
+    ring.reserve_parts(sizes)
+    assert ring.allocate(0, sizes[0]) == first
+    for number, size in enumerate(sizes[1:], 1):
+        ring.allocate(number, size)
+    assert all(ring.find(number) is not None for number in range(len(sizes)))
 
 
 def test_ring_keeps_reserved_rows_together():

@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 
 from arch.config import AcceleratorConfig, preset
-from arch.isa import Memory, Opcode, Region, encode
+from arch.isa import UNROLL_FIELDS, Memory, Opcode, Region, encode
 from hw.layouts import beats_per_row, layout_of
 from hw.load import LoadEngine
 from quantizer.layout import unpack_codes
 
 from .bench import simulate
 from .streams import beat_at, check_stream, drain, expected_bursts, feed, fields, watch
+from .test_unroller import geometry, unrolled
 
 
 BASES = [0x1000_0000, 0x2000_0040, 0x3000_0FC0, 0xF000_0000]
@@ -27,11 +28,12 @@ def load(**values):
 def narrow_line(config, instruction, start, first):
     """Return the bursts of a line of narrow weights, and its writes, some columns at a time."""
     bits, width = instruction.weight_bits, config.dram_width
-    size = config.packed_size(instruction.row_count, bits)
+    row_size = instruction.columns * config.dram_width or config.weight_row_size
+    size = config.packed_size(instruction.row_count, bits, instruction.columns)
     packed = b"".join(
         beat_at(start + place, width).to_bytes(width, "little")
         for place in range(0, size, width))
-    count = instruction.row_count * config.multipliers
+    count = instruction.row_count * row_size
     if instruction.pairs:
         low, high = unpack_codes(
             packed[:-(-count * bits // 8)], 2 * count, bits // 2).reshape(-1, 2).T
@@ -41,22 +43,44 @@ def narrow_line(config, instruction, start, first):
     step = config.weight_columns
     wide = codes.tobytes()
     writes = [
-        (instruction.memory, first + place // config.weight_row_size,
-         place % config.weight_row_size // width, 1,
+        (instruction.memory, first + place // row_size, place % row_size // width, 1,
          int.from_bytes(wide[place:place + step * width], "little"))
         for place in range(0, len(wide), step * width)]
     return expected_bursts(config, start, size // width), writes
+
+
+def rows_of_taps(config, instruction, start, first):
+    """Return the bursts of lines of a map, and the writes of the rows made of them."""
+    width, beats = config.dram_width, beats_per_row(config)[Memory.FEATURE]
+    lines = b"".join(
+        beat_at(start + place * width, width).to_bytes(width, "little")
+        for place in range(instruction.line_beats))
+    values = {name: int(getattr(instruction, name)) for name in UNROLL_FIELDS}
+    size = values["kernel_lines"] * values["segment"] + values["fill"]
+    values["output_lines"] = instruction.row_count * config.row_size // (
+        size * values["positions"])
+    codes = np.frombuffer(lines, np.uint8).reshape(values["map_lines"], -1)
+    writes = [
+        (Memory.FEATURE, first + number // beats, number % beats, 0,
+         int.from_bytes(bytes(beat), "little"))
+        for number, beat in enumerate(unrolled(codes, values, width))]
+    return expected_bursts(config, start, instruction.line_beats), writes
 
 
 def expected(config, instructions):
     """Return bursts, and writes and done strobes in order."""
     bursts, events = [], []
     for instruction in instructions:
-        beats = beats_per_row(config)[instruction.memory]
+        beats = instruction.columns or beats_per_row(config)[instruction.memory]
         for line in range(instruction.line_count):
             start = BASES[instruction.region] + instruction.address + line * instruction.line_stride
             start %= 1 << 32
             first = (instruction.row + line * instruction.row_stride) % (1 << 20)
+            if instruction.kernel_lines:
+                asked, writes = rows_of_taps(config, instruction, start, first)
+                bursts += asked
+                events += writes
+                continue
             if instruction.weight_bits:
                 asked, writes = narrow_line(config, instruction, start, first)
                 bursts += asked
@@ -200,6 +224,25 @@ def test_narrow_weights(config, shares):
     run(config, instructions, seed=config.name, shares=shares, latency=5)
 
 
+@pytest.mark.parametrize("bits", [0, 2, 5, 7])
+@pytest.mark.parametrize("config", NARROW_CONFIGS, ids=lambda config: config.name)
+def test_some_columns(config, bits):
+    """Rows of which DRAM holds the first columns only, between whole ones."""
+    rng = random.Random(config.name)
+    most = config.weight_row_size // config.dram_width
+    step = config.weight_columns if bits else 1
+    instructions = []
+    for columns in sorted({step, most // 2 // step * step or step, most}):
+        rows = rng.randint(1, 7)
+        size = config.packed_size(rows, bits or 8, columns)
+        instructions += [
+            load(memory=Memory.WEIGHT, weight_bits=bits, columns=columns, row_count=rows,
+                 line_count=2, line_stride=1024, row_stride=9, row=columns, address=4096 * columns,
+                 line_beats=size // config.dram_width, post=2),
+            *some_instructions(config, columns, (0, 3))[:2]]
+    run(config, instructions, seed=config.name, shares=(1, 0.7, 0.6, 0.6), latency=5)
+
+
 @pytest.mark.parametrize("bits", [2, 3, 4, 5, 6, 7])
 def test_narrow_weights_come_at_the_rate_of_the_bus(bits):
     """Four rows of 128 codes: 64 beats at 8 bits, less in proportion."""
@@ -296,3 +339,28 @@ def test_pairs(config):
         for bits in (2, 3, 4) for rows, lines in ((1, 1), (3, 2))]
     instructions[2:2] = some_instructions(config, config.name, (0, 4, 6))
     run(config, instructions, seed=config.name, shares=(1, 0.7, 0.5, 0.8), latency=5)
+
+
+@pytest.mark.parametrize("config", [
+    replace(preset("tiny"), unroll_size=64),
+    replace(preset("small"), unroll_size=256),
+    AcceleratorConfig("words", data_bits=16, acc_bits=48, unroll_size=512, dram_width=16),
+], ids=lambda config: config.name)
+@pytest.mark.parametrize("shares", [(1, 1, 1, 1), (1, 0.7, 0.5, 0.5)], ids=str)
+def test_kernel_taps(config, shares):
+    """Rows of taps between plain transfers."""
+    rng = random.Random(config.name)
+    instructions = []
+    while len(instructions) < 12:
+        found = geometry(rng, config.dram_width, config.code_size, config.row_size)
+        lines = found.pop("output_lines")
+        size = found["kernel_lines"] * found["segment"] + found["fill"]
+        if found["kernel_lines"] * found["map_beats"] * config.dram_width > config.unroll_size:
+            continue
+        instructions += [
+            load(memory=Memory.FEATURE, region=Region.INPUT, row=rng.randrange(99), line_count=1,
+                 row_count=lines * found["positions"] * size // config.row_size,
+                 line_beats=found["map_lines"] * found["map_beats"],
+                 address=rng.randrange(99) * config.dram_width, post=1, **found),
+            *some_instructions(config, len(instructions))[:rng.randrange(3)]]
+    run(config, instructions, seed=config.name, shares=shares, latency=5)

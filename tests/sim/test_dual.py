@@ -75,8 +75,10 @@ def assert_equal(models):
         expected = {tensor: values[0] for tensor, values in execute(model, codes).items()}
         assert not compare_tensors(model, expected, program.tensors_from_rows(run.rows)), name
         output, rows = run_functional(program, program.input_layout.pack(codes[0]))
-        assert run.output == output, name
-        assert np.array_equal(run.rows, rows), name
+        layout = program.output_layout
+        assert np.array_equal(layout.unpack(run.output), layout.unpack(output)), name
+        for tensor, values in program.tensors_from_rows(rows).items():
+            assert np.array_equal(values, expected[tensor]), (name, tensor)
         assert run.cycles == pytest.approx(program.prediction.cycles, rel=0.1, abs=100), name
         products |= {
             Products(item.values["products"]) for item in program.instructions

@@ -330,6 +330,39 @@ def test_load_of_each_memory(memory):
     assert rows.tobytes() == bytes(made.regions[Region.INPUT][64:64 + rows.size])
 
 
+@pytest.mark.parametrize("bits", [0, 3])
+def test_load_of_some_columns(bits):
+    """Rows of two beats, of which one is stored; narrow weights come two beats at a time."""
+    made = machine()
+    before = made.weight.copy()
+    load = transfer(memory=Memory.WEIGHT, weight_bits=bits, columns=1, row=1, row_count=6,
+                    line_beats=6, address=64)
+    if bits:
+        with pytest.raises(SimulationError, match="There are no 1 columns to fill"):
+            made.run(Opcode.LOAD, load)
+        made.run(Opcode.LOAD, load | {"columns": 2, "line_beats": 5})
+        return
+    made.run(Opcode.LOAD, load)
+    stored = np.frombuffer(made.regions[Region.INPUT], np.uint8)[64:64 + 24].reshape(6, 4)
+    np.testing.assert_array_equal(made.weight[1:7, :4], stored)
+    np.testing.assert_array_equal(made.weight[1:7, 4:], before[1:7, 4:])
+    assert made.lanes[1:7].tolist() == [2] * 6
+    with pytest.raises(SimulationError, match="A line has 24 bytes in DRAM"):
+        made.run(Opcode.LOAD, load | {"line_beats": 0})
+
+
+def test_sums_of_lanes_without_weights_mean_nothing():
+    made = machine()
+    most = (1 << 31) - 1
+    made.param[0] = np.array([1, 2, most, most], "<i8").view(np.uint8)
+    made.feature[:], made.weight[:] = 127, 127
+    conv = calc(Opcode.CONV, count_2=4, gap=3)
+    with pytest.raises(SimulationError, match="An accumulator overflows 32 bits"):
+        made.run(Opcode.CONV, conv)
+    made.lanes[0:4] = 2
+    made.run(Opcode.CONV, conv)
+
+
 @pytest.mark.parametrize("bits", range(2, 8))
 def test_load_of_narrow_weights(bits):
     """Rows of 8 codes; 4 beats of codes are 16."""
