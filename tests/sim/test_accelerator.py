@@ -17,7 +17,7 @@ from sim.result import DramModel
 from sim.simulate import simulate
 from sim.stress import simulate_stressed
 
-from .network import small_program
+from .network import assert_same, small_program
 
 
 pytestmark = pytest.mark.verilator
@@ -44,8 +44,7 @@ def test_equals_functional_model(network, result):
     _, program, codes = network
     for image, run in zip(codes, result.images, strict=True):
         output, rows = run_functional(program, program.input_layout.pack(image))
-        assert run.output == output
-        assert np.array_equal(run.rows, rows)
+        assert_same(program, run, output, rows)
 
 
 @pytest.mark.parametrize("dram", [DramModel(1, 4), DramModel(120, 0.7)])

@@ -17,6 +17,8 @@ from sim.lint import lint
 from sim.many import simulate_many
 from tests.compiler.networks import NetworkBuilder, random_codes, random_model
 
+from .network import assert_same
+
 
 pytestmark = pytest.mark.verilator
 
@@ -74,11 +76,7 @@ def assert_equal(models):
     for (name, model, program, codes), run in zip(jobs, runs, strict=True):
         expected = {tensor: values[0] for tensor, values in execute(model, codes).items()}
         assert not compare_tensors(model, expected, program.tensors_from_rows(run.rows)), name
-        output, rows = run_functional(program, program.input_layout.pack(codes[0]))
-        layout = program.output_layout
-        assert np.array_equal(layout.unpack(run.output), layout.unpack(output)), name
-        for tensor, values in program.tensors_from_rows(rows).items():
-            assert np.array_equal(values, expected[tensor]), (name, tensor)
+        assert_same(program, run, *run_functional(program, program.input_layout.pack(codes[0])))
         assert run.cycles == pytest.approx(program.prediction.cycles, rel=0.1, abs=100), name
         products |= {
             Products(item.values["products"]) for item in program.instructions

@@ -22,6 +22,8 @@ from sim.simulate import simulate
 from sim.stress import simulate_stressed
 from tests.compiler.networks import NetworkBuilder, random_codes
 
+from .network import assert_same
+
 
 TINY16 = replace(preset("tiny"), name="tiny16", data_bits=16, weight_bits=16, acc_bits=48)
 
@@ -55,8 +57,7 @@ def test_every_tensor(config, options):
     check(program, model, codes, result)
     for image, run in zip(data, result.images, strict=True):
         output, rows = run_functional(program, image)
-        assert output == run.output
-        assert np.array_equal(rows, run.rows)
+        assert_same(program, run, output, rows)
         assert len(run.segment_cycles) == 3
         assert sum(run.segment_cycles) == run.cycles
         assert abs(run.cycles - program.prediction.cycles) < 0.03 * run.cycles

@@ -16,6 +16,8 @@ from sim.functional import run_functional
 from sim.simulate import simulate
 from tests.compiler.networks import NetworkBuilder, random_codes
 
+from .network import assert_same
+
 
 pytestmark = pytest.mark.verilator
 
@@ -48,8 +50,7 @@ def test_joined_maps(feature_depth):
     result = simulate(program, [data])
     check(program, model, codes, result)
     output, rows = run_functional(program, data)
-    assert result.images[0].output == output
-    assert np.array_equal(result.images[0].rows, rows)
+    assert_same(program, result.images[0], output, rows)
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ from sim.functional import run_functional
 from sim.lint import lint
 from sim.simulate import simulate
 
-from .network import small_program
+from .network import assert_same, small_program
 
 
 pytestmark = pytest.mark.verilator
@@ -33,8 +33,7 @@ def test_every_layer_kind(bits, widths):
     check(program, model, codes, result)
     for data, run in zip(inputs, result.images, strict=True):
         output, rows = run_functional(program, data)
-        assert run.output == output
-        assert np.array_equal(run.rows, rows)
+        assert_same(program, run, output, rows)
     largest = max(abs(tensor).max() for tensor in program.tensors_from_rows(rows).values())
     assert largest < 256 if bits == 8 else largest > 1 << 14
 
