@@ -44,7 +44,8 @@ def test_unknown_parameter(tmp_path):
         f"--config {path}: 'lanes' is not a parameter; known are ['acc_bits', 'acc_depth', "
         f"'burst_length', 'data_bits', 'depthwise_taps', 'dram_width', 'dual_products', "
         f"'feature_banks', 'feature_depth', 'in_lanes', 'layer_depth', 'name', 'out_lanes', "
-        f"'param_depth', 'pool_depth', 'rounding', 'table_lanes', 'weight_bits', 'weight_depth']")
+        f"'param_depth', 'pool_depth', 'rounding', 'table_lanes', 'unroll_size', 'weight_bits', "
+        f"'weight_depth']")
 
 
 def test_config_breaks_a_rule(tmp_path):
