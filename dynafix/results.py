@@ -104,7 +104,7 @@ def _layers(model: QuantizedModel, program: Program, losses: Mapping[str, Any],
             "dram_bytes": beats * program.config.dram_width + predicted.traffic["program"],
             "dram_by_stream": predicted.traffic,
             "fused": layer.fused,
-            "engines_equal": None if layer.fused else simulation["engines_equal"],
+            "engines_equal": simulation["engines_equal"],
             "counters": counters,
         })
     return found

@@ -110,6 +110,8 @@ def simulate(
     if path is not None:
         steps.line("waves", str(path))
     _compare(quantized, program, indices, inputs, codes, result.images, steps)
+    if program.fused:
+        _compare_apart(quantized, program, indices[0], codes[0], model, steps)
     record = _record(quantized, program, dram, indices, inputs, result, macs)
     if image is None:
         discard_results(quantized.folder)
@@ -220,6 +222,31 @@ def _compare(quantized: Quantized, program: Program, indices: Sequence[int],
                 f"{_text(difference, index, 'RTL')}. Waveform: dynafix simulate {folder} "
                 f"--image {index} --layer {shlex.quote(difference.layer)} --waves")
     steps.progress("compare", len(indices), len(indices), "images", ENGINES_TEXT)
+
+
+def _compare_apart(quantized: Quantized, program: Program, image: int, codes: NDArray,
+                   dram: Any, steps: Steps) -> None:
+    """Run one image with every map written, so that layers inside others are compared too.
+
+    Raises
+    ------
+    VerificationError
+        At the first code in which the Verilog differs from numpy.
+    """
+    from compiler import compile_model
+    from sim.compare import compare
+    from sim.simulate import simulate as run
+
+    count = len(program.fused)
+    what = f"{count} {'map' if count == 1 else 'maps'} inside fused layers"
+    with steps.busy("compare", what):
+        apart = compile_model(
+            quantized.model, program.config, dram=program.dram, fuse=False)
+        result = run(apart, [apart.input_layout.pack(codes)], dram=dram)
+        for difference in compare(apart, quantized.model, codes, result.images[0]):
+            raise VerificationError(
+                f"{_text(difference, image, 'RTL')}, in a program that keeps every map")
+    steps.line("compare", f"{what}: numpy = RTL on image {image}, in a program without fusing")
 
 
 def _text(difference: Any, image: int, engine: str) -> str:

@@ -52,13 +52,29 @@ def test_fused_layers_are_marked(dynafix, pooled_network, images, tmp_path, stan
     lines, found = results(dynafix, pooled_network, images, tmp_path)
     conv, pool, fc = found["layers"]
     assert (conv["fused"], pool["fused"], fc["fused"]) == ("pool", "", "")
-    assert conv["engines_equal"] is None
-    assert pool["engines_equal"]
+    assert conv["engines_equal"] and pool["engines_equal"]
+    assert (" compare    1 map inside fused layers: numpy = RTL on image 0, in a program without "
+            "fusing") in lines
     assert conv["operator"] == "Conv 3×3 + ReLU + MaxPool 2×2/2"
     assert (pool["operator"], pool["cycles"]) == ("MaxPool 2×2/2 (fused)", 0)
-    assert next(line for line in lines if line.startswith(" conv ")).endswith("  –")
+    assert next(line for line in lines if line.startswith(" conv ")).endswith("  ✓")
     assert "In all 2 layers that write a map" in advice.works(found, layers(found))[1]
     assert "<td>fused" in (tmp_path / "report.html").read_text().replace(" class=\"\"", "")
+
+
+def test_a_map_inside_a_fused_layer_is_compared(
+        dynafix, pooled_network, images, tmp_path, stand_in):
+    def spoil(rows):
+        if len(rows) > 64:  # the map of the convolution is among them
+            rows[3, 0] ^= 1
+
+    stand_in.spoil = spoil
+    code, out, err = dynafix(
+        "run", pooled_network, "--data", images, "--config", "tiny", "--images", 2, "--output",
+        tmp_path)
+    assert code == 1
+    assert "layer conv, image 0: RTL differs from numpy at" in out + err
+    assert "in a program that keeps every map" in out + err
 
 
 def test_no_fuse_keeps_every_map(dynafix, pooled_network, images, tmp_path, stand_in):
