@@ -52,7 +52,8 @@ def test_fused_layers_are_marked(dynafix, pooled_network, images, tmp_path, stan
     lines, found = results(dynafix, pooled_network, images, tmp_path)
     conv, pool, fc = found["layers"]
     assert (conv["fused"], pool["fused"], fc["fused"]) == ("pool", "", "")
-    assert conv["engines_equal"] and pool["engines_equal"]
+    assert conv["engines_equal"]
+    assert pool["engines_equal"]
     assert (" compare    1 map inside fused layers: numpy = RTL on image 0, in a program without "
             "fusing") in lines
     assert conv["operator"] == "Conv 3×3 + ReLU + MaxPool 2×2/2"
