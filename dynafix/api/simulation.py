@@ -111,7 +111,7 @@ def simulate(
         steps.line("waves", str(path))
     _compare(quantized, program, indices, inputs, codes, result.images, steps)
     if program.fused:
-        _compare_apart(quantized, program, indices[0], codes[0], model, steps)
+        _compare_apart(quantized, program, indices, codes, model, steps)
     record = _record(quantized, program, dram, indices, inputs, result, macs)
     if image is None:
         discard_results(quantized.folder)
@@ -224,9 +224,9 @@ def _compare(quantized: Quantized, program: Program, indices: Sequence[int],
     steps.progress("compare", len(indices), len(indices), "images", ENGINES_TEXT)
 
 
-def _compare_apart(quantized: Quantized, program: Program, image: int, codes: NDArray,
-                   dram: Any, steps: Steps) -> None:
-    """Run one image with every map written, so that layers inside others are compared too.
+def _compare_apart(quantized: Quantized, program: Program, indices: Sequence[int],
+                   codes: NDArray, dram: Any, steps: Steps) -> None:
+    """Run the images with every map written, so that layers inside others are compared too.
 
     Raises
     ------
@@ -242,11 +242,12 @@ def _compare_apart(quantized: Quantized, program: Program, image: int, codes: ND
     with steps.busy("compare", what):
         apart = compile_model(
             quantized.model, program.config, dram=program.dram, fuse=False)
-        result = run(apart, [apart.input_layout.pack(codes)], dram=dram)
-        for difference in compare(apart, quantized.model, codes, result.images[0]):
-            raise VerificationError(
-                f"{_text(difference, image, 'RTL')}, in a program that keeps every map")
-    steps.line("compare", f"{what}: numpy = RTL on image {image}, in a program without fusing")
+        result = run(apart, [apart.input_layout.pack(each) for each in codes], dram=dram)
+        for index, each, found in zip(indices, codes, result.images, strict=True):
+            for difference in compare(apart, quantized.model, each, found):
+                raise VerificationError(
+                    f"{_text(difference, index, 'RTL')}, in a program that keeps every map")
+    steps.line("compare", f"{what}: numpy = RTL, in a program without fusing")
 
 
 def _text(difference: Any, image: int, engine: str) -> str:
