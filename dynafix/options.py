@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from arch.config import PRESETS, AcceleratorConfig
+from quantizer.errors import ModelError
+from quantizer.search.rules import RangeRule
 
 from .errors import UsageError
 
@@ -31,8 +33,9 @@ class Options:
         Width of data and weights of the first and the last layer, in bits, where it differs.
     precision : str
         ``"dynamic"``: one fractional length a tensor; ``"static"``: one for all.
-    norm : str
-        ``"l1"`` or ``"l2"``: how distance to float is measured.
+    ranges : str
+        How a range is chosen: ``"max"``, ``"percentile:P"``, ``"l1"``, ``"l2"``, ``"entropy"`` or
+        ``"mode"``.
     per_channel : bool
         Whether each output channel's weights have their own fractional length.
     formats : path or None
@@ -50,7 +53,7 @@ class Options:
     weight_bits: int = 8
     first_last_bits: int | None = None
     precision: str = "dynamic"
-    norm: str = "l2"
+    ranges: str = "l2"
     per_channel: bool = False
     formats: str | Path | None = None
     calibration: int = 100
@@ -61,10 +64,12 @@ class Options:
             bits = getattr(self, name)
             if bits is not None and not 2 <= bits <= 16:
                 raise UsageError(f"--{name.replace('_', '-')} must be in 2..16 bits, not {bits}")
-        for name, values in (("precision", ("dynamic", "static")), ("norm", ("l1", "l2"))):
-            if getattr(self, name) not in values:
-                raise UsageError(
-                    f"--{name} must be {' or '.join(values)}, not {getattr(self, name)!r}")
+        if self.precision not in ("dynamic", "static"):
+            raise UsageError(f"--precision must be dynamic or static, not {self.precision!r}")
+        try:
+            RangeRule.parse(self.ranges)
+        except ModelError as error:
+            raise UsageError(f"--{error}") from error
         if self.calibration < 1:
             raise UsageError(f"--calibration must be at least 1 image, not {self.calibration}")
 

@@ -26,6 +26,7 @@ from .ranges import (
     joined_format,
     snr_db,
 )
+from .search.rules import RangeRule
 from .search.weights import integer_weights
 from .tables import model_table
 
@@ -142,10 +143,12 @@ def _chosen_by(model: QuantizedModel, name: str) -> str:
         return "unknown: the model does not say"
     if "errors" not in entry:
         return str(entry["rule"])
-    norm = "absolute" if model.provenance["options"]["norm"] == "l1" else "squared"
+    rule = RangeRule.parse(model.provenance["options"]["ranges"])
     tried = [int(frac) for frac in entry["errors"]]
+    if len(tried) == 1:
+        return f"{entry['rule']}: {rule.reason}"
     steps = " steps from the natural one" if name.endswith(WEIGHTS_SUFFIX) else ""
-    return (f"{entry['rule']}: least sum of {norm} errors of fractional lengths "
+    return (f"{entry['rule']}: {rule.reason} of fractional lengths "
             f"{min(tried)}..{max(tried)}{steps if entry['rule'].startswith('search') else ''}")
 
 

@@ -150,15 +150,15 @@ def _search(graph: Graph, calibration: NDArray[np.float32], options: Options,
 
     def progress(stage: str, done: int, total: int) -> None:
         if step is None:
-            unit = "images" if options.precision == "static" and stage == "data" else "layers"
-            note = f"greedy against float ({options.norm})" if stage == "data" else ""
+            unit = "steps" if options.precision == "static" and stage == "data" else "layers"
+            note = f"greedy against float ({options.ranges})" if stage == "data" else ""
             steps.progress(STAGES.get(stage, stage), done, total, unit, note)
         elif stage == "data":
             steps.progress(step, done, total, "images", "the baseline: one format for all")
 
     return search(
         graph, calibration, data_bits=options.data_bits, weight_bits=options.weight_bits,
-        first_last_bits=options.first_last_bits, precision=options.precision, norm=options.norm,
+        first_last_bits=options.first_last_bits, precision=options.precision, ranges=options.ranges,
         per_channel=options.per_channel, overrides=overrides, progress=progress,
         limits=limits, preprocess=rule.to_json())
 

@@ -8,12 +8,11 @@ Source: J. Qiu et al., "Going Deeper with Embedded FPGA Platform for Convolution
 Network", FPGA 2016, section 4.
 """
 
-from .options import Norm, Options, Precision, Progress
+from .options import Options, Precision, Progress
 from .quantize import quantize
 
 
 __all__ = (
-    "Norm",
     "Options",
     "Precision",
     "Progress",

@@ -114,7 +114,7 @@ class Context:
             self.log[name] = {"rule": "override"}
             return np.full(len(node.weight), fixed.frac)
         frac, errors = choose_frac(
-            node, self.weight_bits(node), self.options.norm,
+            node, self.weight_bits(node), self.options.rule,
             per_channel=self.options.per_channel)
         self.log[name] = {"rule": "search", "errors": errors}
         return frac

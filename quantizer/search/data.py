@@ -1,7 +1,7 @@
 """Phase 2: fractional lengths of the data, greedily from input to output."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -25,66 +25,49 @@ from ..graph import Activation, Add, Concat, Conv, Mul, Node, Pool, PRelu
 from ..kernels import Tile, rescale
 from ..model import QuantizedModel
 from ..ranges import (
-    CANDIDATES,
     FRAC_LIMIT,
     batches,
     format_root,
     format_sharers,
     joined_format,
+    natural_frac,
 )
 from ..tables import model_table
 from .context import Context
-from .options import Norm, Progress
+from .options import Progress
+from .rules import Norm, Tally, clipped_range, divergences
 
 
 __all__ = (
-    "best_frac",
+    "Stream",
     "distance",
+    "float_errors",
+    "natural_data_frac",
     "search_data",
     "signal",
 )
 
 
 _STREAM_SIZE = 1 << 29  # bytes of float tensors held at once
-_NEGLIGIBLE = 2.0**-10  # error, relative to the signal, that leaves nothing to improve
 _FURTHEST = 2 * FRAC_LIMIT
 
 
 def distance(
     codes: NDArray[Any], step: float, exact: NDArray[np.float32], norm: Norm
-) -> float:
-    """Return the sum of absolute or squared differences between ``codes * step`` and ``exact``."""
+) -> NDArray[np.float64]:
+    """Return the sums of absolute or squared errors of ``codes * step`` on each image, (n,)."""
     difference = np.multiply(codes, step, dtype=np.result_type(codes, np.float32))
     difference -= exact
     np.abs(difference, out=difference) if norm == "l1" else np.square(difference, out=difference)
-    return float(difference.sum(dtype=np.float64))
+    return np.asarray(difference.reshape(len(exact), -1).sum(1, dtype=np.float64))
 
 
-def signal(exact: NDArray[np.float32], norm: Norm) -> float:
-    """Return the sum of absolute or squared values."""
+def signal(exact: NDArray[np.float32], norm: Norm) -> NDArray[np.float64]:
+    """Return the sums of absolute or squared values on each image, (n,)."""
     return distance(np.zeros_like(exact), 1.0, exact, norm)
 
 
-def best_frac(errors: Mapping[int, float], total: float, norm: Norm) -> int:
-    """Return the fractional length with the least error; the smaller one of equals.
-
-    Errors below 60 dB count as equal: there, the room that a smaller fractional length leaves for
-    values that calibration has not seen is worth more.
-
-    Parameters
-    ----------
-    errors : mapping from int to float
-        Error of each fractional length.
-    total : float
-        :func:`signal` of the same numbers.
-    norm : "l1" or "l2"
-        How both were summed.
-    """
-    least = total * (_NEGLIGIBLE if norm == "l1" else _NEGLIGIBLE**2)
-    return min(errors, key=lambda frac: (max(errors[frac], least), frac))
-
-
-class _Stream:
+class Stream:
     """Float tensors in the order of the nodes, computed for several nodes at once."""
 
     def __init__(self, context: Context, names: list[str]) -> None:
@@ -94,10 +77,15 @@ class _Stream:
 
     def take(self, name: str) -> NDArray[np.float32]:
         """Return a tensor as (n, h, w, c), and forget it."""
+        self.look(name)
+        return np.ascontiguousarray(self._held.pop(name).transpose(0, 2, 3, 1))
+
+    def look(self, name: str) -> NDArray[np.float32]:
+        """Return a tensor as (n, c, h, w)."""
         if name not in self._held:
             context = self._context
             self._held = context.reference.tensors(context.calibration, self._group(name))
-        return np.ascontiguousarray(self._held.pop(name).transpose(0, 2, 3, 1))
+        return self._held[name]
 
     def _group(self, name: str) -> list[str]:
         """Return ``name`` and as many of the next names as fit the memory."""
@@ -164,19 +152,21 @@ def _obstacle(context: Context, node: Node | None, tensor: str, frac: int) -> st
     return None
 
 
-def _candidates(context: Context, node: Node | None, tensor: str) -> list[int]:
-    """Return the fractional lengths to try: near the natural one, all within the limits.
+def _candidates(
+    context: Context, node: Node | None, tensor: str, natural: int
+) -> list[int]:
+    """Return the fractional lengths to try: near ``natural``, all within the limits.
 
     Where none of these is, the nearest below them that is, since that loses resolution only.
     """
-    natural = context.natural(tensor)
+    tried = context.options.rule.candidates
     least, most = _window(context, tensor)
     near = [
-        frac for frac in (natural + delta for delta in CANDIDATES)
+        frac for frac in (natural + delta for delta in tried)
         if least <= frac <= most and _obstacle(context, node, tensor, frac) is None]
     if near:
         return near
-    start = min(natural + CANDIDATES[0], most)
+    start = min(natural + tried[0], most)
     for frac in range(start, max(least, start - _FURTHEST) - 1, -1):
         if _obstacle(context, node, tensor, frac) is None:
             return [frac]
@@ -186,34 +176,77 @@ def _candidates(context: Context, node: Node | None, tensor: str) -> list[int]:
         + (reason or f"what it meets asks for {least}..{most} bits"))
 
 
-def _settle(context: Context, tensor: str, errors: dict[int, float], total: float) -> None:
-    """Give ``tensor`` the best candidate."""
-    frac = best_frac(errors, total, context.options.norm)
+def natural_data_frac(context: Context, tensor: str, stream: Stream) -> int:
+    """Return the largest fractional length that overflows nothing in the rule's range."""
+    rule = context.options.rule
+    if rule.kind != "percentile":
+        return context.natural(tensor)
+    fmt = context.data_format(tensor, 0)
+    return int(natural_frac(
+        *clipped_range(rule, stream.look(tensor)), fmt.bits, signed=fmt.signed))
+
+
+def float_errors(
+    context: Context, tensor: str, candidates: list[int], stream: Stream
+) -> dict[int, float]:
+    """Return the errors of candidates that the float values alone decide on.
+
+    They are divergences, or the steps of the formats where no value in range overflows.
+    """
+    if context.options.rule.kind != "entropy":
+        return {frac: math.ldexp(1.0, -frac) for frac in candidates}
+    fmt = context.data_format(tensor, 0)
+    natural = context.natural(tensor)
+    found = divergences(stream.look(tensor), natural, fmt.bits, signed=fmt.signed)
+    worst = max(found.values())
+    return {
+        frac: found[natural] if frac < natural else found.get(frac, worst)
+        for frac in candidates}
+
+
+def _settle(context: Context, tensor: str, frac: int, errors: dict[int, float]) -> None:
+    """Give ``tensor`` the fractional length that was found."""
     context.model.formats[tensor] = context.data_format(tensor, frac)
     context.log[tensor] = {
         "rule": "search", "natural": context.natural(tensor), "errors": errors}
 
 
-def _choose_joined(context: Context, whole: str, stream: _Stream) -> None:
+def _choose_by_floats(
+    context: Context, node: Node | None, tensor: str, stream: Stream
+) -> bool:
+    """Give ``tensor`` the format that its float values ask for, if the rule is such a one."""
+    if not context.options.rule.looks_at_floats:
+        return False
+    candidates = _candidates(context, node, tensor, natural_data_frac(context, tensor, stream))
+    errors = float_errors(context, tensor, candidates, stream)
+    _settle(context, tensor, min(errors, key=lambda frac: (errors[frac], frac)), errors)
+    return True
+
+
+def _choose_joined(context: Context, whole: str, stream: Stream) -> None:
     """Choose the format of the result of a Concat, from its float values, before its inputs."""
     if whole in context.model.formats:
         return
     if whole in context.overrides:
         context.model.formats[whole] = context.overrides[whole]
         return
-    candidates, exact = _candidates(context, None, whole), stream.take(whole)
-    errors = dict.fromkeys(candidates, 0.0)
+    if _choose_by_floats(context, None, whole, stream):
+        return
+    candidates = _candidates(context, None, whole, context.natural(whole))
+    exact, norm = stream.take(whole), context.options.rule.norm
+    tally = Tally(context.options.rule, candidates, len(exact))
     for index in range(len(exact)):
         image = exact[index:index + 1]
         tile = Tile(slice(index, index + 1), slice(None), image, 0)
         for frac in candidates:
             fmt = context.data_format(whole, frac)
             codes = rescale(tile, frac, fmt.min, fmt.max, Rounding.HALF_EVEN, keep=True)
-            errors[frac] += distance(codes, fmt.step, image, context.options.norm)
-    _settle(context, whole, errors, signal(exact, context.options.norm))
+            tally.add(frac, tile.images, distance(codes, fmt.step, image, norm))
+    tally.add_signal(slice(None), signal(exact, norm))
+    _settle(context, whole, tally.best(), tally.totals)
 
 
-def _joins(context: Context, node: Node, stream: _Stream) -> bool:
+def _joins(context: Context, node: Node, stream: Stream) -> bool:
     """Give an input of a Concat the format of the whole; return whether that is possible."""
     whole = joined_format(context.graph, node.output)
     if whole == node.output:
@@ -249,59 +282,58 @@ def _given(context: Context, tensor: str) -> bool:
     return False
 
 
-def _choose_input(context: Context) -> None:
-    tensor = context.graph.input
-    if _given(context, tensor):
+def _choose_input(context: Context, stream: Stream) -> None:
+    tensor, images, norm = context.graph.input, context.calibration, context.options.rule.norm
+    if _given(context, tensor) or _choose_by_floats(context, None, tensor, stream):
         return
-    errors = {}
-    for frac in _candidates(context, None, tensor):
+    candidates = _candidates(context, None, tensor, context.natural(tensor))
+    tally = Tally(context.options.rule, candidates, len(images))
+    for frac in candidates:
         fmt = context.data_format(tensor, frac)
-        errors[frac] = sum(
-            distance(
-                fmt.quantize(image, context.model.rounding), fmt.step, image,
-                context.options.norm)
-            for image in context.calibration)
-    _settle(context, tensor, errors, signal(context.calibration, context.options.norm))
+        for index in range(len(images)):
+            image = images[index:index + 1]
+            codes = fmt.quantize(image, context.model.rounding)
+            tally.add(frac, slice(index, index + 1), distance(codes, fmt.step, image, norm))
+    tally.add_signal(slice(None), signal(images, norm))
+    _settle(context, tensor, tally.best(), tally.totals)
 
 
-def _table_error(
-    context: Context, model: QuantizedModel, node: Activation, maps: Maps,
-    exact: NDArray[np.float32],
-) -> float:
-    """Return the error of an activation with the formats of ``model``."""
-    table, x = model_table(model, node), maps[node.inputs[0]]
-    return sum(
-        distance(codes, model.formats[node.output].step, exact[images, lines],
-                 context.options.norm)
-        for images, lines, codes in activate(model, node, table, x, model.bounds(node)))
+def _count_table(
+    tally: Tally, model: QuantizedModel, node: Activation, maps: Maps,
+    exact: NDArray[np.float32], norm: Norm,
+) -> None:
+    """Count the errors of an activation with the formats of ``model``."""
+    table, x, fmt = model_table(model, node), maps[node.inputs[0]], model.formats[node.output]
+    for images, lines, codes in activate(model, node, table, x, model.bounds(node)):
+        tally.add(fmt.frac, images, distance(codes, fmt.step, exact[images, lines], norm))
 
 
 def _choose_output(
-    context: Context, node: Node, maps: Maps, stream: _Stream
+    context: Context, node: Node, maps: Maps, stream: Stream
 ) -> None:
     if node.output in context.model.formats and node.output not in context.overrides:
         return  # chosen before its inputs
     if _given(context, node.output) or _joins(context, node, stream):
         return
-    model = context.model
-    candidates = _candidates(context, node, node.output)
+    if _choose_by_floats(context, node, node.output, stream):
+        return
+    model, norm = context.model, context.options.rule.norm
+    candidates = _candidates(context, node, node.output, context.natural(node.output))
     bounds = {
         frac: _with_frac(context, node.output, frac).bounds(node) for frac in candidates}
     exact = stream.take(node.output)
+    tally = Tally(context.options.rule, candidates, len(exact))
+    tally.add_signal(slice(None), signal(exact, norm))
     if isinstance(node, Activation):
-        errors = {
-            frac: _table_error(context, _with_frac(context, node.output, frac), node, maps, exact)
-            for frac in candidates}
-        _settle(context, node.output, errors, signal(exact, context.options.norm))
-        return
-    errors = dict.fromkeys(candidates, 0.0)
-    for tile in accumulate(model, node, maps):
-        part = exact[tile.images, tile.lines]
         for frac in candidates:
-            codes = rescale(tile, frac, *bounds[frac], model.rounding, keep=True)
-            errors[frac] += distance(
-                codes, math.ldexp(1.0, -frac), part, context.options.norm)
-    _settle(context, node.output, errors, signal(exact, context.options.norm))
+            _count_table(tally, _with_frac(context, node.output, frac), node, maps, exact, norm)
+    else:
+        for tile in accumulate(model, node, maps):
+            part = exact[tile.images, tile.lines]
+            for frac in candidates:
+                codes = rescale(tile, frac, *bounds[frac], model.rounding, keep=True)
+                tally.add(frac, tile.images, distance(codes, math.ldexp(1.0, -frac), part, norm))
+    _settle(context, node.output, tally.best(), tally.totals)
 
 
 def _searched(context: Context) -> Iterable[str]:
@@ -334,11 +366,11 @@ def search_data(
         If the limits leave a tensor without a format.
     """
     model, graph = context.model, context.graph
-    stream = _Stream(context, list(_searched(context)))
+    stream = Stream(context, list(_searched(context)))
     for node in graph:
         if isinstance(node, PRelu):
             context.set_slopes(node)
-    _choose_input(context)
+    _choose_input(context, stream)
     maps: Maps = {graph.input: input_maps(model, quantize_input(model, context.calibration))}
     for index, node in enumerate(graph.accelerated):
         progress("data", index, len(graph.accelerated))

@@ -6,17 +6,16 @@ from typing import Literal, get_args
 
 from ..errors import ModelError
 from ..overrides import BITS
+from .rules import RangeRule
 
 
 __all__ = (
-    "Norm",
     "Options",
     "Precision",
     "Progress",
 )
 
 
-Norm = Literal["l1", "l2"]
 Precision = Literal["dynamic", "static"]
 Progress = Callable[[str, int, int], object]
 
@@ -34,8 +33,8 @@ class Options:
         network's result, in place of the others.
     precision : "dynamic" or "static"
         A fractional length for each tensor, or one for all data and one for all weights.
-    norm : "l1" or "l2"
-        Sum of absolute or of squared errors.
+    ranges : str
+        What makes a fractional length the best, see ``quantizer.search.rules``.
     per_channel : bool
         A fractional length for each output channel of the weights.
 
@@ -49,7 +48,7 @@ class Options:
     weight_bits: int = 8
     first_last_bits: int | None = None
     precision: Precision = "dynamic"
-    norm: Norm = "l2"
+    ranges: str = "l2"
     per_channel: bool = False
 
     def __post_init__(self) -> None:
@@ -60,14 +59,19 @@ class Options:
                 continue
             if isinstance(value, bool) or not isinstance(value, int) or value not in BITS:
                 raise ModelError(f"{field} must be in {BITS[0]}..{BITS[-1]}, not {value!r}")
-        for field, kind in (("precision", Precision), ("norm", Norm)):
-            value = getattr(self, field)
-            if value not in get_args(kind):
-                raise ModelError(f"{field} must be {' or '.join(get_args(kind))}, not {value!r}")
+        if self.precision not in get_args(Precision):
+            raise ModelError(
+                f"precision must be {' or '.join(get_args(Precision))}, not {self.precision!r}")
+        RangeRule.parse(self.ranges)
         if self.precision == "static" and self.per_channel:
             raise ModelError(
                 "per_channel must be off with static precision, which has one fractional length "
                 "for all weights")
+
+    @property
+    def rule(self) -> RangeRule:
+        """The rule for ranges."""
+        return RangeRule.parse(self.ranges)
 
     @property
     def widest(self) -> int:

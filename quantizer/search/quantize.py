@@ -15,7 +15,7 @@ from ..overrides import check_overrides
 from ..ranges import Reference, check_calibration
 from .context import Context
 from .data import search_data
-from .options import Norm, Options, Precision, Progress
+from .options import Options, Precision, Progress
 from .static import search_static
 
 
@@ -40,7 +40,7 @@ def quantize(
     weight_bits: int = 8,
     first_last_bits: int | None = None,
     precision: Precision = "dynamic",
-    norm: Norm = "l2",
+    ranges: str = "l2",
     per_channel: bool = False,
     limits: Limits | None = None,
     overrides: Mapping[str, Format] | None = None,
@@ -67,8 +67,9 @@ def quantize(
         network's result (before Softmax), in place of the other two.
     precision : "dynamic" or "static"
         A fractional length for each tensor, or one for all data and one for all weights.
-    norm : "l1" or "l2"
-        What the search minimizes: sums of absolute or of squared errors.
+    ranges : str
+        What makes a fractional length the best: ``"max"``, ``"percentile:P"``, ``"l1"``, ``"l2"``,
+        ``"entropy"`` or ``"mode"``, see :mod:`quantizer.search.rules`.
     per_channel : bool
         A fractional length for each output channel of the weights instead of one a layer.
     limits : Limits, optional
@@ -96,7 +97,7 @@ def quantize(
         If the calibration images, an option or an override is wrong, or the limits cannot be
         kept; names what and why.
     """
-    options = Options(data_bits, weight_bits, first_last_bits, precision, norm, per_channel)
+    options = Options(data_bits, weight_bits, first_last_bits, precision, ranges, per_channel)
     images = check_calibration(calibration, graph)
     overrides = check_overrides(graph, overrides or {})
     widest = max([options.widest, *(fmt.bits for fmt in overrides.values())])

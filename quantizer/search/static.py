@@ -8,37 +8,56 @@ from arch.formats import Format
 from ..accumulators import check_limits
 from ..errors import ModelError
 from ..execute import execute, quantize_input
-from ..graph import Activation, PRelu
+from ..graph import Activation, Conv, PRelu
 from ..model import QuantizedModel
 from ..overrides import WEIGHTS_SUFFIX
 from ..ranges import CANDIDATES, batches, format_root, joined_format
 from ..tables import model_table
 from .context import Context
-from .data import best_frac, distance, signal
+from .data import Stream, distance, float_errors, natural_data_frac, signal
 from .options import Progress
+from .rules import Tally, divergences
 from .weights import channel_errors, integer_weights, natural_weight_frac
 
 
 __all__ = ("search_static",)
 
 
+def _weight_errors(
+    context: Context, node: Conv, fracs: range
+) -> NDArray[np.float64]:
+    """Return the errors of a convolution's weights with each fractional length."""
+    rule, bits = context.options.rule, context.weight_bits(node)
+    if rule.kind == "entropy":
+        natural = int(natural_weight_frac(node, bits, rule, per_channel=False)[0])
+        found = divergences(node.weight, natural, bits)
+        worst = max(found.values())
+        return np.array([found[natural] if frac < natural else found.get(frac, worst)
+                         for frac in fracs])
+    return np.array([
+        channel_errors(node, bits, np.full(len(node.weight), frac), rule.norm).sum()
+        for frac in fracs])
+
+
 def _weight_frac(context: Context) -> tuple[int, dict[int, float]]:
     """Return the fractional length with the least error over all weights, and all errors."""
+    rule = context.options.rule
     convs = [
         node for node in context.convs if node.name + WEIGHTS_SUFFIX not in context.overrides]
     naturals = [
-        int(natural_weight_frac(node, context.weight_bits(node), per_channel=False)[0])
+        int(natural_weight_frac(node, context.weight_bits(node), rule, per_channel=False)[0])
         for node in convs]
-    least = min(max(min(naturals, default=0) + CANDIDATES[0], 0), context.limits.conv_shift)
-    most = max(min(max(naturals, default=0) + CANDIDATES[-1], context.limits.conv_shift), least)
-    errors = {
-        frac: sum(
-            float(channel_errors(
-                node, context.weight_bits(node), np.full(len(node.weight), frac),
-                context.options.norm).sum())
-            for node in convs)
-        for frac in range(least, most + 1)}
-    return min(errors, key=lambda key: (errors[key], key)), errors
+    least = min(max(min(naturals, default=0) + rule.candidates[0], 0), context.limits.conv_shift)
+    if len(rule.candidates) == 1:
+        return least, {least: float(np.ldexp(1.0, -least))}
+    most = max(
+        min(max(naturals, default=0) + rule.candidates[-1], context.limits.conv_shift), least)
+    fracs = range(least, most + 1)
+    errors = np.zeros(len(fracs))
+    for node in convs:
+        errors += _weight_errors(context, node, fracs)
+    totals = dict(zip(fracs, errors.tolist(), strict=True))
+    return min(totals, key=lambda key: (totals[key], key)), totals
 
 
 def _model(context: Context, frac: int, weight_frac: int) -> QuantizedModel:
@@ -84,20 +103,54 @@ def _models(context: Context, weight_frac: int) -> dict[int, QuantizedModel]:
     return models
 
 
-def _errors(
-    context: Context, models: dict[int, QuantizedModel], images: NDArray[np.float32]
-) -> tuple[dict[int, float], float]:
-    """Return the error of each candidate over all tensors, and their signal."""
+def _count(
+    context: Context, models: dict[int, QuantizedModel], piece: slice, tally: Tally
+) -> None:
+    """Count the error of each candidate on some images, over all tensors, and their signal."""
     names = [node.output for node in context.graph.accelerated]
+    images, norm = context.calibration[piece], context.options.rule.norm
     exact = context.reference.tensors(images, names)
     exact[context.graph.input] = images.reshape(
         len(images), *context.graph.shapes[context.graph.input])
-    errors = {
-        frac: sum(
-            distance(codes, model.formats[name].step, exact[name], context.options.norm)
-            for name, codes in execute(model, quantize_input(model, images)).items())
-        for frac, model in models.items()}
-    return errors, sum(signal(tensor, context.options.norm) for tensor in exact.values())
+    for tensor in exact.values():
+        tally.add_signal(piece, signal(tensor, norm))
+    for frac, model in models.items():
+        for name, codes in execute(model, quantize_input(model, images)).items():
+            tally.add(frac, piece, distance(codes, model.formats[name].step, exact[name], norm))
+
+
+def _by_codes(
+    context: Context, models: dict[int, QuantizedModel], progress: Progress
+) -> tuple[int, dict[int, float]]:
+    """Return the best candidate, all tensors at once in fixed point, and all errors."""
+    count = len(context.calibration)
+    tally = Tally(context.options.rule, models, count)
+    for piece in batches(context.graph, count):
+        progress("data", piece.start, count)
+        _count(context, models, piece, tally)
+    progress("data", count, count)
+    return tally.best(), tally.totals
+
+
+def _by_floats(
+    context: Context, models: dict[int, QuantizedModel], progress: Progress
+) -> tuple[int, dict[int, float]]:
+    """Return the best candidate by the float values of all tensors, and all errors."""
+    names = [name for name in context.ranges if format_root(context.graph, name) == name]
+    stream, rule = Stream(context, names), context.options.rule
+    totals = dict.fromkeys(models, 0.0)
+    targets = []
+    for index, name in enumerate(names):
+        progress("data", index, len(names))
+        targets.append(natural_data_frac(context, name, stream))
+        if rule.kind == "entropy":
+            for frac, error in float_errors(context, name, list(models), stream).items():
+                totals[frac] += error
+    progress("data", len(names), len(names))
+    if rule.kind == "entropy":
+        return min(totals, key=lambda frac: (totals[frac], frac)), totals
+    best = max((frac for frac in models if frac <= min(targets)), default=min(models))
+    return best, {best: float(np.ldexp(1.0, -best))}
 
 
 def search_static(context: Context, progress: Progress) -> None:
@@ -105,14 +158,16 @@ def search_static(context: Context, progress: Progress) -> None:
 
     The weights' is that with the least error summed over all weights. The data's is that with
     which the network, all tensors at once in fixed point, is nearest to the float network,
-    summed over all tensors. Tensors keep their own width and sign. Overrides stay as they are.
+    summed over all tensors; or, where the rule looks at float values alone, that with the least
+    divergence summed over all tensors, or the largest with which none of them overflows in its
+    range. Tensors keep their own width and sign. Overrides stay as they are.
 
     Parameters
     ----------
     context : Context
         The search; its model receives formats and weights.
     progress : callable
-        Called with ``"data"``, the images done and all images.
+        Called with ``"data"``, the images or tensors done and all of them.
 
     Raises
     ------
@@ -124,16 +179,9 @@ def search_static(context: Context, progress: Progress) -> None:
             context.set_slopes(node)
     weight_frac, weight_errors = _weight_frac(context)
     models = _models(context, weight_frac)
-    totals = dict.fromkeys(models, 0.0)
-    count, total = len(context.calibration), 0.0
-    for piece in batches(context.graph, count):
-        progress("data", piece.start, count)
-        errors, part = _errors(context, models, context.calibration[piece])
-        total += part
-        for frac, error in errors.items():
-            totals[frac] += error
-    progress("data", count, count)
-    best = models[best_frac(totals, total, context.options.norm)]
+    choose = _by_floats if context.options.rule.looks_at_floats else _by_codes
+    frac, totals = choose(context, models, progress)
+    best = models[frac]
     context.model.formats.update(best.formats)
     context.model.weights.update(best.weights)
     context.model.tables.update(best.tables)

@@ -9,8 +9,8 @@ from ..accumulators import worst_case
 from ..errors import ModelError
 from ..graph import Conv, PRelu
 from ..model import Limits, QuantizedSlopes, QuantizedWeights
-from ..ranges import CANDIDATES, FRAC_LIMIT, natural_frac
-from .options import Norm
+from ..ranges import FRAC_LIMIT, natural_frac
+from .rules import Norm, RangeRule, clipped_range, divergences
 
 
 __all__ = (
@@ -27,15 +27,18 @@ _BIAS_LIMIT = float(1 << 62)
 _SLOPE_FRAC = 15  # largest fractional length of slopes, in bits
 
 
-def natural_weight_frac(node: Conv, bits: int, *, per_channel: bool) -> NDArray[np.int64]:
-    """Return the largest fractional length that overflows no weight, (k,).
+def natural_weight_frac(
+    node: Conv, bits: int, rule: RangeRule, *, per_channel: bool
+) -> NDArray[np.int64]:
+    """Return the largest fractional length that overflows no weight in the rule's range, (k,).
 
     Output channels without a weight other than zero take the largest of the others.
     """
     flat = node.weight.reshape(len(node.weight), -1)
     if not per_channel:
-        return np.full(len(flat), natural_frac(flat.min(), flat.max(), bits))
-    fracs = natural_frac(flat.min(1), flat.max(1), bits)
+        return np.full(len(flat), natural_frac(*clipped_range(rule, flat), bits))
+    bounds = np.array([clipped_range(rule, row) for row in flat])
+    fracs = natural_frac(bounds[:, 0], bounds[:, 1], bits)
     used = flat.any(1)
     return np.where(used, fracs, fracs[used].max()) if used.any() else fracs
 
@@ -51,8 +54,23 @@ def channel_errors(
     return np.asarray(errors.sum(1) if norm == "l1" else (errors**2).sum(1))
 
 
+def _candidate_errors(
+    node: Conv, bits: int, rule: RangeRule, natural: NDArray[np.int64], *, per_channel: bool
+) -> NDArray[np.float64]:
+    """Return the errors of all candidates, (candidates, k), or (candidates, 1) for one a layer."""
+    if rule.kind == "entropy":
+        parts = node.weight if per_channel else node.weight[None]
+        found = [
+            list(divergences(part, int(frac), bits).values())
+            for part, frac in zip(parts, natural, strict=False)]
+        return np.array(found).T
+    errors = np.array([
+        channel_errors(node, bits, natural + delta, rule.norm) for delta in rule.candidates])
+    return errors if per_channel else errors.sum(1, keepdims=True)
+
+
 def choose_frac(
-    node: Conv, bits: int, norm: Norm, *, per_channel: bool
+    node: Conv, bits: int, rule: RangeRule, *, per_channel: bool
 ) -> tuple[NDArray[np.int64], dict[int, float]]:
     """Search the fractional length of a convolution's weights.
 
@@ -62,8 +80,8 @@ def choose_frac(
         Holds the float weights.
     bits : int
         Width of a weight code.
-    norm : "l1" or "l2"
-        Sum of absolute or of squared errors.
+    rule : RangeRule
+        What makes one the best.
     per_channel : bool
         One fractional length for each output channel, instead of one for all.
 
@@ -74,13 +92,10 @@ def choose_frac(
     dict from int to float
         Error of each candidate, by its distance from the largest that overflows nothing.
     """
-    natural = natural_weight_frac(node, bits, per_channel=per_channel)
-    errors = np.array([
-        channel_errors(node, bits, natural + delta, norm) for delta in CANDIDATES])
-    totals = dict(zip(CANDIDATES, errors.sum(1).tolist(), strict=True))
-    if not per_channel:
-        errors = np.broadcast_to(errors.sum(1, keepdims=True), errors.shape)
-    return natural + np.array(CANDIDATES)[errors.argmin(0)], totals
+    natural = natural_weight_frac(node, bits, rule, per_channel=per_channel)
+    errors = _candidate_errors(node, bits, rule, natural, per_channel=per_channel)
+    totals = dict(zip(rule.candidates, errors.sum(1).tolist(), strict=True))
+    return natural + np.array(rule.candidates)[errors.argmin(0)], totals
 
 
 def integer_weights(

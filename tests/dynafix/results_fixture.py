@@ -78,7 +78,7 @@ def _results(name, rows, *, seed, tiles=2):
         "config": config.to_json(), "config_hash": f"0x{config.hash:016x}",
         "dram": {"latency": 30, "bytes_per_cycle": 8},
         "options": {"data_bits": 8, "weight_bits": 8, "first_last_bits": None,
-                    "precision": "dynamic", "norm": "l1", "per_channel": False},
+                    "precision": "dynamic", "ranges": "l1", "per_channel": False},
         "preprocess": {"mean": [0.0], "std": [255.0], "color": "GRAY", "layout": "NCHW"},
         "float_accuracy": 0.988, "quantized_accuracy": 0.986, "static_accuracy": 0.912,
         "images_evaluated": 500, "confidence_95": 0.0095, "images_simulated": 10,

@@ -95,8 +95,8 @@ def test_steps_are_the_run(network, images, tmp_path, stand_in):
 
 
 def test_options_reach_the_search(network, images, tmp_path):
-    options = Options(data_bits=6, weight_bits=4, first_last_bits=8, precision="static", norm="l2",
-                      calibration=4)
+    options = Options(data_bits=6, weight_bits=4, first_last_bits=8, precision="static",
+                      ranges="l1", calibration=4)
     found = api.quantize(network, images, tmp_path, options=options,
                          preprocess={"std": [128.0]})
     assert [each.bits for each in found.model.weights.values()] == [8, 4, 8]

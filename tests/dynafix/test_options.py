@@ -73,7 +73,10 @@ def test_config_no_object(tmp_path):
     ({"weight_bits": 1}, "--weight-bits must be in 2..16 bits, not 1"),
     ({"first_last_bits": 0}, "--first-last-bits must be in 2..16 bits, not 0"),
     ({"precision": "mixed"}, "--precision must be dynamic or static, not 'mixed'"),
-    ({"norm": "max"}, "--norm must be l1 or l2, not 'max'"),
+    ({"ranges": "least"},
+     ("--ranges must be max, percentile, percentile:P, l1, l2, entropy or mode, not 'least'")),
+    ({"ranges": "percentile:0"},
+     "--ranges percentile must be above 0 and at most 100, not '0'"),
     ({"calibration": 0}, "--calibration must be at least 1 image, not 0"),
 ])
 def test_bad_options(values, message):

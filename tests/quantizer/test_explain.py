@@ -71,7 +71,7 @@ def test_consumers_follow(graph):
 
 
 def test_weights(graph):
-    model = quantized(graph, norm="l1")
+    model = quantized(graph, ranges="l1")
     found = explained(model, "fc").weights
     weights = model.weights["fc"]
     assert found.name == "fc.weights"

@@ -49,7 +49,7 @@ def test_equals_numpy(graph, seed, bits, rounding):
 
 
 @pytest.mark.parametrize("options", [
-    {}, {"norm": "l2", "per_channel": True}, {"precision": "static"}, {"data_bits": 5},
+    {}, {"ranges": "l2", "per_channel": True}, {"precision": "static"}, {"data_bits": 5},
     {"data_bits": 16, "weight_bits": 16}, {"data_bits": 3, "weight_bits": 2},
 ])
 def test_searched_network(options):

@@ -14,7 +14,7 @@ from quantizer.model import Limits
 from quantizer.ranges import natural_frac, snr_db
 from quantizer.search import data as data_search
 from quantizer.search import quantize
-from quantizer.search.data import best_frac
+from quantizer.search.rules import RangeRule, best_frac
 from quantizer.search.weights import choose_frac, integer_weights
 from tests.quantizer.networks import (
     SlowReference,
@@ -37,7 +37,7 @@ def total_error(difference, norm):
 @pytest.mark.parametrize("per_channel", [False, True])
 def test_weights_have_the_least_error(bits, norm, per_channel):
     node = conv(np.random.default_rng(bits), "c", "x", 4, 3, window=Window((3, 3)))
-    frac, _ = choose_frac(node, bits, norm, per_channel=per_channel)
+    frac, _ = choose_frac(node, bits, RangeRule(norm), per_channel=per_channel)
     parts = [(k, k + 1) for k in range(3)] if per_channel else [(0, 3)]
     for a, b in parts:
         part = node.weight[a:b].astype(np.float64)
@@ -50,14 +50,14 @@ def test_weights_have_the_least_error(bits, norm, per_channel):
 
 
 @pytest.mark.parametrize("options", [
-    {"norm": "l1"}, {"norm": "l2", "per_channel": True}, {"data_bits": 4, "weight_bits": 5},
+    {"ranges": "l1"}, {"ranges": "l2", "per_channel": True}, {"data_bits": 4, "weight_bits": 5},
     {"first_last_bits": 6, "data_bits": 4}, {"rounding": Rounding.HALF_UP},
 ])
 def test_data_is_greedy(options):
     graph = small_graph()
     images = inputs_for(graph, 6)
     model = quantized(graph, images, **options)
-    norm = options.get("norm", "l2")
+    norm = options.get("ranges", "l2")
     exact = SlowReference(graph).tensors(images)
     seen = []
     for tensor in ("x", "conv1_out", "conv2_out", "add_out", "mean_out", "fc_out"):
@@ -119,7 +119,7 @@ def test_best_frac_prefers_room_below_60_db():
 def test_static_has_one_frac_with_the_least_error(norm):
     graph = small_graph()
     images = inputs_for(graph, 4)
-    model = quantized(graph, images, precision="static", norm=norm)
+    model = quantized(graph, images, precision="static", ranges=norm)
     frac, = {fmt.frac for fmt in model.formats.values()}
     weight_frac, = {int(f) for weights in model.weights.values() for f in weights.frac}
     exact = SlowReference(graph).tensors(images)
@@ -314,7 +314,12 @@ def test_refuses_accumulators_that_are_too_narrow():
     ({"weight_bits": 17}, "weight_bits must be in 2..16, not 17"),
     ({"first_last_bits": True}, "first_last_bits must be in 2..16, not True"),
     ({"precision": "fixed"}, "precision must be dynamic or static, not 'fixed'"),
-    ({"norm": "l3"}, "norm must be l1 or l2, not 'l3'"),
+    ({"ranges": "l3"},
+     "ranges must be max, percentile, percentile:P, l1, l2, entropy or mode, not 'l3'"),
+    ({"ranges": "l2:3"},
+     "ranges must be max, percentile, percentile:P, l1, l2, entropy or mode, not 'l2:3'"),
+    ({"ranges": "percentile:x"},
+     "ranges percentile must be above 0 and at most 100, not 'x'"),
     ({"precision": "static", "per_channel": True},
      ("per_channel must be off with static precision, which has one fractional length for all "
       "weights")),

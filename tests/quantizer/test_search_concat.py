@@ -33,7 +33,7 @@ def fire(*, scale=(1.0, 1.0), relu=(True, True), tail=None):
 
 
 @pytest.mark.parametrize("options", [
-    {}, {"norm": "l1"}, {"per_channel": True}, {"data_bits": 5}, {"precision": "static"},
+    {}, {"ranges": "l1"}, {"per_channel": True}, {"data_bits": 5}, {"precision": "static"},
     {"data_bits": 16, "weight_bits": 16}])
 @pytest.mark.parametrize("relu", [(True, True), (True, False)])
 def test_inputs_have_the_format_of_the_result(options, relu):
@@ -50,7 +50,7 @@ def test_inputs_have_the_format_of_the_result(options, relu):
 @pytest.mark.parametrize("norm", ["l1", "l2"])
 def test_format_is_that_with_the_least_error(norm):
     graph, images = fire(scale=(1.0, 3.0)), inputs_for(fire(), 6)
-    model = quantized(graph, images, norm=norm)
+    model = quantized(graph, images, ranges=norm)
     chosen = model.formats["join_out"]
     exact = SlowReference(graph).tensors(images)["join_out"].astype(np.float64)
     errors = {}

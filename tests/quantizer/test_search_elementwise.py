@@ -92,7 +92,7 @@ GRAPHS = [excitation_graph, leaky_graph, silu_graph]
 
 @pytest.mark.parametrize("graph", GRAPHS, ids=lambda make: make.__name__)
 @pytest.mark.parametrize(("options", "least"), [
-    ({}, 20), ({"norm": "l1", "per_channel": True}, 20), ({"precision": "static"}, 8),
+    ({}, 20), ({"ranges": "l1", "per_channel": True}, 20), ({"precision": "static"}, 8),
     ({"data_bits": 5, "weight_bits": 5}, 4), ({"data_bits": 16, "weight_bits": 16}, 50),
     ({"data_bits": 12}, 25), ({"first_last_bits": 16}, 20), ({"rounding": "floor"}, 12),
 ])
