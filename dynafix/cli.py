@@ -86,6 +86,25 @@ def _size(context: click.Context, parameter: click.Parameter, value: str | None)
     return int(words[0]) if len(words) == 1 else tuple(map(int, words))
 
 
+def _widths(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> Any:
+    """Return pairs of name and bits, or the one file that has them."""
+    files = [value for value in values if "=" not in value]
+    if files:
+        if len(values) > 1:
+            raise UsageError("--width must be one FILE, or NAME=BITS for each layer, "
+                             f"not both {files[0]!r} and {len(values) - 1} more")
+        return files[0]
+    found = {}
+    for value in values:
+        name, _, bits = value.rpartition("=")
+        if not name or not bits.isdigit():
+            raise UsageError(f"--width must be NAME=BITS, such as conv1.weights=4, not {value!r}")
+        if name in found:
+            raise UsageError(f"--width must name '{name}' once")
+        found[name] = int(bits)
+    return found
+
+
 def _options(*options: Callable) -> Callable:
     """Return one decorator for several options, which help shows in this order."""
     def decorate(function: Callable) -> Callable:
@@ -125,6 +144,10 @@ FORMAT_OPTIONS = _options(
                  help="How a range is chosen: max, percentile:P, l1, l2, entropy or mode."),
     click.option("--per-channel", is_flag=True,
                  help="One fractional length for each output channel's weights."),
+    click.option("--width", "widths", multiple=True, callback=_widths,
+                 metavar="NAME=BITS|FILE",
+                 help="Width of one layer's data, or of NAME.weights; repeatable, or a JSON or "
+                      "TOML file."),
     click.option("--formats", metavar="FILE", help="JSON file of formats to use instead."),
     click.option("--calibration", default=100, show_default=True, metavar="N",
                  help="Most images to calibrate with."),

@@ -3,6 +3,7 @@
 import dataclasses
 import difflib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,9 @@ class Options:
         ``"mode"``.
     per_channel : bool
         Whether each output channel's weights have their own fractional length.
+    widths : mapping from str to int, or path
+        Widths of single layers, by name of a layer, or of a convolution followed by
+        ``.weights``; or a JSON or TOML file of them.
     formats : path or None
         JSON file of formats that override those chosen.
     calibration : int
@@ -55,6 +59,7 @@ class Options:
     precision: str = "dynamic"
     ranges: str = "l2"
     per_channel: bool = False
+    widths: Mapping[str, int] | str | Path = dataclasses.field(default_factory=dict)
     formats: str | Path | None = None
     calibration: int = 100
 
@@ -76,6 +81,8 @@ class Options:
     def to_json(self) -> dict[str, Any]:
         """Return all parameters as plain values."""
         values = dataclasses.asdict(self)
+        if isinstance(self.widths, Path):
+            values["widths"] = str(self.widths)
         values["formats"] = None if self.formats is None else str(self.formats)
         return values
 

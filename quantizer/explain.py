@@ -141,6 +141,8 @@ def _chosen_by(model: QuantizedModel, name: str) -> str:
     entry = model.provenance.get("chosen", {}).get(name)
     if entry is None:
         return "unknown: the model does not say"
+    if "width" in entry:
+        entry = {**entry, "rule": f"{entry['rule']}, {entry['width']} bits as given"}
     if "errors" not in entry:
         return str(entry["rule"])
     rule = RangeRule.parse(model.provenance["options"]["ranges"])

@@ -19,6 +19,7 @@ __all__ = (
     "WEIGHTS_SUFFIX",
     "check_overrides",
     "load_overrides",
+    "target_of",
 )
 
 
@@ -92,14 +93,43 @@ def load_overrides(path: str | Path) -> dict[str, Format]:
     return {name: _format(name, fields, path) for name, fields in content.items()}
 
 
-def _unknown(graph: Graph, name: str, known: list[str]) -> ModelError:
+def _unknown(graph: Graph, name: str, known: list[str], what: str) -> ModelError:
     close = difflib.get_close_matches(name, known, 1)
     layers = [node.name for node in graph.accelerated]
     more = ", ..." if len(layers) > _LISTED else ""
     hint = f"did you mean '{close[0]}'? Layers" if close else "layers"
     return ModelError(
-        f"Override '{name}' must name a tensor or layer of '{graph.name}', or a convolution "
+        f"{what} '{name}' must name a tensor or layer of '{graph.name}', or a convolution "
         f"followed by {WEIGHTS_SUFFIX}; {hint} are {', '.join(layers[:_LISTED])}{more}")
+
+
+def _weight_names(graph: Graph) -> list[str]:
+    return [node.name + WEIGHTS_SUFFIX for node in graph if isinstance(node, Conv)]
+
+
+def target_of(graph: Graph, name: str, what: str) -> str:
+    """Return the tensor, or the convolution followed by ``.weights``, that a name stands for.
+
+    Parameters
+    ----------
+    graph : Graph
+        The network.
+    name : str
+        Name of a tensor, of a layer, which stands for its output, or of weights.
+    what : str
+        What the message calls it.
+
+    Raises
+    ------
+    ModelError
+        If there is none.
+    """
+    tensors = [graph.input, *(node.output for node in graph.accelerated)]
+    layers = {node.name: node.output for node in graph.accelerated}
+    known = [*tensors, *_weight_names(graph), *layers]
+    if name not in known:
+        raise _unknown(graph, name, known, what)
+    return layers[name] if known.index(name) >= len(known) - len(layers) else name
 
 
 def check_overrides(graph: Graph, overrides: Mapping[str, Format]) -> dict[str, Format]:
@@ -115,14 +145,10 @@ def check_overrides(graph: Graph, overrides: Mapping[str, Format]) -> dict[str, 
     ModelError
         Names the override and the rule.
     """
-    tensors = [graph.input, *(node.output for node in graph.accelerated)]
-    weights = [node.name + WEIGHTS_SUFFIX for node in graph if isinstance(node, Conv)]
-    layers = {node.name: node.output for node in graph.accelerated}
+    weights = _weight_names(graph)
     found: dict[str, Format] = {}
     for name, fmt in overrides.items():
-        if name not in tensors and name not in weights and name not in layers:
-            raise _unknown(graph, name, [*tensors, *weights, *layers])
-        target = name if name in tensors or name in weights else layers[name]
+        target = target_of(graph, name, "Override")
         if target in found or (target != name and target in overrides):
             raise ModelError(
                 f"Override '{name}' must not name '{target}', which another override names")
@@ -132,7 +158,7 @@ def check_overrides(graph: Graph, overrides: Mapping[str, Format]) -> dict[str, 
         if fmt.frac not in FRACS:
             raise ModelError(
                 f"Override '{name}' must have frac in {FRACS[0]}..{FRACS[-1]}, not {fmt.frac}")
-        if name in weights and name not in tensors and not fmt.signed:
+        if target in weights and not fmt.signed:
             raise ModelError(f"Override '{name}' must be signed, as all weights are")
         found[target] = fmt
     return found

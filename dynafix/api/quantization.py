@@ -77,6 +77,7 @@ def quantize(
     with steps.busy("import", path.name):
         graph = load_graph(path)
     overrides = _overrides(graph, options.formats)
+    options = replace(options, widths=_widths(graph, options.widths, overrides))
     images = load_data(data, calibration=options.calibration)
     rule = resolve(graph.metadata.get("preprocess"), preprocess or {}, images, graph.input_dims,
                    model=str(path))
@@ -115,6 +116,20 @@ def _overrides(graph: Graph, path: str | Path | None) -> dict[str, Format] | Non
         return check_overrides(graph, loaded)
     except ModelError as error:
         raise UsageError(f"--formats {path}: {error}") from error
+
+
+def _widths(graph: Graph, widths: Mapping[str, int] | str | Path,
+            overrides: Mapping[str, Format] | None) -> dict[str, int]:
+    from quantizer.widths import check_widths, load_widths
+
+    try:
+        loaded = widths if isinstance(widths, Mapping) else load_widths(named(widths, "--width"))
+    except ModelError as error:
+        raise UsageError(f"--width {error}") from error
+    try:
+        return check_widths(graph, loaded, overrides)
+    except ModelError as error:
+        raise UsageError(f"--width: {error}") from error
 
 
 def _now() -> str:
@@ -159,8 +174,8 @@ def _search(graph: Graph, calibration: NDArray[np.float32], options: Options,
     return search(
         graph, calibration, data_bits=options.data_bits, weight_bits=options.weight_bits,
         first_last_bits=options.first_last_bits, precision=options.precision, ranges=options.ranges,
-        per_channel=options.per_channel, overrides=overrides, progress=progress,
-        limits=limits, preprocess=rule.to_json())
+        per_channel=options.per_channel, widths=options.widths, overrides=overrides,
+        progress=progress, limits=limits, preprocess=rule.to_json())
 
 
 def _static(graph: Graph, calibration: NDArray[np.float32], options: Options, rule: Preprocess,

@@ -81,14 +81,21 @@ class Context:
         if fixed is not None:
             return fixed.bits
         own = self.options.first_last_bits
-        return own if own is not None and node.name in self._end_convs else (
+        usual = own if own is not None and node.name in self._end_convs else (
             self.options.weight_bits)
+        return self.options.widths.get(node.name + WEIGHTS_SUFFIX, usual)
 
     def data_format(self, tensor: str, frac: int) -> Format:
         """Return the format that a searched tensor has with a fractional length."""
         own = self.options.first_last_bits
-        bits = own if own is not None and tensor in self._end_tensors else self.options.data_bits
-        return Format(bits, frac, signed=tensor not in self._unsigned)
+        usual = own if own is not None and tensor in self._end_tensors else self.options.data_bits
+        return Format(
+            self.options.widths.get(tensor, usual), frac, signed=tensor not in self._unsigned)
+
+    def note(self, name: str, **entry: Any) -> None:
+        """Remember how a format was found."""
+        given = self.options.widths.get(name)
+        self.log[name] = entry if given is None else {**entry, "width": given}
 
     def natural(self, tensor: str) -> int:
         """Return the largest fractional length that overflows nothing seen in calibration."""
@@ -116,7 +123,7 @@ class Context:
         frac, errors = choose_frac(
             node, self.weight_bits(node), self.options.rule,
             per_channel=self.options.per_channel)
-        self.log[name] = {"rule": "search", "errors": errors}
+        self.note(name, rule="search", errors=errors)
         return frac
 
     def set_weights(self, node: Conv, frac: NDArray[np.int64]) -> None:

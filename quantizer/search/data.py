@@ -207,8 +207,7 @@ def float_errors(
 def _settle(context: Context, tensor: str, frac: int, errors: dict[int, float]) -> None:
     """Give ``tensor`` the fractional length that was found."""
     context.model.formats[tensor] = context.data_format(tensor, frac)
-    context.log[tensor] = {
-        "rule": "search", "natural": context.natural(tensor), "errors": errors}
+    context.note(tensor, rule="search", natural=context.natural(tensor), errors=errors)
 
 
 def _choose_by_floats(
@@ -253,6 +252,8 @@ def _joins(context: Context, node: Node, stream: Stream) -> bool:
         return False
     _choose_joined(context, whole, stream)
     fmt = context.model.formats[whole]
+    if context.options.widths.get(node.output, fmt.bits) != fmt.bits:
+        return False
     least, most = _window(context, node.output)
     formats = {**context.model.formats, node.output: fmt}
     try:

@@ -1,7 +1,7 @@
 """What the user chooses for a search."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from ..errors import ModelError
@@ -37,6 +37,9 @@ class Options:
         What makes a fractional length the best, see ``quantizer.search.rules``.
     per_channel : bool
         A fractional length for each output channel of the weights.
+    widths : mapping from name to int
+        Widths of single tensors, or of the weights of single convolutions, as
+        ``quantizer.widths.check_widths`` returns them, in place of the others.
 
     Raises
     ------
@@ -50,15 +53,16 @@ class Options:
     precision: Precision = "dynamic"
     ranges: str = "l2"
     per_channel: bool = False
+    widths: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Check every rule."""
-        for field in ("data_bits", "weight_bits", "first_last_bits"):
-            value = getattr(self, field)
-            if field == "first_last_bits" and value is None:
+        for name in ("data_bits", "weight_bits", "first_last_bits"):
+            value = getattr(self, name)
+            if name == "first_last_bits" and value is None:
                 continue
             if isinstance(value, bool) or not isinstance(value, int) or value not in BITS:
-                raise ModelError(f"{field} must be in {BITS[0]}..{BITS[-1]}, not {value!r}")
+                raise ModelError(f"{name} must be in {BITS[0]}..{BITS[-1]}, not {value!r}")
         if self.precision not in get_args(Precision):
             raise ModelError(
                 f"precision must be {' or '.join(get_args(Precision))}, not {self.precision!r}")
@@ -76,4 +80,5 @@ class Options:
     @property
     def widest(self) -> int:
         """Widest code, in bits."""
-        return max(self.data_bits, self.weight_bits, self.first_last_bits or 0)
+        return max(
+            self.data_bits, self.weight_bits, self.first_last_bits or 0, *self.widths.values())

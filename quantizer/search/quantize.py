@@ -13,6 +13,7 @@ from ..graph import Graph
 from ..model import Limits, QuantizedModel
 from ..overrides import check_overrides
 from ..ranges import Reference, check_calibration
+from ..widths import check_widths
 from .context import Context
 from .data import search_data
 from .options import Options, Precision, Progress
@@ -42,6 +43,7 @@ def quantize(
     precision: Precision = "dynamic",
     ranges: str = "l2",
     per_channel: bool = False,
+    widths: Mapping[str, int] | None = None,
     limits: Limits | None = None,
     overrides: Mapping[str, Format] | None = None,
     progress: Progress | None = None,
@@ -72,6 +74,9 @@ def quantize(
         ``"entropy"`` or ``"mode"``, see :mod:`quantizer.search.rules`.
     per_channel : bool
         A fractional length for each output channel of the weights instead of one a layer.
+    widths : mapping from name to int, optional
+        Widths of single layers in place of the others: by name of a layer or tensor that of its
+        codes, by name of a convolution with ``.weights`` after it that of its weights.
     limits : Limits, optional
         What the hardware can align and hold; by default that of 8-bit hardware, with 48-bit
         accumulators when a code is wider than 8 bits.
@@ -97,9 +102,11 @@ def quantize(
         If the calibration images, an option or an override is wrong, or the limits cannot be
         kept; names what and why.
     """
-    options = Options(data_bits, weight_bits, first_last_bits, precision, ranges, per_channel)
-    images = check_calibration(calibration, graph)
     overrides = check_overrides(graph, overrides or {})
+    options = Options(
+        data_bits, weight_bits, first_last_bits, precision, ranges, per_channel,
+        check_widths(graph, widths or {}, overrides))
+    images = check_calibration(calibration, graph)
     widest = max([options.widest, *(fmt.bits for fmt in overrides.values())])
     limits = limits or Limits(acc_bits=32 if widest <= 8 else 48)
     progress = progress or _silent

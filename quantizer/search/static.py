@@ -67,6 +67,8 @@ def _model(context: Context, frac: int, weight_frac: int) -> QuantizedModel:
     for tensor in [graph.input, *(node.output for node in graph.accelerated)]:
         root = format_root(graph, tensor)
         whole = joined_format(graph, tensor)
+        if tensor in context.options.widths:
+            whole = tensor
         free = overrides.get(whole, context.data_format(whole, frac))
         formats[tensor] = overrides.get(tensor, formats[root] if root != tensor else free)
     weights = {}
@@ -187,8 +189,8 @@ def search_static(context: Context, progress: Progress) -> None:
     context.model.tables.update(best.tables)
     for name in best.formats:
         rule = "override" if name in context.overrides else "static"
-        context.log[name] = {"rule": rule, "errors": totals}
+        context.note(name, rule=rule, errors=totals)
     for node in context.convs:
         name = node.name + WEIGHTS_SUFFIX
         rule = "override" if name in context.overrides else "static"
-        context.log[name] = {"rule": rule, "errors": weight_errors}
+        context.note(name, rule=rule, errors=weight_errors)

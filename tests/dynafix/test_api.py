@@ -67,6 +67,15 @@ def test_run(network, images, tmp_path, stand_in):
     assert found["engines_equal"] is True
 
 
+def test_run_with_widths(network, images, tmp_path, stand_in):
+    widths = {"conv1": 5, "conv1.weights": 3, "conv2.weights": 2, "add": 6}
+    found = api.run(network, images, tmp_path, config="tiny", images=2,
+                    options=Options(widths=widths))
+    assert found["engines_equal"] is True
+    assert [layer["weight_format"] and layer["weight_format"][:2] for layer in found["layers"]] == [
+        "s3", "s2", None, None, "s8"]
+
+
 def test_accuracies_and_predictions(images, folder, stand_in):
     api.simulate(folder, images=3)
     found = api.report(folder)

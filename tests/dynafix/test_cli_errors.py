@@ -182,6 +182,27 @@ def test_overrides(dynafix, network, images, tmp_path):
     assert ' --formats  {"conv1.weights": {"bits": 8, "frac": 5, "signed": true}}\n' in out
 
 
+def test_widths(dynafix, network, images, tmp_path):
+    path, folder = tmp_path / "widths.toml", tmp_path / "out"
+    words = ("quantize", network, "--data", images, "--output", folder)
+    for values, message in (
+            (("conv1:4",), "--width conv1:4: cannot be read: No such file or directory"),
+            (("conv1=four",),
+             "--width must be NAME=BITS, such as conv1.weights=4, not 'conv1=four'"),
+            (("conv1=4", "conv1=5"), "--width must name 'conv1' once"),
+            (("conv1=4", path),
+             f"--width must be one FILE, or NAME=BITS for each layer, not both '{path}' and 1 "
+             "more"),
+            (("conv1=17",), "--width: Width of 'conv1' must be in 2..16 bits, not 17")):
+        options = [word for value in values for word in ("--width", value)]
+        assert dynafix(*words, *options) == (2, "", f"error: {message}\n")
+    path.write_text("conv1.weights = 4\nadd = 6\n")
+    assert dynafix(*words, "--width", path)[0] == 0
+    out = dynafix("explain", folder, "conv1")[1]
+    assert ' --formats  {"conv1.weights": {"bits": 4, ' in out
+    assert '{"s": {"bits": 6, ' in dynafix("explain", folder, "add")[1]
+
+
 def test_interrupted(dynafix, network, monkeypatch):
     def interrupt(model):
         raise KeyboardInterrupt
