@@ -278,6 +278,34 @@ def quantize(model: str, data: str, output: str, quiet: bool, as_json: bool,
             show_quantized(terminal, found)
 
 
+@cli.command(short_help="Measure what FOLDER's network loses against float.")
+@click.argument("folder")
+@_options(
+    click.option("--data", metavar="FILE|FOLDER",
+                 help="Images: an .npz file with eval_x and eval_y, or a folder with one folder of "
+                      "pictures a class; by default those given to quantize."),
+    click.option("--images", type=int, metavar="N", help="Take the first N images only."),
+    OUTPUT_OPTIONS)
+def evaluate(folder: str, data: str | None, images: int | None, quiet: bool,
+             as_json: bool) -> None:
+    """Measure what FOLDER's network loses against float; writes FOLDER/evaluation/results.json.
+
+    Integers in eval_y are labels: top-1, top-5 and agreement with float are shown. Floating point
+    numbers are what the network should return: the mean square error is shown.
+    """
+    from . import api
+    from .api.quantized import EVALUATED
+    from .summary import show_evaluated
+
+    terminal, steps = _terminal(quiet, as_json)
+    with terminal:
+        found = api.evaluate(folder, data=data, images=images, steps=steps)
+        if as_json:
+            _print_json(found)
+        else:
+            show_evaluated(terminal, found, Path(folder) / EVALUATED)
+
+
 @cli.command(short_help="Make the program of FOLDER's network.")
 @click.argument("folder")
 @_options(

@@ -17,6 +17,7 @@ __all__ = (
     "Dataset",
     "Images",
     "load_data",
+    "load_evaluation",
 )
 
 
@@ -41,6 +42,8 @@ class Images:
         Class of each image.
     labels_name : str
         Where the labels come from, for messages; that of the images by default.
+    targets : float32, (count, ...), or None
+        What the network should return for each image, in place of labels.
     """
 
     name: str
@@ -48,6 +51,7 @@ class Images:
     read: Callable[[Sequence[int]], NDArray | list[NDArray]]
     labels: NDArray[np.int64] | None = None
     labels_name: str = ""
+    targets: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         """Return how many images there are."""
@@ -115,15 +119,49 @@ def load_data(path: str | Path, *, calibration: int = 100) -> Dataset:
     return _load_npz(path, calibration)
 
 
-def _load_npz(path: Path, calibration: int) -> Dataset:
+def load_evaluation(path: str | Path, *, calibration: int | None = None) -> Images:
+    """Open images to evaluate with.
+
+    Parameters
+    ----------
+    path : path
+        As for :func:`load_data`, but an ``.npz`` file needs no calibration images, and its
+        ``eval_y`` may hold floating point numbers, what the network should return for each image.
+    calibration : int, optional
+        How many images to calibrate with :func:`load_data` was asked for; those that it set aside
+        from a folder are left out.
+
+    Returns
+    -------
+    Images
+        The images, with labels or targets.
+
+    Raises
+    ------
+    UsageError
+        If something is missing, empty or of a wrong type.
+    """
+    path = named(path, "--data")
+    if not path.exists():
+        raise UsageError(f"--data {path}: no such file or folder")
+    if path.is_dir():
+        return _load_folder(path, calibration or 0).evaluation
+    return _part(path, _arrays(path), "eval", labeled=True, targets=True)
+
+
+def _arrays(path: Path) -> dict[str, NDArray]:
     if not zipfile.is_zipfile(path):
         raise UsageError(f"--data {path}: must be an .npz file, or a folder of pictures with one "
                          f"folder a class")
     try:
         with np.load(path, allow_pickle=False) as archive:
-            arrays = {key: archive[key] for key in archive.files}
+            return {key: archive[key] for key in archive.files}
     except (ValueError, OSError, zipfile.BadZipFile) as error:
         raise UsageError(f"--data {path}: not readable as .npz ({error})") from error
+
+
+def _load_npz(path: Path, calibration: int) -> Dataset:
+    arrays = _arrays(path)
     names = arrays.get("class_names")
     return Dataset(
         path,
@@ -136,7 +174,7 @@ def _load_npz(path: Path, calibration: int) -> Dataset:
 
 
 def _part(path: Path, arrays: dict[str, NDArray], part: str, *, most: int | None = None,
-          labeled: bool = False) -> Images:
+          labeled: bool = False, targets: bool = False) -> Images:
     what = {"calib": "calibration", "eval": "evaluation"}[part]
     if f"{part}_jpeg" in arrays:
         name, count, read = _packed(path, arrays, part)
@@ -147,10 +185,13 @@ def _part(path: Path, arrays: dict[str, NDArray], part: str, *, most: int | None
                          f"The file holds {', '.join(sorted(arrays)) or 'nothing'}")
     if not count:
         raise UsageError(f"{path}: '{part}_x' is empty: at least one {what} image is needed")
-    labels = _labels(path, arrays.get(f"{part}_y"), part, count, labeled=labeled)
+    truth, labels_name = arrays.get(f"{part}_y"), f"{path.name}: {part}_y"
+    if targets and truth is not None and truth.dtype.kind == "f":
+        return Images(name, count, read, None, labels_name, _targets(path, truth, part, count))
+    labels = _labels(path, truth, part, count, labeled=labeled)
     if most is not None and most < count:
         count, labels = most, None if labels is None else labels[:most]
-    return Images(name, count, read, labels, f"{path.name}: {part}_y")
+    return Images(name, count, read, labels, labels_name)
 
 
 def _plain(path: Path, values: NDArray, part: str) -> tuple[int, Callable]:
@@ -196,6 +237,14 @@ def _labels(path: Path, values: NDArray | None, part: str, count: int, *,
         raise UsageError(f"{path}: '{part}_y' must hold {count} integers, one label an image, "
                          f"not {values.dtype} of shape {values.shape}")
     return values.astype(np.int64)
+
+
+def _targets(path: Path, values: NDArray, part: str, count: int) -> NDArray[np.float32]:
+    if len(values) != count or values.ndim < 2 or not np.isfinite(values).all():
+        raise UsageError(f"{path}: '{part}_y' must hold {count} integers, one label an image, or "
+                         f"{count} finite outputs of the network, not {values.dtype} of shape "
+                         f"{values.shape}")
+    return values.astype(np.float32)
 
 
 def _load_folder(path: Path, calibration: int) -> Dataset:

@@ -15,6 +15,7 @@ from .collapse import warnings
 __all__ = (
     "SCHEMA",
     "assemble",
+    "layer_formats",
 )
 
 
@@ -93,7 +94,7 @@ def _layers(model: QuantizedModel, program: Program, losses: Mapping[str, Any],
             "index": layer.index, "name": layer.name, "operator": layer.operator,
             "input_shape": list(layer.input_shape), "output_shape": list(layer.output_shape),
             "macs": layer.macs,
-            **_formats(model, layer.name, layer.output),
+            **layer_formats(model, layer.name, layer.output),
             **losses[layer.output],
             "cycles": cycles,
             "utilization": layer.macs / capacity if layer.macs and cycles else None,
@@ -110,7 +111,8 @@ def _layers(model: QuantizedModel, program: Program, losses: Mapping[str, Any],
     return found
 
 
-def _formats(model: QuantizedModel, name: str, output: str) -> dict[str, Any]:
+def layer_formats(model: QuantizedModel, name: str, output: str) -> dict[str, Any]:
+    """Return the formats of a layer's weights and of its output, for people and for programs."""
     node, fmt = model.graph.node(name), model.formats[output]
     found = {"weight_format": None, "data_format": str(fmt), "format": fmt.to_json(),
              "weight_fracs": None}

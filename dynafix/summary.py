@@ -23,6 +23,7 @@ __all__ = (
     "show_bounds",
     "show_compiled",
     "show_difference",
+    "show_evaluated",
     "show_explanation",
     "show_inspection",
     "show_quantized",
@@ -204,6 +205,48 @@ def show_quantized(terminal: Terminal, quantized: "Quantized") -> None:
     for text in warnings(model, quantized.evaluation):
         terminal.summary("warning", text)
     terminal.summary("written", str(quantized.folder / "quantized"))
+
+
+def show_evaluated(terminal: Terminal, found: Mapping[str, Any], path: Path) -> None:
+    """Print what each layer loses, and the accuracy with its 95 % interval."""
+    if not terminal.quiet:
+        columns = (Column("layer", most=NAME_WIDTH), Column("weights"), Column("data"),
+                   Column("SNR dB", right=True))
+        terminal.blank()
+        terminal.table(columns, [
+            [layer["name"], layer["weight_format"] or "–", layer["data_format"],
+             _db(layer["snr_db"])] for layer in found["layers"]])
+        terminal.note(f"SNR against float on {_images(found['snr_images'])}")
+        terminal.blank()
+    columns = (Column(""), *(Column(title, right=True) for title in (
+        "float", "quantized", "loss", "95 % interval of the loss")))
+    terminal.table(columns, _score_rows(found))
+    if found["agreement"] is not None:
+        low, high = found["agreement_interval"]
+        terminal.summary("agreement", f"{_percent(found['agreement'])} of images get the class of "
+                                      f"float ({_percent(low)} … {_percent(high)})")
+    terminal.summary("logits", f"{_db(found['logits_snr_db'])} dB against float")
+    rate_ = found["images"] / found["seconds"]
+    terminal.summary("images", f"{grouped(found['images'])}, {rate(rate_)}a second; numpy = "
+                               f"onnxruntime on every layer of {found['proved_images']} of them")
+    terminal.summary("written", str(path))
+
+
+def _score_rows(found: Mapping[str, Any]) -> list[list[str]]:
+    if found["metric"] != "classes":
+        low, high = found["loss"]["error_interval"]
+        return [[found["metric"], *(f"{found[name]['error']:.6g}" for name in (
+            "float", "quantized", "loss")), f"{low:.4g} … {high:.4g}"]]
+    rows = []
+    for top in (name for name in found["float"] if not name.endswith("_interval")):
+        low, high = found["loss"][f"{top}_interval"]
+        cells = []
+        for name in ("float", "quantized"):
+            bounds = " … ".join(f"{100 * bound:.2f}" for bound in found[name][f"{top}_interval"])
+            cells.append(f"{_percent(found[name][top])} ({bounds})")
+        rows.append([f"top-{top[3:]}", *cells, f"{found['loss'][top]:.2f}",
+                     f"{low:.2f} … {high:.2f} points"])
+    return rows
 
 
 def _loss_cells(loss: Mapping[str, Any]) -> list[str]:

@@ -60,6 +60,13 @@ class Difference:
             f"{self.expected} ({self.expected_value:g}), the accelerator computed {self.got} "
             f"({self.got_value:g}); {self.count} of {self.total} values differ")
 
+    def text(self, image: int, engine: str) -> str:
+        """Return a sentence that names image and engine, for what is compared with numpy."""
+        k, h, w = self.position
+        return (f"layer {self.layer}, image {image}: {engine} differs from numpy at (k {k}, "
+                f"h {h}, w {w}): {self.got} ({self.got_value:.4f}) instead of "
+                f"{self.expected} ({self.expected_value:.4f})")
+
 
 def compare_tensors(
     model, expected: Mapping[str, ArrayLike], got: Mapping[str, NDArray[np.integer]]

@@ -4,6 +4,7 @@ Each takes paths, starts from the files of the one before, and returns what it f
 all of them in a row.
 """
 
+from .accuracy import evaluate
 from .compilation import compile, verilog
 from .difference import diff
 from .inspection import explain, inspect
@@ -16,6 +17,7 @@ from .simulation import simulate
 __all__ = (
     "compile",
     "diff",
+    "evaluate",
     "explain",
     "inspect",
     "quantize",

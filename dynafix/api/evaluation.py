@@ -1,6 +1,7 @@
 """Accuracy of float and quantized networks, and what each layer loses."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -16,9 +17,12 @@ from ..steps import Steps
 
 
 __all__ = (
+    "Loss",
     "Reference",
+    "check_labels",
     "confidence",
     "evaluate",
+    "losses",
 )
 
 
@@ -29,6 +33,7 @@ TINY = float(np.finfo(np.float64).tiny)
 CHUNK_VALUES = 1 << 23
 
 Inputs = Callable[[Sequence[int]], NDArray[np.float32]]
+Codes = Callable[[NDArray[np.float32]], dict[str, NDArray]]
 
 
 class Reference(Protocol):
@@ -73,7 +78,7 @@ def evaluate(reference: Reference, model: QuantizedModel, static: QuantizedModel
         each image) and ``tensors``: for each ``snr_db``, ``static_snr_db`` and ``range`` on the
         first images.
     """
-    _check_labels(images, model.graph)
+    check_labels(images, model.graph)
     runs = {"float": reference.run, "quantized": lambda x: run(model, x)}
     if static is not None:
         runs["static"] = lambda x: run(static, x)
@@ -94,11 +99,12 @@ def evaluate(reference: Reference, model: QuantizedModel, static: QuantizedModel
         "images_evaluated": len(images),
         "confidence_95": confidence(accuracy["quantized"], len(images)),
         "float_classes": found["float"],
-        "tensors": _losses(reference, model, static, min(COMPARED, len(images)), inputs, steps),
+        "tensors": _tensors(reference, model, static, min(COMPARED, len(images)), inputs, steps),
     }
 
 
-def _check_labels(images: Images, graph: Graph) -> None:
+def check_labels(images: Images, graph: Graph) -> None:
+    """Refuse labels that are no output of the network."""
     classes = int(np.prod(graph.output_dims))
     lowest, highest = int(images.labels.min()), int(images.labels.max())
     if lowest < 0 or highest >= classes:
@@ -113,7 +119,7 @@ def _chunk(graph: Graph) -> int:
     return max(1, min(CHUNK_MACS // max(macs, 1), CHUNK_VALUES // values))
 
 
-class _Loss:
+class Loss:
     """Power of a signal and of its distance to another, and the range of the signal."""
 
     def __init__(self) -> None:
@@ -121,6 +127,7 @@ class _Loss:
         self.low, self.high = np.inf, -np.inf
 
     def add(self, reference: NDArray, value: NDArray) -> None:
+        """Take more values of both."""
         reference = reference.astype(np.float64)
         self.signal += float(np.square(reference).sum())
         self.noise += float(np.square(reference - value).sum())
@@ -135,26 +142,61 @@ class _Loss:
         return max(LEAST_DB, 10 * float(np.log10(max(self.signal, TINY) / self.noise)))
 
 
-def _losses(reference: Reference, model: QuantizedModel, static: QuantizedModel | None,
-            count: int, inputs: Inputs, steps: Steps) -> dict[str, dict[str, Any]]:
-    graph = model.graph
+def _tensors(reference: Reference, model: QuantizedModel, static: QuantizedModel | None,
+             count: int, inputs: Inputs, steps: Steps) -> dict[str, dict[str, Any]]:
     models = [model] if static is None else [model, static]
+    found = losses(
+        reference, [(each, partial(_codes, each)) for each in models], count, inputs, steps)
+    return {
+        name: {"snr_db": each["snr_db"],
+               "static_snr_db": None if static is None else each["others"][0],
+               "range": each["range"]}
+        for name, each in found.items()}
+
+
+def _codes(model: QuantizedModel, inputs: NDArray[np.float32]) -> dict[str, NDArray]:
+    return execute(model, quantize_input(model, inputs))
+
+
+def losses(reference: Reference, models: Sequence[tuple[QuantizedModel, Codes]], count: int,
+           inputs: Inputs, steps: Steps) -> dict[str, dict[str, Any]]:
+    """Measure what every tensor loses.
+
+    Parameters
+    ----------
+    reference : Reference
+        The float network.
+    models : sequence of (QuantizedModel, callable)
+        Quantized networks, each with what computes the codes of all tensors from inputs.
+    count : int
+        How many images, the first ones.
+    inputs : callable
+        Takes indices of images and returns inputs.
+    steps : Steps
+        Is told the progress.
+
+    Returns
+    -------
+    dict
+        For each tensor ``snr_db`` of the first model, ``others``, those of the other models, and
+        ``range`` in float.
+    """
+    graph = models[0][0].graph
     names = [graph.input, *(node.output for node in graph.accelerated)]
-    losses = {name: [_Loss() for _ in models] for name in names}
+    found = {name: [Loss() for _ in models] for name in names}
     size = sum(int(np.prod(graph.shapes[name])) for name in names)
     step = max(1, CHUNK_VALUES // size)
     for start in range(0, count, step):
         steps.progress("losses", start, count, "images", "every layer against float")
         x = inputs(range(start, min(start + step, count)))
         exact = reference.tensors(x)
-        for index, each in enumerate(models):
-            codes = execute(each, quantize_input(each, x))
+        for index, (model, compute) in enumerate(models):
+            codes = compute(x)
             for name in names:
-                losses[name][index].add(exact[name], each.formats[name].dequantize(codes[name]))
+                found[name][index].add(exact[name], model.formats[name].dequantize(codes[name]))
     steps.progress("losses", count, count, "images", "every layer against float")
     return {
-        name: {"snr_db": found[0].snr_db,
-               "static_snr_db": None if static is None else found[1].snr_db,
-               "range": [found[0].low, found[0].high]}
-        for name, found in losses.items()
+        name: {"snr_db": first.snr_db, "others": [other.snr_db for other in others],
+               "range": [first.low, first.high]}
+        for name, (first, *others) in found.items()
     }

@@ -18,6 +18,7 @@ from ..steps import Steps
 
 
 __all__ = (
+    "EVALUATED",
     "Quantized",
     "open_quantized",
     "save_quantized",
@@ -25,6 +26,7 @@ __all__ = (
 
 
 EVALUATION = "evaluation.json"
+EVALUATED = "evaluation/results.json"
 SCHEMA = 1
 
 
@@ -134,6 +136,7 @@ def save_quantized(quantized: Quantized) -> None:
     from quantizer.storage import save
 
     discard_results(quantized.folder)
+    (quantized.folder / EVALUATED).unlink(missing_ok=True)
     save(quantized.model, quantized.folder / "quantized")
     write_json(quantized.folder / "quantized" / EVALUATION, {
         "schema": SCHEMA, "model_hash": model_hash(quantized.model), **quantized.evaluation})

@@ -216,10 +216,10 @@ def _compare(quantized: Quantized, program: Program, indices: Sequence[int],
                     execute(model, codes[done:done + 1]).items()}
         second = {name: found[name][done % batch] for name in expected}
         for difference in compare_tensors(model, expected, second):
-            raise VerificationError(_text(difference, index, "onnxruntime"))
+            raise VerificationError(difference.text(index, "onnxruntime"))
         for difference in compare(program, model, codes[done], run, expected=expected):
             raise VerificationError(
-                f"{_text(difference, index, 'RTL')}. Waveform: dynafix simulate {folder} "
+                f"{difference.text(index, 'RTL')}. Waveform: dynafix simulate {folder} "
                 f"--image {index} --layer {shlex.quote(difference.layer)} --waves")
     steps.progress("compare", len(indices), len(indices), "images", ENGINES_TEXT)
 
@@ -246,15 +246,8 @@ def _compare_apart(quantized: Quantized, program: Program, indices: Sequence[int
         for index, each, found in zip(indices, codes, result.images, strict=True):
             for difference in compare(apart, quantized.model, each, found):
                 raise VerificationError(
-                    f"{_text(difference, index, 'RTL')}, in a program that keeps every map")
+                    f"{difference.text(index, 'RTL')}, in a program that keeps every map")
     steps.line("compare", f"{what}: numpy = RTL, in a program without fusing")
-
-
-def _text(difference: Any, image: int, engine: str) -> str:
-    k, h, w = difference.position
-    return (f"layer {difference.layer}, image {image}: {engine} differs from numpy at (k {k}, "
-            f"h {h}, w {w}): {difference.got} ({difference.got_value:.4f}) instead of "
-            f"{difference.expected} ({difference.expected_value:.4f})")
 
 
 def _record(quantized: Quantized, program: Program, dram: Dram, indices: Sequence[int],

@@ -10,10 +10,11 @@ else a Gather from the table.
 """
 
 from .qdq import codes_name, export_qdq
-from .session import ort_tensors
+from .session import QdqSession, ort_tensors
 
 
 __all__ = (
+    "QdqSession",
     "codes_name",
     "export_qdq",
     "ort_tensors",

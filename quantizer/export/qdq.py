@@ -1,6 +1,7 @@
 """A quantized model as QDQ ONNX."""
 
 import json
+from collections.abc import Collection
 
 import numpy as np
 import onnx
@@ -131,7 +132,9 @@ def _reshape(builder: Builder, value: str, dims: tuple[int, ...], output: str = 
         "Reshape", value, builder.constant([0, *dims], np.int64), output=output)
 
 
-def export_qdq(model: QuantizedModel, *, all_tensors: bool = False) -> onnx.ModelProto:
+def export_qdq(
+    model: QuantizedModel, *, all_tensors: bool = False, tensors: Collection[str] = (),
+) -> onnx.ModelProto:
     """Write a quantized model as ONNX with QuantizeLinear and DequantizeLinear.
 
     Parameters
@@ -140,6 +143,8 @@ def export_qdq(model: QuantizedModel, *, all_tensors: bool = False) -> onnx.Mode
         The network.
     all_tensors : bool
         Make the codes of every tensor outputs too, under :func:`codes_name`.
+    tensors : collection of str
+        Tensors whose codes become outputs, where not all do.
 
     Returns
     -------
@@ -157,8 +162,8 @@ def export_qdq(model: QuantizedModel, *, all_tensors: bool = False) -> onnx.Mode
     _reshape(builder, float_name(graph.output), graph.output_dims, graph.output)
     outputs = [helper.make_tensor_value_info(
         graph.output, TensorProto.FLOAT, ["N", *graph.output_dims])]
-    if all_tensors:
-        outputs += [_codes_info(model, name) for name in model.formats]
+    outputs += [
+        _codes_info(model, name) for name in model.formats if all_tensors or name in tensors]
     proto = helper.make_model(
         helper.make_graph(
             builder.nodes, graph.name,
