@@ -299,6 +299,8 @@ def resolve(metadata: str | None, options: Mapping[str, Any], data: Dataset,
                 f"taken as they are; preprocessing options are for integer pictures")
         return Preprocess(source=f"the data ({first.dtype})")
     stored = _metadata(metadata, model)
+    if not given and "kind" in stored:
+        return replace(Preprocess.from_json(stored), source="the model's metadata")
     if not given and (stored.get("formula") or (stored.get("mean") is None
                                                 and data.scale is not None)):
         return _integers(stored, data)
@@ -321,6 +323,8 @@ def _metadata(text: str | None, model: str) -> dict[str, Any]:
         stored = json.loads(text)
     except ValueError as error:
         raise UsageError(f"{model}'s 'preprocess' metadata is not JSON: {text!r}") from error
+    if isinstance(stored, dict) and set(stored) == {field.name for field in fields(Preprocess)}:
+        return stored  # of an export of ours
     if not isinstance(stored, dict) or not set(stored) <= set(METADATA):
         unknown = sorted(set(stored) - set(METADATA)) if isinstance(stored, dict) else [stored]
         raise UsageError(f"{model}'s 'preprocess' metadata has unknown {unknown[0]!r}; "

@@ -10,12 +10,15 @@ else a Gather from the table.
 """
 
 from .qdq import codes_name, export_qdq
+from .qonnx import export_float, export_qonnx
 from .session import QdqSession, ort_tensors
 
 
 __all__ = (
     "QdqSession",
     "codes_name",
+    "export_float",
     "export_qdq",
+    "export_qonnx",
     "ort_tensors",
 )

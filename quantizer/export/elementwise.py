@@ -21,6 +21,7 @@ __all__ = (
     "add_activation",
     "add_mul",
     "add_prelu",
+    "operators",
 )
 
 
@@ -63,7 +64,7 @@ def add_activation(builder: Builder, model: QuantizedModel, node: Activation) ->
     if before.bits > TABLE_BITS:
         _segments(builder, model, node)
     elif _is_table(model, node):
-        value = _operators(builder, node, float_name(node.inputs[0]))
+        value = operators(builder, node, float_name(node.inputs[0]))
         builder.quantize(value, node.output, after, *model.bounds(node))
     else:
         table = builder.constant(
@@ -73,7 +74,7 @@ def add_activation(builder: Builder, model: QuantizedModel, node: Activation) ->
         builder.dequantize_codes(node.output, after)
 
 
-def _operators(builder: Builder, node: Activation, x: str) -> str:
+def operators(builder: Builder, node: Activation, x: str) -> str:
     """Add the operators of ONNX that compute the function."""
     match node.kind:
         case "sigmoid":
@@ -108,7 +109,7 @@ def _computed(
 
     builder = Builder(Rounding.HALF_EVEN)
     node = Activation("", ("x",), "y", kind=kind, alpha=alpha, beta=beta)
-    name = _operators(builder, node, "x")
+    name = operators(builder, node, "x")
     model = helper.make_model(
         helper.make_graph(
             builder.nodes, "function",

@@ -28,12 +28,16 @@ from .builder import IR_VERSION, OPSET, Builder, codes_name, float_name
 from .elementwise import add_activation, add_mul, add_prelu
 from .host import lrn, softmax
 from .moves import pad, resize
+from .record import RECORD, to_record
 from .sums import Sum, is_exact_single, weighted_sum
 
 
 __all__ = (
     "codes_name",
+    "concat",
+    "cut_channels",
     "export_qdq",
+    "maximum",
 )
 
 
@@ -59,12 +63,14 @@ def _add(builder: Builder, model: QuantizedModel, node: Add) -> None:
         *model.bounds(node))
 
 
-def _concat(builder: Builder, model: QuantizedModel, node: Concat) -> None:
+def concat(builder: Builder, model: QuantizedModel, node: Concat) -> None:
+    """Add a Concat."""
     joined = builder.node("Concat", *(float_name(name) for name in node.inputs), axis=1)
     builder.quantize(joined, node.output, model.formats[node.output], *model.bounds(node))
 
 
-def _slice(builder: Builder, model: QuantizedModel, node: Slice) -> None:
+def cut_channels(builder: Builder, model: QuantizedModel, node: Slice) -> None:
+    """Add a Slice."""
     stop = node.start + model.graph.shapes[node.output][0]
     value = builder.node("Slice", float_name(node.inputs[0]), *(
         builder.constant([number], np.int64) for number in (node.start, stop, 1)))
@@ -87,7 +93,8 @@ def _average(builder: Builder, model: QuantizedModel, node: Pool) -> None:
         divided, node.output, model.formats[node.output], *model.bounds(node))
 
 
-def _maximum(builder: Builder, model: QuantizedModel, node: Pool) -> None:
+def maximum(builder: Builder, model: QuantizedModel, node: Pool) -> None:
+    """Add a maximum pooling; over 1 x 1 it is a clamp or nothing."""
     window, value = node.window, float_name(node.inputs[0])
     if window.kernel != (1, 1) or window.strides != (1, 1):
         value = builder.node(
@@ -108,9 +115,9 @@ def _node(builder: Builder, model: QuantizedModel, node: Node) -> None:
     elif isinstance(node, Activation):
         add_activation(builder, model, node)
     elif isinstance(node, Concat):
-        _concat(builder, model, node)
+        concat(builder, model, node)
     elif isinstance(node, Slice):
-        _slice(builder, model, node)
+        cut_channels(builder, model, node)
     elif isinstance(node, Resize):
         resize(builder, model, node)
     elif isinstance(node, Pad):
@@ -118,7 +125,7 @@ def _node(builder: Builder, model: QuantizedModel, node: Node) -> None:
     elif isinstance(node, Pool) and node.kind == "average":
         _average(builder, model, node)
     elif isinstance(node, Pool):
-        _maximum(builder, model, node)
+        maximum(builder, model, node)
     elif isinstance(node, Lrn):
         lrn(builder, model, node)
     elif node.output != model.graph.output:
@@ -172,8 +179,9 @@ def export_qdq(
             outputs, list(builder.initializers.values())),
         producer_name="dynafix", opset_imports=[helper.make_opsetid("", OPSET)],
         ir_version=IR_VERSION)
-    helper.set_model_props(
-        proto, {**graph.metadata, "preprocess": json.dumps(model.preprocess)})
+    helper.set_model_props(proto, {
+        **graph.metadata, "preprocess": json.dumps(model.preprocess),
+        RECORD: to_record(model, set(builder.initializers))})
     return proto
 
 

@@ -19,6 +19,8 @@ __all__ = (
     "MIN_OPSET",
     "Network",
     "needed_nodes",
+    "network_of",
+    "node_labels",
     "read_model",
     "read_network",
 )
@@ -112,8 +114,23 @@ def read_network(
     ModelError
         If the file cannot be read, or the part has not one input, one output and a known shape.
     """
-    model = read_model(path)
-    file = str(path)
+    return network_of(read_model(path), str(path), outputs)
+
+
+def network_of(
+    model: onnx.ModelProto, file: str, outputs: str | Sequence[str] | None = None
+) -> Network:
+    """Return the part of a model that one output needs; as :func:`read_network`.
+
+    Parameters
+    ----------
+    model : ModelProto
+        As :func:`read_model` returns it.
+    file : str
+        Its file, for messages.
+    outputs : str or sequence of one str, optional
+        Tensor at which to cut; the file's output when not given.
+    """
     output = _output(model, file, outputs)
     _check_writers(model, file)
     needed, names = needed_nodes(model, [output])
@@ -124,7 +141,7 @@ def read_network(
         raise ModelError(
             f"{file}: a network must have one input, not {len(wanted)}: {held}; make constants of "
             f"the others, or cut with outputs=")
-    labels = _labels(model.graph.node)
+    labels = node_labels(model.graph.node)
     nodes = [OnnxNode(file, label, proto)
              for label, proto in zip(labels, model.graph.node, strict=True)]
     return Network(
@@ -165,7 +182,7 @@ def _output(model: onnx.ModelProto, file: str, outputs: str | Sequence[str] | No
 
 def _check_writers(model: onnx.ModelProto, file: str) -> None:
     """Refuse a graph that writes a tensor twice, or reads one before it is written."""
-    labels = _labels(model.graph.node)
+    labels = node_labels(model.graph.node)
     writers = {value.name: "the network's input" for value in model.graph.input}
     written = {name for node in model.graph.node for name in node.output}
     for label, node in zip(labels, model.graph.node, strict=True):
@@ -217,7 +234,7 @@ def _input_shape(value: onnx.ValueInfoProto, file: str) -> tuple[int, ...]:
     return sizes
 
 
-def _labels(nodes: Iterable[onnx.NodeProto]) -> list[str]:
+def node_labels(nodes: Iterable[onnx.NodeProto]) -> list[str]:
     """Return a unique name for every node: its own, else that of its first output."""
     nodes = list(nodes)
     counts = Counter(node.name for node in nodes)

@@ -1,0 +1,159 @@
+"""Import of quantized files: our own exports, and files as other tools write them."""
+
+import numpy as np
+import onnx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from arch.formats import Rounding
+from quantizer.errors import ModelError
+from quantizer.execute import execute
+from quantizer.export import export_float, export_qdq, export_qonnx
+from quantizer.export.record import RECORD
+from quantizer.graph import Activation, Pool
+from quantizer.quantized_import import import_quantized
+from quantizer.reference import FloatReference
+from tests.quantizer.networks import inputs_for, quantized, random_codes, random_model, small_graph
+from tests.quantizer.onnx_models import float_execute
+from tests.quantizer.qonnx_evaluator import evaluate
+from tests.quantizer.test_execute import graphs
+
+
+BITS = st.sampled_from([(8, 8), (5, 3), (16, 16), (16, 8), (8, 16)])
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("files")
+
+
+def reimported(folder, proto):
+    onnx.save(proto, folder / "net.onnx")
+    return import_quantized(folder / "net.onnx")
+
+
+def assert_same_integers(model, other):
+    """Compare models node by node; names may differ."""
+    for one, two in zip(model.graph, other.graph, strict=True):
+        assert type(one) is type(two)
+        assert model.formats.get(one.output) == other.formats.get(two.output)
+        if one.output in model.formats:
+            assert model.bounds(one) == other.bounds(two)
+        left, right = model.weights.get(one.name), other.weights.get(two.name)
+        assert (left is None) == (right is None)
+        if left is not None:
+            assert left.bits == right.bits
+            for key in ("codes", "frac", "bias"):
+                assert np.array_equal(getattr(left, key), getattr(right, key))
+
+
+@settings(max_examples=25, deadline=None)
+@given(graphs(), st.integers(0, 999), BITS, st.sampled_from(list(Rounding)))
+def test_qdq_comes_back(folder, graph, seed, bits, rounding):
+    model = random_model(np.random.default_rng(seed), graph, data_bits=bits[0],
+                         weight_bits=bits[1], rounding=rounding)
+    found = reimported(folder, export_qdq(model))
+    assert found.formats == model.formats
+    assert found.rounding == model.rounding
+    assert_same_integers(found, model)
+    assert export_qdq(found) == export_qdq(model)
+
+
+@settings(max_examples=25, deadline=None)
+@given(graphs(), st.integers(0, 999), BITS,
+       st.sampled_from([Rounding.HALF_EVEN, Rounding.HALF_AWAY, Rounding.FLOOR]))
+def test_qonnx_comes_back(folder, graph, seed, bits, rounding):
+    rng = np.random.default_rng(seed)
+    model = random_model(
+        rng, graph, data_bits=bits[0], weight_bits=bits[1], rounding=rounding)
+    found = reimported(folder, export_qonnx(model))
+    codes = random_codes(rng, model, 2)
+    expected, got = execute(model, codes), execute(found, codes)
+    assert np.array_equal(expected[graph.output], got[found.graph.output])
+    for name in expected.keys() & got.keys():
+        assert np.array_equal(expected[name], got[name]), name
+    assert_same_integers(reimported(folder, export_qonnx(found)), found)
+
+
+@settings(max_examples=12, deadline=None)
+@given(graphs(), st.integers(0, 999), st.sampled_from([(8, 8), (5, 3), (8, 4)]),
+       st.sampled_from([Rounding.HALF_EVEN, Rounding.HALF_AWAY, Rounding.FLOOR]))
+def test_qonnx_evaluates_to_the_same_codes(graph, seed, bits, rounding):
+    rng = np.random.default_rng(seed)
+    model = random_model(
+        rng, graph, data_bits=bits[0], weight_bits=bits[1], rounding=rounding)
+    codes = random_codes(rng, model, 2)
+    inputs = model.formats[graph.input].dequantize(codes)
+    values = evaluate(export_qonnx(model), inputs.reshape(2, *graph.input_dims))
+    for name, expected in execute(model, codes).items():
+        if name != graph.input and name in values:
+            got = values[name].reshape(expected.shape)
+            assert np.array_equal(got, model.formats[name].dequantize(expected)), name
+
+
+@settings(max_examples=30, deadline=None)
+@given(graphs(), st.integers(0, 999), st.booleans())
+def test_qdq_without_record(folder, graph, seed, per_channel):
+    """What other tools would write: only the nodes say what is meant."""
+    if any((isinstance(node, Pool) and node.kind == "average") or isinstance(node, Activation)
+           for node in graph):
+        return  # our own form of these has no name in ONNX
+    rng = np.random.default_rng(seed)
+    model = random_model(rng, graph, data_bits=8, weight_bits=8)
+    proto = without_record(export_qdq(model))
+    if any(node.op_type == "Cast" for node in proto.graph.node):
+        return  # sums that float32 does not hold
+    found = reimported(folder, proto)
+    codes = random_codes(rng, model, 2)
+    assert np.array_equal(execute(model, codes)[graph.output],
+                          execute(found, codes)[found.graph.output])
+
+
+def without_record(proto):
+    kept = [entry for entry in proto.metadata_props if entry.key != RECORD]
+    del proto.metadata_props[:]
+    proto.metadata_props.extend(kept)
+    return proto
+
+
+@pytest.mark.parametrize("softmax", [False, True])
+def test_searched_network(folder, softmax):
+    model = quantized(small_graph(softmax=softmax), per_channel=True)
+    for proto in (export_qdq(model), export_qonnx(model), without_record(export_qdq(model))):
+        if any(node.op_type == "Div" for node in proto.graph.node) and not any(
+                entry.key == RECORD for entry in proto.metadata_props):
+            continue
+        found = reimported(folder, proto)
+        codes = random_codes(np.random.default_rng(3), model, 3)
+        last = model.graph.accelerated[-1].output
+        assert np.array_equal(execute(model, codes)[last],
+                              execute(found, codes)[found.graph.accelerated[-1].output])
+
+
+def test_changed_export_is_refused(folder):
+    proto = export_qdq(quantized(small_graph()))
+    scale = next(t for t in proto.graph.initializer if t.data_type == onnx.TensorProto.FLOAT)
+    scale.raw_data = np.float32(0.125).tobytes()
+    with pytest.raises(ModelError) as caught:
+        reimported(folder, proto)
+    assert str(caught.value) == (
+        f"{folder / 'net.onnx'}: was changed after dynafix exported it, or exported by another "
+        f"version; export it again, or remove its metadata 'dynafix' to import what it computes")
+
+
+def test_float_network_has_the_tensors(folder):
+    model = quantized(small_graph(softmax=True), data_bits=16, weight_bits=16)
+    onnx.save(export_float(model), folder / "float.onnx")
+    inputs = inputs_for(model.graph, 3, seed=4)
+    found = FloatReference(model.graph, source=folder / "float.onnx").tensors(inputs)
+    for name, value in float_execute(model.graph, inputs).items():
+        assert np.allclose(found[name], value, atol=2e-3), name
+
+
+def test_names_come_back_in_qonnx(folder):
+    model = quantized(small_graph(softmax=True))
+    found = reimported(folder, export_qonnx(model))
+    assert [node.name for node in found.graph] == [node.name for node in model.graph]
+    assert found.formats == model.formats
+    assert list(export_qonnx(found).graph.node) == list(export_qonnx(model).graph.node)
