@@ -207,6 +207,12 @@ def _print_json(value: Any) -> None:
     click.echo(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False))
 
 
+def _print_quantized(found: Any) -> None:
+    _print_json({
+        **found.evaluation, "provenance": found.provenance,
+        "formats": {name: fmt.to_json() for name, fmt in found.model.formats.items()}})
+
+
 def _finite(value: Any) -> Any:
     """Return a value in which numbers that JSON does not know are ``None``."""
     if isinstance(value, dict):
@@ -271,11 +277,51 @@ def quantize(model: str, data: str, output: str, quiet: bool, as_json: bool,
         found = api.quantize(model, data, output, options=options, preprocess=preprocess,
                              command=_typed(), steps=steps)
         if as_json:
-            _print_json({
-                **found.evaluation, "provenance": found.provenance,
-                "formats": {name: fmt.to_json() for name, fmt in found.model.formats.items()}})
+            _print_quantized(found)
         else:
             show_quantized(terminal, found)
+
+
+@cli.command("import", short_help="Take MODEL, which is quantized already.")
+@click.argument("model")
+@_options(DATA, OUTPUT, PREPROCESS_OPTIONS, OUTPUT_OPTIONS)
+def import_(model: str, data: str, output: str, quiet: bool, as_json: bool,
+            **preprocess: Any) -> None:
+    """Take MODEL, quantized already, as QDQ or QONNX, bit for bit; writes FOLDER/quantized.
+
+    Scales must be powers of two and zero points 0. What cannot be kept exactly is refused.
+    """
+    from . import api
+    from .summary import show_quantized
+
+    terminal, steps = _terminal(quiet, as_json)
+    with terminal:
+        found = api.import_model(model, data, output, preprocess=preprocess, command=_typed(),
+                                 steps=steps)
+        if as_json:
+            _print_quantized(found)
+        else:
+            show_quantized(terminal, found)
+
+
+@cli.command(short_help="Write FOLDER's network for other tools.")
+@click.argument("folder")
+@_options(
+    click.option("--format", "form", default="qdq", show_default=True, metavar="qdq|qonnx",
+                 help="QuantizeLinear and DequantizeLinear, or the Quant nodes of QONNX."),
+    click.option("--output", required=True, metavar="FILE", help="The ONNX file."),
+    OUTPUT_OPTIONS)
+def export(folder: str, form: str, output: str, quiet: bool, as_json: bool) -> None:
+    """Write FOLDER's quantized network as one ONNX file."""
+    from . import api
+
+    terminal, steps = _terminal(quiet, as_json)
+    with terminal:
+        path = api.export(folder, output, form=form, steps=steps)
+        if as_json:
+            _print_json({"file": str(path)})
+        else:
+            terminal.summary("written", str(path))
 
 
 @cli.command(short_help="Measure what FOLDER's network loses against float.")

@@ -7,6 +7,7 @@ all of them in a row.
 from .accuracy import evaluate
 from .compilation import compile, verilog
 from .difference import diff
+from .exchange import export, import_model
 from .inspection import explain, inspect
 from .quantization import quantize
 from .reporting import report
@@ -19,6 +20,8 @@ __all__ = (
     "diff",
     "evaluate",
     "explain",
+    "export",
+    "import_model",
     "inspect",
     "quantize",
     "report",

@@ -26,7 +26,10 @@ from .evaluation import evaluate
 from .quantized import Quantized, save_quantized
 
 
-__all__ = ("quantize",)
+__all__ = (
+    "now",
+    "quantize",
+)
 
 
 STAGES = {"weights": "weights", "data": "formats"}
@@ -91,7 +94,7 @@ def quantize(
             "data_file": str(images.path), "data_sha256": images.digest(),
             "class_names": list(images.class_names) if images.class_names else None,
             "options": options.to_json(), "command": command, "versions": versions(),
-            "seeds": {"pictures": 0}, "date": _now(),
+            "seeds": {"pictures": 0}, "date": now(),
         })
         part = images.evaluation
         evaluation = evaluate(
@@ -132,7 +135,8 @@ def _widths(graph: Graph, widths: Mapping[str, int] | str | Path,
         raise UsageError(f"--width: {error}") from error
 
 
-def _now() -> str:
+def now() -> str:
+    """Return the date and time, for the records."""
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 

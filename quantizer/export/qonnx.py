@@ -9,6 +9,7 @@ arXiv:2206.07527; the operator is that of https://github.com/fastmachinelearning
 """
 
 import json
+from typing import Any
 
 import numpy as np
 import onnx
@@ -124,7 +125,7 @@ def _copies(node: Node) -> bool:
 
 def _conv(builder: _Builder, model: QuantizedModel, node: Conv) -> None:
     weights, window = model.weights[node.name], node.window
-    attributes = {
+    attributes: dict[str, Any] = {
         "kernel_shape": list(window.kernel), "strides": list(window.strides),
         "pads": list(window.pads), "dilations": list(window.dilations), "group": node.groups}
     values = np.ldexp(weights.codes.astype(np.float64), -weights.frac[:, None, None, None])
@@ -165,13 +166,14 @@ def _transposed_frac(node: ConvTranspose, frac: NDArray[np.int64]) -> NDArray[np
         raise ModelError(
             f"node '{node.name}': QONNX has one scale for each output channel of a group of "
             "ConvTranspose, the same in all groups; quantize its weights per tensor")
-    return split[0].reshape(1, -1, 1, 1)
+    found: NDArray[np.int64] = split[0].reshape(1, -1, 1, 1)
+    return found
 
 
 def _average(builder: _Builder, model: QuantizedModel, node: Pool) -> None:
     window, (below, beside) = node.window, node.ceil_pads
     top, left, bottom, right = window.pads
-    dilations = {} if window.dilations == (1, 1) else {"dilations": list(window.dilations)}
+    dilations: dict[str, Any] = {} if window.dilations == (1, 1) else {"dilations": list(window.dilations)}
     value = builder.node(
         "AveragePool", float_name(node.inputs[0]), kernel_shape=list(window.kernel),
         strides=list(window.strides), pads=[top, left, bottom - below, right - beside],

@@ -136,7 +136,8 @@ def _with_output(graph: Graph, plain: Plain) -> Graph:
 
 
 def _set_format(
-    model: QuantizedModel, node: Node, plain: Plain, protos: Mapping[str, onnx.NodeProto], file: str,
+    model: QuantizedModel, node: Node, plain: Plain, protos: Mapping[str, onnx.NodeProto],
+    file: str,
 ) -> Node:
     """Give the result of a node its format; return the node with the bounds that are left."""
     quantizer = plain.data.get(node.output)
@@ -223,7 +224,7 @@ def _weight_quantizer(
     """Return the quantizer of a convolution's weights, ``None`` where they have none."""
     proto = _weighted(node, protos)
     return None if proto is None else next(
-        (quantizers[name] for name in proto.input if name in quantizers), None)
+        (quantizers[name] for name in proto.input[:2] if name in quantizers), None)
 
 
 def _weighted(node: Conv, protos: Mapping[str, onnx.NodeProto]) -> onnx.NodeProto | None:

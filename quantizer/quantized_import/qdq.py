@@ -15,7 +15,7 @@ __all__ = ("plain_of_qdq",)
 
 
 _DOMAINS = ("", "com.microsoft")  # onnxruntime's own has 16-bit codes before opset 21
-_WIDTHS = {
+_WIDTHS: dict[int, tuple[int, bool]] = {
     onnx.TensorProto.INT4: (4, True), onnx.TensorProto.UINT4: (4, False),
     onnx.TensorProto.INT8: (8, True), onnx.TensorProto.UINT8: (8, False),
     onnx.TensorProto.INT16: (16, True), onnx.TensorProto.UINT16: (16, False),

@@ -94,9 +94,8 @@ def fracs(node: OnnxNode, scale: NDArray[np.floating]) -> tuple[int, ...]:
     mantissa, exponent = np.frexp(flat)
     wrong = np.flatnonzero((mantissa != 0.5) | ~np.isfinite(flat))
     if len(flat) == 0 or len(wrong):
-        value = flat[wrong[0]] if len(flat) else "none"
-        near = "" if len(flat) == 0 or not value > 0 or not np.isfinite(value) else (
-            f", such as {2.0 ** np.rint(np.log2(value)):g}")
+        value = float(flat[wrong[0]]) if len(flat) else 0.0
+        near = f", such as {2.0 ** np.rint(np.log2(value)):g}" if 0 < value < np.inf else ""
         raise node.error(f"scale must be a power of two{near}, not {value}",
                          "quantize again with power-of-two scales, or give the float network to "
                          "'quantize'")

@@ -5,10 +5,11 @@ import onnx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from onnx import numpy_helper
 
 from arch.formats import Rounding
 from quantizer.errors import ModelError
-from quantizer.execute import execute
+from quantizer.execute import execute, run
 from quantizer.export import export_float, export_qdq, export_qonnx
 from quantizer.export.record import RECORD
 from quantizer.graph import Activation, Pool
@@ -157,3 +158,87 @@ def test_names_come_back_in_qonnx(folder):
     assert [node.name for node in found.graph] == [node.name for node in model.graph]
     assert found.formats == model.formats
     assert list(export_qonnx(found).graph.node) == list(export_qonnx(model).graph.node)
+
+
+def _qonnx(folder, change):
+    """Return the message on a QONNX file of one convolution in which a Quant node is changed."""
+    model = quantized(small_graph())
+    proto = export_qonnx(model)
+    change(proto)
+    onnx.save(proto, folder / "net.onnx")
+    with pytest.raises(ModelError) as caught:
+        import_quantized(folder / "net.onnx")
+    return str(caught.value).removeprefix(f"{folder / 'net.onnx'}: ")
+
+
+def _operand(index, value):
+    def change(proto):
+        proto.graph.initializer.append(numpy_helper.from_array(np.asarray(value), "other"))
+        quant = next(node for node in proto.graph.node if node.op_type == "Quant")
+        quant.input[index] = "other"
+    return change
+
+
+def _mode(value):
+    def change(proto):
+        quant = next(node for node in proto.graph.node if node.op_type == "Quant")
+        for attribute in quant.attribute:
+            if attribute.name == "rounding_mode":
+                attribute.s = value
+    return change
+
+
+@pytest.mark.parametrize(("change", "message"), [
+    (_operand(1, np.float32(0.1)),
+     ("scale must be a power of two, such as 0.125, not 0.10000000149011612; quantize again with "
+      "power-of-two scales, or give the float network to 'quantize'")),
+    (_operand(2, np.float32(1)),
+     ("zero point must be 0, not 1; quantize symmetrically, with unsigned codes only for what is "
+      "never negative")),
+    (_operand(3, np.float32(2.5)), "bit width must be one whole number in 2..32, not 2.5"),
+    (_mode(b"CEIL"),
+     ("rounding mode must be ROUND or FLOOR or HALF_UP or HALF_EVEN, not CEIL; quantize with "
+      "rounding mode ROUND")),
+    (_operand(1, np.ones((1, 3, 1, 1), np.float32) * [[[[1]], [[2]], [[1]]]]),
+     ("data must have one scale, not one for each channel; quantize data per tensor; weights may "
+      "have a scale for each output channel")),
+])
+def test_qonnx_refused(folder, change, message):
+    place, found = _qonnx(folder, change).split(": ", 1)
+    assert place == "node 'qdq.Quant.1' (qonnx.custom_op.general::Quant)"
+    assert found == message
+
+
+def test_one_rounding_rule(folder):
+    assert _qonnx(folder, _mode(b"FLOOR")) == (
+        "all data must be rounded alike, not by floor and half_even; quantize it, or give the "
+        "float network to 'quantize'")
+
+
+def test_two_forms(folder):
+    def change(proto):
+        proto.graph.node.append(onnx.helper.make_node("QuantizeLinear", ["x", "s"], ["q"]))
+    assert _qonnx(folder, change) == (
+        "must be in QDQ form or QONNX, and holds quantizers of both; export again in one form")
+
+
+def test_rounding_without_name_in_qonnx():
+    rng = np.random.default_rng(0)
+    model = random_model(rng, small_graph(), data_bits=8, weight_bits=8, rounding=Rounding.HALF_UP)
+    with pytest.raises(ModelError) as caught:
+        export_qonnx(model)
+    assert str(caught.value).endswith(
+        "QONNX has no rounding mode for half_up, it has half_even, floor, half_away; quantize with "
+        "one of these, or export as QDQ")
+
+
+def test_package_qonnx_computes_the_same(folder):
+    """The package itself, where it is installed; it is no dependency."""
+    execution = pytest.importorskip("qonnx.core.onnx_exec")
+    wrapper = pytest.importorskip("qonnx.core.modelwrapper")
+    model = quantized(small_graph())
+    onnx.save(export_qonnx(model), folder / "qonnx.onnx")
+    inputs = inputs_for(model.graph, 1, seed=6)
+    found = execution.execute_onnx(
+        wrapper.ModelWrapper(str(folder / "qonnx.onnx")), {model.graph.input: inputs})
+    assert np.array_equal(found[model.graph.output], run(model, inputs))

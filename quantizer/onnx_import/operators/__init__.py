@@ -74,7 +74,7 @@ OPERATORS: dict[str, Converter] = {
 }
 
 _ACTIVATION = "train with Relu, LeakyRelu, HardSwish or SiLU instead"
-_QUANTIZED = "give the float network, it is quantized here"
+_QUANTIZED = "give the float network, it is quantized here, or take it as it is with 'import'"
 
 HINTS: dict[str, str] = {
     "DequantizeLinear": _QUANTIZED,
