@@ -173,7 +173,8 @@ def _transposed_frac(node: ConvTranspose, frac: NDArray[np.int64]) -> NDArray[np
 def _average(builder: _Builder, model: QuantizedModel, node: Pool) -> None:
     window, (below, beside) = node.window, node.ceil_pads
     top, left, bottom, right = window.pads
-    dilations: dict[str, Any] = {} if window.dilations == (1, 1) else {"dilations": list(window.dilations)}
+    dilations: dict[str, Any] = (
+        {} if window.dilations == (1, 1) else {"dilations": list(window.dilations)})
     value = builder.node(
         "AveragePool", float_name(node.inputs[0]), kernel_shape=list(window.kernel),
         strides=list(window.strides), pads=[top, left, bottom - below, right - beside],
