@@ -5,9 +5,9 @@ equal to numpy, bit for bit, on the first of them.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,8 @@ from .quantized import EVALUATED, Quantized, open_quantized
 
 
 __all__ = (
+    "Tensors",
+    "classes",
     "evaluate",
     "measure",
     "prove",
@@ -40,6 +42,14 @@ MOST_VALUES = 1 << 23
 TOP = (1, 5)
 
 Inputs = Callable[[Sequence[int]], NDArray[np.float32]]
+
+
+class Tensors(Protocol):
+    """The float network; :class:`quantizer.reference.FloatReference` is one."""
+
+    def tensors(self, inputs: NDArray[np.float32], names: Iterable[str] | None = None,
+                ) -> dict[str, NDArray[np.float32]]:
+        """Return tensors of the graph by name, all by default, (n, c, h, w)."""
 
 
 def evaluate(folder: str | Path | Quantized, *, data: str | Path | None = None,
@@ -99,8 +109,8 @@ def _images(quantized: Quantized, data: str | Path | None) -> tuple[Path, Images
     return path, load_evaluation(data, calibration=calibration)
 
 
-def measure(model: QuantizedModel, images: Images, count: int, inputs: Inputs,
-            steps: Steps) -> dict[str, Any]:
+def measure(model: QuantizedModel, images: Images, count: int, inputs: Inputs, steps: Steps, *,
+            reference: Tensors | None = None, layers: bool = True) -> dict[str, Any]:
     """Compare a quantized network with its float network.
 
     Parameters
@@ -115,6 +125,10 @@ def measure(model: QuantizedModel, images: Images, count: int, inputs: Inputs,
         Takes indices of images and returns inputs.
     steps : Steps
         Is told the progress.
+    reference : Tensors, optional
+        The float network, where it is not to be loaded anew.
+    layers : bool
+        Whether single layers are measured, too.
 
     Returns
     -------
@@ -142,7 +156,7 @@ def measure(model: QuantizedModel, images: Images, count: int, inputs: Inputs,
     started = time.perf_counter()
     proved = min(PROVED, count)
     full = prove(model, inputs(range(proved)), steps)
-    reference, logits = FloatReference(graph), output_name(graph)
+    reference, logits = reference or FloatReference(graph), output_name(graph)
     session, loss = QdqSession(model, [logits]), Loss()
     outputs: dict[str, list[NDArray[np.float64]]] = {"float": [], "quantized": []}
     step = max(1, min(MOST_IMAGES, MOST_VALUES // int(np.prod(graph.input_dims))))
@@ -156,13 +170,14 @@ def measure(model: QuantizedModel, images: Images, count: int, inputs: Inputs,
             outputs[name].append(value.reshape(len(x), -1))
     steps.progress("evaluate", count, count, "images", "onnxruntime")
     seconds = time.perf_counter() - started
-    compared = min(COMPARED, count)
-    layers = losses(reference, [(model, lambda x: full.run(x)[1])], compared, inputs, steps)
+    compared, lost = min(COMPARED, count), {}
+    if layers:
+        lost = losses(reference, [(model, lambda x: full.run(x)[1])], compared, inputs, steps)
     return {
         "images": count, "proved_images": proved,
         **score(*(np.concatenate(parts) for parts in outputs.values())),
         "logits_snr_db": loss.snr_db, "snr_images": compared,
-        "layers": _layers(model, layers), "seconds": seconds,
+        "layers": _layers(model, lost) if layers else [], "seconds": seconds,
     }
 
 
@@ -212,7 +227,7 @@ def _score(images: Images, count: int, model: QuantizedModel) -> Callable[..., d
     if images.targets is None:
         check_labels(images, model.graph)
         labels = images.labels[:count]
-        return lambda exact, rounded: _classes(labels, exact, rounded)
+        return lambda exact, rounded: classes(labels, exact, rounded)
     expected = (len(images), *model.graph.output_dims)
     if images.targets.shape != expected:
         raise UsageError(f"{images.labels_name}: must hold {expected}, the shape of the network's "
@@ -234,10 +249,19 @@ def ranks(outputs: NDArray, labels: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.sum((outputs > value) | before, axis=1)
 
 
-def _classes(labels: NDArray[np.int64], exact: NDArray, rounded: NDArray) -> dict[str, Any]:
-    count, classes = exact.shape
+def classes(labels: NDArray[np.int64], exact: NDArray, rounded: NDArray) -> dict[str, Any]:
+    """Score classes, see :func:`measure`.
+
+    Parameters
+    ----------
+    labels : int64, (n,)
+        The right ones.
+    exact, rounded : (n, classes)
+        Outputs of the float and of the quantized network.
+    """
+    count, outputs = exact.shape
     found: dict[str, Any] = {"metric": "classes", "float": {}, "quantized": {}, "loss": {}}
-    for top in (top for top in TOP if top < classes):
+    for top in (top for top in TOP if top < outputs):
         right = {name: ranks(values, labels) < top
                  for name, values in (("float", exact), ("quantized", rounded))}
         for name, hits in right.items():
