@@ -39,14 +39,15 @@ __all__ = (
 
 
 ROOT = Path(__file__).resolve().parents[1]
-SCHEMA = 1
+SCHEMA = 2
 MODEL_ERROR = 0.03
 COLUMNS = (
     Column("network"), Column("config"), Column("predicted", right=True),
     Column("RTL", right=True), Column("model", right=True), Column("util.", right=True),
     Column("asked", right=True), Column("÷ roofline", right=True), Column("asked", right=True),
     Column("ideal", right=True), Column("DRAM KB", right=True), Column("asked", right=True),
-    Column("sim. M MAC/s", right=True), Column("asked", right=True), Column(""),
+    Column("sim. M MAC/s", right=True), Column("M MAC/CPU s", right=True),
+    Column("asked", right=True), Column("k cycles/CPU s", right=True), Column(""),
 )
 
 
@@ -71,8 +72,8 @@ class Case:
     kilobytes : float or None
         Most DRAM traffic, in KB of 1024 bytes; ``None`` to print only.
     speed : float or None
-        Least speed of the RTL simulation, in millions of MACs a second on one core; ``None`` to
-        print only.
+        Least speed of the RTL simulation, in millions of MACs a second of one core's time; ``None``
+        to print only.
     changes : dict
         Parameters in which the config differs from the preset.
     weight_bits, data_bits : int
@@ -207,7 +208,7 @@ def _simulated(case: Case, compiled: tuple[Any, Any, Any], steps: Terminal) -> d
         counters.setdefault(engine, Counter()).update(counts)
     return {
         "cycles": run.cycles, "bytes": run.dram_read_bytes + run.dram_written_bytes,
-        "counters": counters, "seconds": result.seconds,
+        "counters": counters, "seconds": result.seconds, "cpu_seconds": result.cpu_seconds,
         "difference": next(map(str, compare(program, model, codes, run)), None),
     }
 
@@ -281,7 +282,7 @@ def misses(case: Case, found: Mapping[str, Any]) -> list[str]:
         missed.append("cycles ÷ roofline")
     if case.kilobytes is not None and figures["kilobytes"] > case.kilobytes:
         missed.append("DRAM traffic")
-    if case.speed is not None and figures["speed"] is not None and figures["speed"] < case.speed:
+    if case.speed is not None and "rtl" in found and figures["cpu_speed"] < case.speed:
         missed.append("speed of the simulation")
     if figures["error"] is not None and abs(figures["error"]) > MODEL_ERROR:
         missed.append("model against RTL")
@@ -300,6 +301,8 @@ def _figures(found: Mapping[str, Any]) -> dict[str, Any]:
         "kilobytes": seen["bytes"] / 1024,
         "error": predicted["cycles"] / rtl["cycles"] - 1 if rtl else None,
         "speed": predicted["macs"] / rtl["seconds"] / 1e6 if rtl else None,
+        "cpu_speed": predicted["macs"] / rtl["cpu_seconds"] / 1e6 if rtl else None,
+        "cycle_speed": rtl["cycles"] / rtl["cpu_seconds"] / 1e3 if rtl else None,
     }
 
 
@@ -319,15 +322,17 @@ def row(case: Case, found: Mapping[str, Any]) -> list[str]:
              _asked("≤", case.kilobytes), _asked("≥", case.speed))
     if "reason" in found:
         return [case.title, case.label, "", "", "", "", asked[0], "", asked[1], case.ideal, "",
-                asked[2], "", asked[3], f"does not run: {found['reason'].split(';')[0]}"]
+                asked[2], "", "", asked[3], "", f"does not run: {found['reason'].split(';')[0]}"]
     figures, rtl, missed = _figures(found), found.get("rtl"), misses(case, found)
-    error, speed = figures["error"], figures["speed"]
+    error = figures["error"]
+    speed, cpu_speed, cycle_speed = (
+        f"{figures[name]:.0f}" if rtl else "–" for name in ("speed", "cpu_speed", "cycle_speed"))
     verdict = "" if not any(asked) else "✓"
     return [
         case.title, case.label, grouped(found["predicted"]["cycles"]),
         grouped(rtl["cycles"]) if rtl else "–", f"{100 * error:+.2f} %" if rtl else "–",
         _utilization(found, figures), asked[0], f"{figures['ratio']:.3f}", asked[1], case.ideal,
-        f"{figures['kilobytes']:.1f}", asked[2], f"{speed:.0f}" if speed else "–", asked[3],
+        f"{figures['kilobytes']:.1f}", asked[2], speed, cpu_speed, asked[3], cycle_speed,
         f"✗ {', '.join(missed)}" if missed else verdict,
     ]
 

@@ -15,7 +15,7 @@ import cocotb
 from cocotb.triggers import RisingEdge
 from cocotbext.axi import AxiBus, AxiRam
 
-from sim.control import Control
+from sim.control import Control, Ended
 from sim.host import run_steps
 
 
@@ -119,7 +119,7 @@ async def run_images(dut) -> None:
     cocotb.start_soon(_watchdog(dut, job["max_cycles"]))
     counts = []
 
-    async def start() -> tuple[str, float]:
+    async def start() -> Ended:
         ended = await control.run()
         counts.append(Path(job["rows"]).read_text().count("\n"))
         return ended

@@ -29,7 +29,7 @@ from cocotb.triggers import ClockCycles, First, RisingEdge
 from cocotbext.axi import AxiBus, AxiRamRead, AxiRamWrite, AxiResp
 
 from sim.bench_axi import RamAccess, pauses
-from sim.control import Control
+from sim.control import Control, Ended
 from sim.host import run_steps
 
 
@@ -147,18 +147,18 @@ async def run_faults(dut) -> None:
 async def _run(dut, control: Control, job, run, memory: _Write) -> dict:
     limit = run.get("reset_at") or job["max_cycles"]
 
-    async def start() -> tuple[str, float]:
+    async def start() -> Ended:
         await control.write("LIMIT", run.get("limit", job["limit"]))
         await control.write("CONTROL", 0b11)
         if not dut.interrupt.value:
             await First(RisingEdge(dut.interrupt), ClockCycles(dut.clk, limit))
         if run.get("reset_at"):
             await _reset(dut)
-            return "reset", 0.0
+            return Ended("reset", 0.0, 0.0)
         if not dut.interrupt.value:
             await _reset(dut)
-            return "hang", 0.0
-        return "interrupt", 0.0
+            return Ended("hang", 0.0, 0.0)
+        return Ended("interrupt", 0.0, 0.0)
 
     return await run_steps(
         control, job["steps"], job["program"], job["regions"], RamAccess(memory), start, ())

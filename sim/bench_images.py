@@ -26,13 +26,14 @@ async def run_images(dut) -> None:
     control = Control(dut)
     memory = DramAccess(dut, Path(cocotb.plusargs["host"]), job["width"])
     await control.reset()
+    free = "waves" not in cocotb.plusargs
     with Path(job["results"]).open("w") as results:
         programs = job.get("programs") or [[job["program"], job["steps"]]] * len(job["regions"])
         for (program, steps), regions in zip(programs, job["regions"], strict=True):
             record = await run_steps(
                 control, steps, program, regions, memory,
-                lambda: control.run(dut.timeout, dut.stopped), job["layers"])
-            if "waves" in cocotb.plusargs:
+                lambda: control.run(dut.timeout, dut.stopped, free=free), job["layers"])
+            if not free:
                 return
             results.write(json.dumps(record) + "\n")
             results.flush()

@@ -91,7 +91,8 @@ def build(
     Parameters
     ----------
     sources : mapping from file name to text
-        SystemVerilog, Verilog, and Verilator control files (``.vlt``).
+        SystemVerilog, Verilog, Verilator control files (``.vlt``), and at most one C++ file, the
+        main program in the place of cocotb's, which it may include as ``verilator.cpp``.
     top : str
         Name of the top module.
     parameters : mapping from name to int, optional
@@ -136,9 +137,11 @@ def _compile(
     log.parent.mkdir()
     for name, text in sources.items():
         (work / name).write_text(text)
+    main = next((work / name for name in sources if name.endswith(".cpp")), None)
     try:
-        CocotbVerilator(public=public, waves=waves).build(
-            sources=[work / name for name in sources], hdl_toplevel=top, parameters=parameters,
+        CocotbVerilator(public=public, waves=waves, main=main).build(
+            sources=[work / name for name in sources if work / name != main],
+            hdl_toplevel=top, parameters=parameters,
             build_dir=log.parent, timescale=("1ns", "1ps"), log_file=log)
     except (RuntimeError, SystemExit) as error:
         lines = log.read_text().splitlines()
@@ -199,7 +202,7 @@ def build_accelerator(
     cache : Path, optional
         Folder of compiled simulations; :func:`default_cache` if not given.
     """
-    sources = {path.name: path.read_text() for path in sorted(_RTL.glob("*.sv"))}
+    sources = {path.name: path.read_text() for path in sorted(_RTL.iterdir())}
     sources["accelerator.v"] = verilog or accelerator_verilog(config, cache=cache)
     parameters = {"DRAM_BYTES": config.dram_width, "ROW_BYTES": config.row_size}
     return build(sources, "top", parameters=parameters, waves=waves, cache=cache)

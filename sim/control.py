@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from cocotb.clock import Clock
 from cocotb.triggers import First, RisingEdge
@@ -14,7 +14,25 @@ from arch.registers import COUNTERS, register
 __all__ = (
     "AxiLite",
     "Control",
+    "Ended",
 )
+
+
+class Ended(NamedTuple):
+    """How a run ended.
+
+    Parameters
+    ----------
+    reason : str
+        Name of the signal that rose.
+    seconds, cpu_seconds : float
+        Time that it took the simulator: elapsed, and of the processor, which other programs on a
+        busy machine change little.
+    """
+
+    reason: str
+    seconds: float
+    cpu_seconds: float
 
 
 class AxiLite:
@@ -120,26 +138,30 @@ class Control:
         for region, address in regions.items():
             await self.write(f"REGION_{int(region)}", address)
 
-    async def run(self, *flags) -> tuple[str, float]:
+    async def run(self, *flags, free: bool = False) -> Ended:
         """Start, and wait for the interrupt or one of some other signals to rise.
 
-        Returns
-        -------
-        str
-            Name of the signal that rose.
-        float
-            Time it took the simulator, in seconds.
+        Parameters
+        ----------
+        flags
+            Handles of the other signals.
+        free : bool
+            Whether the top module, which then is ``rtl/top.sv``, runs the clock meanwhile.
         """
         signals = (self._dut.interrupt, *flags)
         await self.write("CONTROL", 0b11)
-        begin = time.perf_counter()
+        begin, cpu_begin = time.perf_counter(), time.process_time()
         # A program that is refused at once may have ended before the response came.
         if not any(signal.value for signal in signals):
+            if free:
+                self._dut.free_run.value = 1
             await First(*(RisingEdge(signal) for signal in signals))
-        seconds = time.perf_counter() - begin
+            if free:
+                self._dut.free_run.value = 0
+        seconds, cpu_seconds = time.perf_counter() - begin, time.process_time() - cpu_begin
         await RisingEdge(self._dut.clk)
         name = next(signal._name for signal in signals if signal.value)
-        return name, seconds
+        return Ended(name, seconds, cpu_seconds)
 
     async def results(self, layers: Iterable[int]) -> dict[str, Any]:
         """Read status, error, cycles and the counters of some layers; clear the interrupt."""

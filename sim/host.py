@@ -8,7 +8,7 @@ from cocotb.triggers import ClockCycles
 
 from compiler.host import HostStep
 
-from .control import Control
+from .control import Control, Ended
 from .trace import read_beats
 
 
@@ -18,7 +18,7 @@ __all__ = (
 )
 
 
-Start = Callable[[], Awaitable[tuple[str, float]]]
+Start = Callable[[], Awaitable[Ended]]
 
 
 class DramAccess:
@@ -79,7 +79,7 @@ async def run_steps(
     memory
         Has ``read(address, size)`` and ``write(address, data)``, to be awaited.
     start : callable
-        Starts the accelerator and waits; returns how the run ended and the simulator's seconds.
+        Starts the accelerator and waits; returns how the run ended.
     layers : sequence of int
         Layers whose counters are read.
 
@@ -87,11 +87,11 @@ async def run_steps(
     -------
     dict
         What :meth:`Control.results` returns, of the last segment that ran; ``cycles``,
-        ``seconds`` and ``counters`` are sums over all. ``reason``, ``segment`` (number of that
-        segment), ``segment_cycles`` (cycles of each) and ``host`` (hex of what each step of the
-        host wrote).
+        ``seconds``, ``cpu_seconds`` and ``counters`` are sums over all. ``reason``, ``segment``
+        (number of that segment), ``segment_cycles`` (cycles of each) and ``host`` (hex of what each
+        step of the host wrote).
     """
-    total: dict[str, Any] = {"seconds": 0.0}
+    total: dict[str, Any] = {"seconds": 0.0, "cpu_seconds": 0.0}
     cycles: list[int] = []
     host: list[str] = []
     counters: list[list] = []
@@ -101,14 +101,18 @@ async def run_steps(
             continue
         await control.configure(
             program=program + step["segment"], regions=dict(enumerate(regions)))
-        reason, seconds = await start()
-        total |= {"reason": reason, "segment": len(cycles), "seconds": total["seconds"] + seconds}
-        if reason not in ("interrupt", "timeout"):
+        ended = await start()
+        total |= {
+            "reason": ended.reason, "segment": len(cycles),
+            "seconds": total["seconds"] + ended.seconds,
+            "cpu_seconds": total["cpu_seconds"] + ended.cpu_seconds,
+        }
+        if ended.reason not in ("interrupt", "timeout"):
             break
         total |= await control.results(layers)
         cycles.append(total["cycles"])
         counters = _sum(counters, total["counters"])
-        if reason != "interrupt" or total["error"]:
+        if ended.reason != "interrupt" or total["error"]:
             break
     return total | {
         "cycles": sum(cycles), "counters": counters, "segment_cycles": cycles, "host": host}

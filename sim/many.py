@@ -125,6 +125,7 @@ def _collect(folder: Path, jobs, regions, writable: int, max_cycles: int) -> lis
         runs.append(ImageRun(
             cycles=record["cycles"], output=dump[start:start + program.output_size],
             rows=rows, row_numbers=numbers, first_cycle=starts[0], seconds=record["seconds"],
+            cpu_seconds=record["cpu_seconds"],
             segment_cycles=record["segment_cycles"], segment_starts=starts))
         first = own[-1].rows
     return runs

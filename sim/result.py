@@ -95,8 +95,8 @@ class ImageRun:
         What crossed the bus, program included.
     first_cycle : int
         Cycle of the start, since reset.
-    seconds : float
-        Time that the simulator took.
+    seconds, cpu_seconds : float
+        Time that the simulator took: elapsed, and of the processor.
     segment_cycles : list of int
         Cycles of each segment.
     segment_starts : list of int
@@ -113,6 +113,7 @@ class ImageRun:
     dram_written_bytes: int = 0
     first_cycle: int = 0
     seconds: float = 0.0
+    cpu_seconds: float = 0.0
     segment_cycles: list[int] = field(default_factory=list)
     segment_starts: list[int] = field(default_factory=list)
 
@@ -142,6 +143,11 @@ class SimulationResult:
     images: list[ImageRun]
     seconds: float
     build_cached: bool = False
+
+    @property
+    def cpu_seconds(self) -> float:
+        """Time of the processor that the simulator took between starts and interrupts."""
+        return sum(run.cpu_seconds for run in self.images)
 
     @property
     def cycles_per_second(self) -> float:

@@ -228,6 +228,7 @@ class _Run:
                     stops[-1].write_beats - before.write_beats) * config.dram_width,
                 first_cycle=starts[0],
                 seconds=record["seconds"],
+                cpu_seconds=record["cpu_seconds"],
                 segment_cycles=record["segment_cycles"],
                 segment_starts=starts,
             ))

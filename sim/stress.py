@@ -117,6 +117,7 @@ def _collect(program, job, cached: bool) -> SimulationResult:
             row_numbers=numbers,
             counters={(layer, engine): counts for layer, engine, counts in record["counters"]},
             seconds=record["seconds"],
+            cpu_seconds=record["cpu_seconds"],
         ))
         row = record["rows"][-1]
     return SimulationResult(images, sum(record["seconds"] for record in records), cached)

@@ -108,13 +108,18 @@ class CocotbVerilator(Verilator):
         simulation is several times faster.
     waves : bool
         Whether the build can write FST waveforms.
+    main : Path, optional
+        C++ file with the main program; cocotb's if not given.
     """
 
-    def __init__(self, *, public: bool = False, waves: bool = False) -> None:
+    def __init__(
+        self, *, public: bool = False, waves: bool = False, main: Path | None = None
+    ) -> None:
         super().__init__()
         self.log.setLevel(logging.WARNING)
         self._public = public
         self._waves = waves
+        self._main = main
 
     def _simulator_in_path_build_only(self) -> None:
         self.executable = verilator_command()
@@ -130,6 +135,10 @@ class CocotbVerilator(Verilator):
         if not self._public:
             verilate.remove("--public-flat-rw")
         verilate[1:1] = _VERILATOR_FLAGS
+        if self._main is not None:
+            place = next(i for i, word in enumerate(verilate) if word.endswith("/verilator.cpp"))
+            cocotb_main, verilate[place] = Path(verilate[place]), str(self._main)
+            verilate[1:1] = ["-CFLAGS", f"-I{cocotb_main.parent}"]
         settings = [*_MAKE_REPAIRS, f"-j{os.cpu_count() or 1}"]
         if self._waves:
             verilate[verilate.index("--trace")] = "--trace-fst"

@@ -1,7 +1,8 @@
 // The accelerator with its DRAM, for whole networks at full speed.
 //
-// Only clock, reset, the control port, the host's access to DRAM and three flags are visible to a bench: everything that
-// happens every cycle (memory, trace, watchdog, waveform) is compiled.
+// Only clock, reset, the control port, the host's access to DRAM and some flags are visible to a
+// bench: everything that happens every cycle (memory, trace, watchdog, waveform, and with `free_run`
+// the clock: see top.cpp) is compiled.
 //
 // +rows     file: every row that CALC writes to feature memory, `row data` in hexadecimal, a line
 //           each, in the order of writing.
@@ -18,9 +19,11 @@ module top #(
 ) (
     input  logic        clk            /*verilator public_flat_rw*/,
     input  logic        rst            /*verilator public_flat_rw*/,
+    input  logic        free_run       /*verilator public_flat_rw*/,
     output logic        interrupt      /*verilator public_flat_rw*/,
     output logic        timeout        /*verilator public_flat_rw*/,
     output logic        stopped        /*verilator public_flat_rw*/,
+    output logic        halted         /*verilator public_flat_rw*/,
     input  logic [1:0]  host_access    /*verilator public_flat_rw*/,
     input  logic [31:0] host_first     /*verilator public_flat_rw*/,
     input  logic [31:0] host_last      /*verilator public_flat_rw*/,
@@ -186,7 +189,9 @@ module top #(
         end
     end
 
-    // ---- Watchdog and waveform ------------------------------------------------------------------
+    // ---- Ends of a free run: interrupt, watchdog, waveform -----------------------------------------
+
+    assign halted = interrupt || timeout || stopped;
 
     always @(posedge clk) begin
         waited <= reset || control_awvalid || control_arvalid || interrupt ? 0 : waited + 1;
