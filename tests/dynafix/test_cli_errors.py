@@ -185,14 +185,14 @@ def test_overrides(dynafix, network, images, tmp_path):
 def test_widths(dynafix, network, images, tmp_path):
     path, folder = tmp_path / "widths.toml", tmp_path / "out"
     words = ("quantize", network, "--data", images, "--output", folder)
+    both = f"not both '{path}' and 1 more"
     for values, message in (
             (("conv1:4",), "--width conv1:4: cannot be read: No such file or directory"),
             (("conv1=four",),
              "--width must be NAME=BITS, such as conv1.weights=4, not 'conv1=four'"),
             (("conv1=4", "conv1=5"), "--width must name 'conv1' once"),
             (("conv1=4", path),
-             f"--width must be one FILE, or NAME=BITS for each layer, not both '{path}' and 1 "
-             "more"),
+             f"--width must be one FILE, or NAME=BITS for each layer, {both}"),
             (("conv1=17",), "--width: Width of 'conv1' must be in 2..16 bits, not 17")):
         options = [word for value in values for word in ("--width", value)]
         assert dynafix(*words, *options) == (2, "", f"error: {message}\n")

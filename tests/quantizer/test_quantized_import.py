@@ -3,7 +3,7 @@
 import numpy as np
 import onnx
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from onnx import numpy_helper
 
@@ -81,6 +81,8 @@ def test_qonnx_comes_back(folder, graph, seed, bits, rounding):
 @given(graphs(), st.integers(0, 999), st.sampled_from([(8, 8), (5, 3), (8, 4)]),
        st.sampled_from([Rounding.HALF_EVEN, Rounding.HALF_AWAY, Rounding.FLOOR]))
 def test_qonnx_evaluates_to_the_same_codes(graph, seed, bits, rounding):
+    """Not with FLOOR after an activation: float32 decides on which side of a code it falls."""
+    assume(rounding != Rounding.FLOOR or not any(isinstance(node, Activation) for node in graph))
     rng = np.random.default_rng(seed)
     model = random_model(
         rng, graph, data_bits=bits[0], weight_bits=bits[1], rounding=rounding)
