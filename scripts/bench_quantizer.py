@@ -121,9 +121,9 @@ def _network_table(bench: Bench, network: Network, terminal: Terminal, widths: S
         rows.append([peer.name, cell(found), *[""] * (len(methods) - 1)])
         notes += [f"{peer.name}: {found['error']}"] if "error" in found else []
     first = bench.method(network, "8/8 plain", WIDTHS["8/8"])
-    title = f"{network.name}: {first['images']} images"
+    title = network.name
     if "float" in first:
-        title += f", float {100 * first['float']['top1']:.2f} %"
+        title += f": {first['images']} images, float {100 * first['float']['top1']:.2f} %"
     terminal.summary("network", title)
     terminal.table([Column(name, right=index > 0) for index, name in enumerate(columns)], rows)
     for note in notes:
@@ -180,6 +180,7 @@ def main() -> int:
     parser.add_argument("--peers", action="store_true", help="other quantizers, too")
     parser.add_argument("--paper", action="store_true",
                         help="static against dynamic precision, as in Qiu et al. 2016")
+    parser.add_argument("--kept", action="store_true", help="show finished cells, compute nothing")
     parser.add_argument("--images", type=int, default=5000, help="most images to evaluate with")
     parser.add_argument("--calibration", type=int, default=100,
                         help="most images to calibrate with")
@@ -195,7 +196,7 @@ def main() -> int:
     images = min(arguments.images, 500) if arguments.quick else arguments.images
     networks, pages = [], []
     with Terminal() as terminal:
-        bench = Bench(arguments.output / "cells.json", terminal)
+        bench = Bench(arguments.output / "cells.json", terminal, arguments.kept)
         for name in names:
             network = Network(
                 name, arguments.models / f"{name}.onnx", arguments.data / f"{NETWORKS[name]}.npz",
