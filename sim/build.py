@@ -13,7 +13,7 @@ from pathlib import Path
 from arch.config import AcceleratorConfig
 
 from .errors import SimulationError
-from .toolchain import CocotbVerilator, check_tools, tool_versions
+from .toolchain import FST_HEADERS, CocotbVerilator, check_tools, tool_versions
 
 
 __all__ = (
@@ -121,7 +121,9 @@ def build(
         return Build(folder, top, cached=True)
     check_tools()
     with _entry(folder) as entry, tempfile.TemporaryDirectory(prefix="dynafix-") as work:
-        _compile(Path(work), sources, top, parameters, public, waves)
+        headers = [path.read_text() for path in sorted(FST_HEADERS.iterdir())]
+        kept = folder.parent / f"objects-{_digest(tool_versions(), headers)}"
+        _compile(Path(work), sources, top, parameters, public, waves, kept)
         for name in (top, "build.log"):
             shutil.copy2(Path(work) / "build" / name, entry / name)
     return Build(folder, top, cached=False)
@@ -129,7 +131,7 @@ def build(
 
 def _compile(
     work: Path, sources: Mapping[str, str], top: str, parameters: Mapping[str, int],
-    public: bool, waves: bool,
+    public: bool, waves: bool, kept: Path,
 ) -> None:
     """Compile ``sources`` in ``work / "build"``."""
     log = work / "build" / "build.log"
@@ -137,7 +139,7 @@ def _compile(
     for name, text in sources.items():
         (work / name).write_text(text)
     try:
-        CocotbVerilator(public=public, waves=waves).build(
+        CocotbVerilator(public=public, waves=waves, kept=kept).build(
             sources=[work / name for name in sources], hdl_toplevel=top, parameters=parameters,
             build_dir=log.parent, timescale=("1ns", "1ps"), log_file=log)
     except (RuntimeError, SystemExit) as error:
