@@ -13,7 +13,7 @@ from pathlib import Path
 from arch.config import AcceleratorConfig
 
 from .errors import SimulationError
-from .toolchain import CocotbVerilator, check_tools, tool_versions
+from .toolchain import FST_HEADERS, CocotbVerilator, check_tools, tool_versions
 
 
 __all__ = (
@@ -122,7 +122,9 @@ def build(
         return Build(folder, top, cached=True)
     check_tools()
     with _entry(folder) as entry, tempfile.TemporaryDirectory(prefix="dynafix-") as work:
-        _compile(Path(work), sources, top, parameters, public, waves)
+        headers = [path.read_text() for path in sorted(FST_HEADERS.iterdir())]
+        kept = folder.parent / f"objects-{_digest(tool_versions(), headers)}"
+        _compile(Path(work), sources, top, parameters, public, waves, kept)
         for name in (top, "build.log"):
             shutil.copy2(Path(work) / "build" / name, entry / name)
     return Build(folder, top, cached=False)
@@ -130,7 +132,7 @@ def build(
 
 def _compile(
     work: Path, sources: Mapping[str, str], top: str, parameters: Mapping[str, int],
-    public: bool, waves: bool,
+    public: bool, waves: bool, kept: Path,
 ) -> None:
     """Compile ``sources`` in ``work / "build"``."""
     log = work / "build" / "build.log"
@@ -139,7 +141,7 @@ def _compile(
         (work / name).write_text(text)
     main = next((work / name for name in sources if name.endswith(".cpp")), None)
     try:
-        CocotbVerilator(public=public, waves=waves, main=main).build(
+        CocotbVerilator(public=public, waves=waves, main=main, kept=kept).build(
             sources=[work / name for name in sources if work / name != main],
             hdl_toplevel=top, parameters=parameters,
             build_dir=log.parent, timescale=("1ns", "1ps"), log_file=log)

