@@ -1,4 +1,7 @@
-"""Testbench processes that feed, drain and check streams, with random stalls."""
+"""Testbench processes that feed, drain and check streams, with random stalls.
+
+Each makes its trigger once, for all cycles: making one takes longer than what it is for.
+"""
 
 import hashlib
 
@@ -33,35 +36,36 @@ def expected_bursts(config, address, beats):
 def feed(port, queue, rng, share=1.0):
     """Offer what is in ``queue`` (a deque, may grow), in a ``share`` of the cycles."""
     async def process(ctx):
-        holding = False
-        while True:
-            if not holding:
-                holding = bool(queue) and rng.random() < share
-                if holding:
-                    ctx.set(port.payload, queue.popleft())
-                ctx.set(port.valid, holding)
-            _, _, ready = await ctx.tick().sample(port.ready)
-            holding = holding and not ready
+        def offer():
+            holding = bool(queue) and rng.random() < share
+            if holding:
+                ctx.set(port.payload, queue.popleft())
+            ctx.set(port.valid, holding)
+            return holding
+
+        holding = offer()
+        async for _, _, ready in ctx.tick().sample(port.ready):
+            if ready or not holding:
+                holding = offer()
     return process
 
 
 def drain(port, take, rng, share=1.0):
     """Call ``take`` with each payload; ready in a ``share`` of the cycles."""
     async def process(ctx):
-        while True:
-            ctx.set(port.ready, rng.random() < share)
-            _, _, valid, ready, payload = await ctx.tick().sample(
-                port.valid, port.ready, port.payload)
+        ctx.set(port.ready, rng.random() < share)
+        ticks = ctx.tick().sample(port.valid, port.ready, port.payload)
+        async for _, _, valid, ready, payload in ticks:
             if valid and ready:
                 take(payload)
+            ctx.set(port.ready, rng.random() < share)
     return process
 
 
 def watch(strobe, take, *values):
     """Call ``take`` with ``values`` in each cycle in which ``strobe`` is set."""
     async def process(ctx):
-        while True:
-            _, _, hit, *sampled = await ctx.tick().sample(strobe, *values)
+        async for _, _, hit, *sampled in ctx.tick().sample(strobe, *values):
             if hit:
                 take(*sampled)
     return process
@@ -71,9 +75,8 @@ def check_stream(port):
     """Fail when an offered payload is withdrawn or changed."""
     async def process(ctx):
         held = None
-        while True:
-            _, _, valid, ready, payload = await ctx.tick().sample(
-                port.valid, port.ready, Value.cast(port.payload))
+        ticks = ctx.tick().sample(port.valid, port.ready, Value.cast(port.payload))
+        async for _, _, valid, ready, payload in ticks:
             if held is not None:
                 assert valid, f"payload {held:#x} withdrawn before transfer"
                 assert payload == held, f"payload {held:#x} became {payload:#x} before transfer"

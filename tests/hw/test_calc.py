@@ -258,7 +258,7 @@ def run(seed, program, config=CONFIG):
             await load(ctx, dut.param_en, row, b"".join(
                 bias.to_bytes(6, "little", signed=True) + bytes([shift, 0])
                 for bias, shift in zip(biases, shifts)))
-        if config.table_lanes:
+        if any(code.get("op") == VectorOp.TABLE for _, code in program):
             await load_tables(ctx)
         for opcode, code in program:
             ctx.set(dut.instructions.valid, 1)
@@ -266,8 +266,9 @@ def run(seed, program, config=CONFIG):
             ctx.set(dut.instructions.payload[name], {**code, "opcode": opcode.value})
             await ctx.tick().until(dut.instructions.ready)
         ctx.set(dut.instructions.valid, 0)
-        while len(done) < len(program):
-            await ctx.tick()
+        async for _ in ctx.tick():
+            if len(done) == len(program):
+                break
 
     async def load_tables(ctx):
         entry_type = f"<i{config.table_entry_size}"
@@ -290,13 +291,13 @@ def run(seed, program, config=CONFIG):
         ctx.set(enable, 0)
 
     async def watch(ctx):
-        while True:
-            await ctx.tick()
-            if ctx.get(dut.write):
-                row = ctx.get(dut.write_data).to_bytes(config.row_size, "little")
-                writes.append((ctx.get(dut.write_row), np.frombuffer(row, code_type).tolist()))
-            if ctx.get(dut.done.valid):
-                done.append((ctx.get(dut.done.layer), len(writes)))
+        async for _, _, write, row, data, ended in ctx.tick().sample(
+                dut.write, dut.write_row, dut.write_data, dut.done):
+            if write:
+                codes = data.to_bytes(config.row_size, "little")
+                writes.append((row, np.frombuffer(codes, code_type).tolist()))
+            if ended.valid:
+                done.append((ended.layer, len(writes)))
 
     simulate(dut, drive, processes=[watch])
     for opcode, code in program:

@@ -1,3 +1,4 @@
+import functools
 import random
 from collections import deque
 from dataclasses import replace
@@ -98,13 +99,18 @@ def expected(config, instructions):
     return bursts, events
 
 
+@functools.cache
+def _replicated(width, count):
+    return sum(1 << width * n for n in range(count))
+
+
 def value_of(config, beat):
     """Return the data of a write, checking that all beats of it are the same unless wide."""
     width = config.dram_width * 8
     value = beat.data & ((1 << width) - 1)
     if beat.wide:
         return beat.data
-    assert beat.data == sum(value << width * n for n in range(config.weight_columns))
+    assert beat.data == value * _replicated(width, config.weight_columns)
     return value
 
 
@@ -112,7 +118,7 @@ def run(config, instructions, *, seed=0, shares=(1.0,) * 4, latency=0, failing=(
     """Run instructions; return cycles, beats counted by layer, number of errors."""
     rng = random.Random(seed)
     dut = LoadEngine(config, window=window)
-    bursts, events, errors, seen = [], [], [], {}
+    bursts, events, ended, errors, seen = [], [], [], [], {}
     queue, beats, delayed = deque(instructions), deque(), deque()
     clock = [0]
 
@@ -126,19 +132,18 @@ def run(config, instructions, *, seed=0, shares=(1.0,) * 4, latency=0, failing=(
                 "resp": 2 if place in failing else 0, "last": beat == length}))
 
     async def dram(ctx):
-        while True:
+        async for _ in ctx.tick():
+            clock[0] += 1
             while delayed and delayed[0][0] <= clock[0]:
                 beats.append(delayed.popleft()[1])
-            await ctx.tick()
-            clock[0] += 1
 
     async def observe(ctx):
         port, done = dut.writes, dut.done
-        while True:
-            _, _, status, ended, valid, ready, beat = await ctx.tick().sample(
-                dut.status, done, port.valid, port.ready, port.payload)
-            if ended.valid:
-                events.append(("done", ended.layer, ended.post))
+        async for _, _, status, end, valid, ready, beat in ctx.tick().sample(
+                dut.status, done, port.valid, port.ready, port.payload):
+            if end.valid:
+                ended.append(("done", end.layer, end.post))
+                events.append(ended[-1])
             if valid and ready:
                 events.append((*fields(beat, "memory", "row", "column", "wide"),
                                value_of(config, beat)))
@@ -150,8 +155,9 @@ def run(config, instructions, *, seed=0, shares=(1.0,) * 4, latency=0, failing=(
     async def main(ctx):
         for number, base in enumerate(BASES):
             ctx.set(dut.bases[number], base)
-        while sum(event[0] == "done" for event in events) < len(instructions):
-            await ctx.tick()
+        async for _ in ctx.tick():
+            if len(ended) == len(instructions):
+                break
         for _ in range(3):
             await ctx.tick()
         assert not ctx.get(dut.status.busy)
@@ -175,13 +181,15 @@ def some_instructions(config, seed, widths=(0,)):
     """Return instructions; those for weights have codes of one of ``widths``."""
     rng = random.Random(seed)
     memories = list(Memory)
+    # A table is up to 128 beats, and there are four.
+    most = dict.fromkeys(memories, 12) | {Memory.TABLE: 2}
     return [
         load(
             layer=rng.randrange(4096), post=rng.randrange(8), memory=memory,
             weight_bits=rng.choice(widths) if memory == Memory.WEIGHT else 0,
             region=rng.choice(list(Region)), row=rng.randrange(1 << 12),
             address=rng.randrange(1 << 12) * config.dram_width,
-            row_count=rng.randint(1, 12), line_count=rng.randint(1, 4),
+            row_count=rng.randint(1, most[memory]), line_count=rng.randint(1, 4),
             line_stride=rng.randrange(1 << 12) * config.dram_width, row_stride=rng.randrange(99),
         )
         for memory in rng.choices(memories, k=5)
