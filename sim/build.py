@@ -1,6 +1,7 @@
 """Verilator builds, cached by everything that they are made from."""
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
@@ -17,6 +18,7 @@ from .toolchain import FST_HEADERS, CocotbVerilator, check_tools, tool_versions
 
 
 __all__ = (
+    "CACHE_SIZE",
     "Build",
     "accelerator_verilog",
     "build",
@@ -24,6 +26,9 @@ __all__ = (
     "default_cache",
 )
 
+
+CACHE_SIZE = 1 << 30
+"""Bytes that the cache may hold after a build; what was not used for longest is removed."""
 
 _ROOT = Path(__file__).parent.parent
 _RTL = Path(__file__).parent / "rtl"
@@ -56,6 +61,37 @@ def default_cache() -> Path:
 
 def _digest(*parts: object) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _has(path: Path) -> bool:
+    """Return whether a file of an entry is there, and note that the entry was used."""
+    if not path.exists():
+        return False
+    with contextlib.suppress(OSError):
+        os.utime(path.parent)
+    return True
+
+
+def _prune(cache: Path, size: int) -> None:
+    """Remove the entries that were not used for longest until all have at most ``size`` bytes."""
+    with _alone(cache, "0"):
+        entries = sorted(
+            (folder.stat().st_mtime, folder, sum(path.stat().st_size for path in folder.iterdir()))
+            for folder in cache.iterdir() if folder.is_dir() and not folder.name.startswith("."))
+        total = sum(taken for *_, taken in entries)
+        for _, folder, taken in entries[:-1]:
+            if total <= size:
+                return
+            shutil.rmtree(folder)
+            total -= taken
+
+
+@contextlib.contextmanager
+def _alone(cache: Path, key: str):
+    """Wait until no other process is inside this block with the same key."""
+    with (cache / ".lock").open("w") as file:
+        fcntl.lockf(file, fcntl.LOCK_EX, 1, int(key[:12], 16))
+        yield
 
 
 @contextlib.contextmanager
@@ -118,15 +154,19 @@ def build(
     runner_text = (Path(__file__).parent / "toolchain.py").read_text()
     key = _digest(dict(sources), top, parameters, public, waves, tool_versions(), runner_text)
     folder = (cache or default_cache()).resolve() / f"{top}-{key}"
-    if (folder / top).exists():
+    if _has(folder / top):
         return Build(folder, top, cached=True)
     check_tools()
-    with _entry(folder) as entry, tempfile.TemporaryDirectory(prefix="dynafix-") as work:
+    with _entry(folder) as entry, _alone(folder.parent, key), \
+            tempfile.TemporaryDirectory(prefix="dynafix-") as work:
+        if _has(folder / top):  # another process was first
+            return Build(folder, top, cached=True)
         headers = [path.read_text() for path in sorted(FST_HEADERS.iterdir())]
         kept = folder.parent / f"objects-{_digest(tool_versions(), headers)}"
         _compile(Path(work), sources, top, parameters, public, waves, kept)
         for name in (top, "build.log"):
             shutil.copy2(Path(work) / "build" / name, entry / name)
+    _prune(folder.parent, CACHE_SIZE)
     return Build(folder, top, cached=False)
 
 
@@ -176,7 +216,7 @@ def accelerator_verilog(config: AcceleratorConfig, *, cache: Path | None = None)
     key = _digest(_hardware_sources(), config.to_json(), versions)
     folder = (cache or default_cache()).resolve() / f"verilog-{key}"
     path = folder / "accelerator.v"
-    if not path.exists():
+    if not _has(path):
         from hw import verilog
 
         with _entry(folder) as entry:

@@ -73,11 +73,10 @@ def test_narrow_weights(name, widths, network):
     inputs = [program.input_layout.pack(image) for image in codes]
     plain = simulate(program, inputs)
     check(program, model, codes, plain)
-    stressed = simulate_stressed(program, inputs, pause=0.4)
-    check(program, model, codes, stressed)
     run = plain.images[0]
     assert run.dram_read_bytes == program.prediction.bytes - program.prediction.traffic["maps_out"]
     if name == "tiny":
+        check(program, model, codes, simulate_stressed(program, inputs, pause=0.4))
         assert len(program.weight_image) < len(network[1].weight_image)
 
 

@@ -1,5 +1,7 @@
 """Builds are made once, and failures say what to do."""
 
+import os
+import subprocess
 import sys
 
 import pytest
@@ -46,7 +48,7 @@ def test_cached_by_content(tmp_path, compiled):
     assert len({first.folder, *(other.folder for other in others)}) == 5
     # Nothing is left of the work.
     assert {path.name for path in cache.iterdir()} == {
-        path.folder.name for path in (first, *others)}
+        ".lock", *(path.folder.name for path in (first, *others))}
 
 
 def test_cached_by_tools(tmp_path, compiled, monkeypatch):
@@ -62,7 +64,43 @@ def test_failed_build_leaves_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr("sim.build._compile", fail)
     with pytest.raises(SimulationError, match="^no$"):
         build(WIRE, "wire_through", cache=tmp_path)
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == [".lock"]
+
+
+def test_what_was_not_used_for_longest_is_removed(tmp_path, compiled, monkeypatch):
+    monkeypatch.setattr("sim.build.CACHE_SIZE", 0)
+    first = build(WIRE, "wire_through", cache=tmp_path)
+    second = build(WIRE, "wire_through", public=True, cache=tmp_path)
+    for result in (first, second):
+        (result.folder / "wire_through").write_text("x" * 100)
+    assert first.folder.exists()  # both are empty when they are made
+    for age, result in ((10, first), (20, second)):
+        before = result.folder.stat().st_mtime - age
+        os.utime(result.folder, (before, before))
+    # A build that is used again counts as new.
+    assert build(WIRE, "wire_through", public=True, cache=tmp_path).cached
+    monkeypatch.setattr("sim.build.CACHE_SIZE", 150)
+    third = build(WIRE, "wire_through", waves=True, cache=tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {
+        ".lock", second.folder.name, third.folder.name}
+
+
+def test_two_processes_build_once(tmp_path):
+    script = (
+        "import sys, time\n"
+        "from pathlib import Path\n"
+        "import sim.build\n"
+        "def compile_slowly(work, sources, top, *_):\n"
+        "    (work / 'build').mkdir()\n"
+        "    time.sleep(1)\n"
+        "    for name in (top, 'build.log'):\n"
+        "        (work / 'build' / name).write_text('')\n"
+        "sim.build._compile = compile_slowly\n"
+        "print(sim.build.build({}, 'top', cache=Path(sys.argv[1])).cached)\n")
+    words = [sys.executable, "-c", script, str(tmp_path)]
+    processes = [subprocess.Popen(words, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    told = [process.communicate()[0].strip() for process in processes]
+    assert sorted(told) == ["False", "True"]
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from sim.functional import run_functional
 from sim.simulate import simulate
 from tests.compiler.networks import NetworkBuilder, random_codes
 
-from .test_wide import TINY16
+from .configs import TINY16
 
 
 pytestmark = pytest.mark.verilator

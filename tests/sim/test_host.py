@@ -1,7 +1,5 @@
 """Programs that stop for the host, on the Verilog: every tensor, counters, errors, resets."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
@@ -22,10 +20,8 @@ from sim.simulate import simulate
 from sim.stress import simulate_stressed
 from tests.compiler.networks import NetworkBuilder, random_codes
 
+from .configs import TINY16
 from .network import assert_same
-
-
-TINY16 = replace(preset("tiny"), name="tiny16", data_bits=16, weight_bits=16, acc_bits=48)
 
 
 def caffenet_like(seed=1, **options):

@@ -1,7 +1,5 @@
 """Joined maps on the Verilog: written in place, moved by the array, and spilled."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
@@ -16,6 +14,7 @@ from sim.functional import run_functional
 from sim.simulate import simulate
 from tests.compiler.networks import NetworkBuilder, random_codes
 
+from .configs import LITTLE
 from .network import assert_same
 
 
@@ -39,10 +38,9 @@ def joined_model(seed=2):
     return b.model(b.fc(mean, 4))
 
 
-@pytest.mark.parametrize("feature_depth", [4096, 512])
-def test_joined_maps(feature_depth):
+@pytest.mark.parametrize("config", [preset("tiny"), LITTLE], ids=lambda config: config.name)
+def test_joined_maps(config):
     model = joined_model()
-    config = replace(preset("tiny"), name="joins", feature_depth=feature_depth)
     program = compile_model(model, config)
     assert set(program.parts) >= {"conv1_out", "conv2_out", "maxpool3_out"}
     codes = random_codes(np.random.default_rng(1), model)

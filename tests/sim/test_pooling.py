@@ -1,11 +1,8 @@
 """Max pooling of the results of convolutions on the Verilog: shapes, bands, signs, parts."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
-from arch.config import preset
 from compiler import compile_model
 from quantizer.execute import execute
 from sim.compare import compare_tensors
@@ -14,12 +11,12 @@ from sim.functional import run_functional
 from sim.many import simulate_many
 from tests.compiler.networks import NetworkBuilder, random_codes
 
+from .configs import BANDS, BANDS16, LITTLE
 from .network import assert_same
 
 
 pytestmark = pytest.mark.verilator
 
-CONFIG = replace(preset("tiny"), name="bands", acc_depth=64, pool_depth=64)
 KERNELS = ((2, 2), (3, 2), (3, 3), (2, 1), (4, 3), (4, 4), (2, 3), (1, 2))
 
 
@@ -72,7 +69,7 @@ def assert_equal(models, config):
 
 
 def test_random_poolings():
-    assert assert_equal([network(seed) for seed in range(96)], CONFIG) > 60
+    assert assert_equal([network(seed) for seed in range(96)], BANDS) > 60
 
 
 def test_wide_codes():
@@ -82,8 +79,7 @@ def test_wide_codes():
         x = b.conv("input", 7, (3, 3), relu=relu)
         b.max_pool(x, (3, 3), strides=(2, 2), pads=(1, 0, 0, 1))
         models.append(b.model())
-    config = replace(CONFIG, data_bits=16, weight_bits=16, acc_bits=48)
-    assert assert_equal(models, config) == 3
+    assert assert_equal(models, BANDS16) == 3
 
 
 def test_layers_by_turns():
@@ -95,8 +91,7 @@ def test_layers_by_turns():
     b = NetworkBuilder(np.random.default_rng(2), (6, 9, 9))
     x = b.conv("input", 61, (3, 3), pads=(1, 1, 1, 1))
     blocks = b.model(b.average_pool(x, (9, 9), strides=(1, 1)))
-    config = replace(preset("tiny"), name="little", feature_depth=512)
-    assert assert_equal([chain, blocks], config) == 1
+    assert assert_equal([chain, blocks], LITTLE) == 1
 
 
 def test_a_wrong_code_is_found_in_the_pooled_map():
@@ -106,7 +101,7 @@ def test_a_wrong_code_is_found_in_the_pooled_map():
     x = b.concat(*parts)
     b.formats[x] = b.formats[parts[0]]
     model = b.model(b.max_pool(x))
-    program = compile_model(model, CONFIG)
+    program = compile_model(model, BANDS)
     assert program.fused
     codes = random_codes(np.random.default_rng(0), model)
     expected = {name: values[0] for name, values in execute(model, codes).items()}

@@ -1,7 +1,5 @@
 """Kernel taps of the input that LOAD makes into channels, on the Verilog."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
@@ -15,17 +13,16 @@ from sim.simulate import simulate
 from tests.compiler.networks import NetworkBuilder, random_codes
 from tests.compiler.unrolling import random_first_layer
 
-from .test_wide import TINY16
+from .configs import BANDS, BANDS16, RING
 
 
 pytestmark = pytest.mark.verilator
 
 
-@pytest.mark.parametrize("config", [preset("tiny"), preset("small"), TINY16],
+@pytest.mark.parametrize("config", [BANDS, RING, BANDS16],
                          ids=lambda config: config.name)
 def test_random_first_layers(config, monkeypatch):
     monkeypatch.setattr("compiler.compile.UNROLLS", ("loader",))
-    config = replace(config, unroll_size=1024)
     jobs = []
     for seed in range(60):
         rng = np.random.default_rng([11, seed])
@@ -43,10 +40,9 @@ def test_random_first_layers(config, monkeypatch):
         assert run.cycles == pytest.approx(program.prediction.cycles, rel=0.1, abs=60), seed
 
 
-@pytest.mark.parametrize("unroll_size", [512, 4096])
-def test_map_in_tiles(unroll_size, monkeypatch):
+@pytest.mark.parametrize("config", [RING, preset("small")], ids=lambda config: config.name)
+def test_map_in_tiles(config, monkeypatch):
     """A map of several tiles; the ring holds them, or only little more than a kernel."""
-    config = replace(preset("small"), unroll_size=unroll_size)
     b = NetworkBuilder(np.random.default_rng(5), (3, 32, 32))
     x = b.max_pool(b.conv("input", 16, (3, 3), pads=(1, 1, 1, 1)))
     model = b.model(b.conv(x, 8, (3, 3), strides=(2, 2)))

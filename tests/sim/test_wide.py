@@ -1,11 +1,8 @@
 """The Verilog of an accelerator with 16-bit data and weights against the integer reference."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
-from arch.config import preset
 from compiler import compile_model
 from hw import MODULE_NAME
 from quantizer import load_graph, quantize, quantize_input
@@ -15,13 +12,11 @@ from sim.functional import run_functional
 from sim.lint import lint
 from sim.simulate import simulate
 
+from .configs import TINY16
 from .network import assert_same, small_program
 
 
 pytestmark = pytest.mark.verilator
-
-TINY16 = replace(preset("tiny"), name="tiny16", data_bits=16, weight_bits=16, acc_bits=48)
-
 
 @pytest.mark.parametrize(("bits", "widths"), [
     (8, (8, 8, 8)), (16, (16, 16, 16)), (16, (6, 12, 16))])
