@@ -1,6 +1,6 @@
 """Integer execution of a quantized model in numpy: the reference of everything below it."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -26,12 +26,12 @@ from .graph import (
 )
 from .host import host_values
 from .kernels import (
+    Convolution,
     Tile,
     add_tiles,
     average_tiles,
     code_type,
     concat_tiles,
-    conv_tiles,
     max_pool,
     mul_tiles,
     pieces,
@@ -40,11 +40,13 @@ from .kernels import (
 )
 from .model import ActivationTable, QuantizedModel
 from .moves import pad, resize, transposed_tiles
+from .parallel import in_threads
 from .tables import look_up
 
 
 __all__ = (
     "Maps",
+    "Prepared",
     "accumulate",
     "activate",
     "execute",
@@ -52,6 +54,7 @@ __all__ = (
     "forget",
     "input_maps",
     "output_name",
+    "prepare",
     "quantize_input",
     "run",
     "to_maps",
@@ -59,8 +62,9 @@ __all__ = (
 
 
 Maps = dict[str, NDArray[np.integer]]
+Prepared = dict[str, Convolution]
 
-_BATCH_SIZE = 1 << 24  # codes of the largest map that run() works on at once
+_BATCH_SIZE = 1 << 23  # codes of the largest map that a thread of run() works on at once
 
 
 def to_maps(
@@ -116,7 +120,18 @@ def quantize_input(model: QuantizedModel, inputs: ArrayLike) -> NDArray[np.int32
     return codes
 
 
-def accumulate(model: QuantizedModel, node: Node, maps: Maps) -> Iterator[Tile]:
+def prepare(model: QuantizedModel, nodes: Iterable[Node]) -> Prepared:
+    """Return the convolutions among ``nodes``, by name, ready for several calls."""
+    return {
+        node.name: Convolution(
+            node, model.weights[node.name], model.formats[node.inputs[0]].frac,
+            code_bounds(model, node.inputs[0]))
+        for node in nodes if isinstance(node, Conv) and not isinstance(node, ConvTranspose)}
+
+
+def accumulate(
+    model: QuantizedModel, node: Node, maps: Maps, prepared: Prepared | None = None
+) -> Iterator[Tile]:
     """Yield the accumulators of a node; the format of its output need not be known.
 
     Parameters
@@ -127,6 +142,8 @@ def accumulate(model: QuantizedModel, node: Node, maps: Maps) -> Iterator[Tile]:
         Convolution, Add, Mul, PRelu, Concat, average pooling, or a step of the host.
     maps : dict from tensor name to (n, h, w, c) integers
         Codes of the node's inputs.
+    prepared : dict from node name to Convolution, optional
+        What :func:`prepare` returned for the node.
 
     Yields
     ------
@@ -135,13 +152,13 @@ def accumulate(model: QuantizedModel, node: Node, maps: Maps) -> Iterator[Tile]:
     """
     inputs = [maps[name] for name in node.inputs]
     fracs = [model.formats[name].frac for name in node.inputs]
-    if isinstance(node, Conv):
+    if isinstance(node, ConvTranspose):
         bounds = code_bounds(model, node.inputs[0])
-        weights = model.weights[node.name]
-        if isinstance(node, ConvTranspose):
-            yield from transposed_tiles(inputs[0], node, weights, fracs[0], bounds)
-        else:
-            yield from conv_tiles(inputs[0], node, weights, fracs[0], bounds)
+        yield from transposed_tiles(
+            inputs[0], node, model.weights[node.name], fracs[0], bounds)
+    elif isinstance(node, Conv):
+        ready = prepare(model, [node]) if prepared is None else prepared
+        yield from ready[node.name].tiles(inputs[0])
     elif isinstance(node, Add):
         yield from add_tiles(inputs, fracs)
     elif isinstance(node, Mul):
@@ -183,8 +200,13 @@ def activate(
         yield images, rows, look_up(table, x[images, rows], bits, bounds, model.rounding)
 
 
-def execute_node(model: QuantizedModel, node: Node, maps: Maps) -> NDArray[np.integer]:
-    """Return the codes of a node's output, (n, h, w, c), in their smallest integer type."""
+def execute_node(
+    model: QuantizedModel, node: Node, maps: Maps, prepared: Prepared | None = None
+) -> NDArray[np.integer]:
+    """Return the codes of a node's output, (n, h, w, c), in their smallest integer type.
+
+    Parameters are those of :func:`accumulate`.
+    """
     lo, hi = model.bounds(node)
     if isinstance(node, Pool) and node.kind == "max":
         return max_pool(maps[node.inputs[0]], node, lo, hi)
@@ -206,7 +228,7 @@ def execute_node(model: QuantizedModel, node: Node, maps: Maps) -> NDArray[np.in
                 model, node, table, maps[node.inputs[0]], (lo, hi)):
             result[images, lines] = codes
         return result
-    for tile in accumulate(model, node, maps):
+    for tile in accumulate(model, node, maps, prepared):
         result[tile.images, tile.lines] = rescale(tile, fmt.frac, lo, hi, model.rounding)
     return result
 
@@ -246,7 +268,8 @@ def output_name(graph: Graph) -> str:
 
 
 def execute(
-    model: QuantizedModel, codes: ArrayLike, *, names: Collection[str] | None = None
+    model: QuantizedModel, codes: ArrayLike, *, names: Collection[str] | None = None,
+    prepared: Prepared | None = None,
 ) -> dict[str, NDArray[np.int32]]:
     """Run the network in integers, bit for bit as the accelerator does.
 
@@ -259,6 +282,8 @@ def execute(
     names : collection of str, optional
         Tensors to return; all of them by default. Others are dropped as soon as no node needs
         them.
+    prepared : dict from node name to Convolution, optional
+        What :func:`prepare` returned for all nodes: for calls with the same model.
 
     Returns
     -------
@@ -280,7 +305,7 @@ def execute(
 
     keep(graph.input)
     for index, node in enumerate(graph.accelerated):
-        maps[node.output] = execute_node(model, node, maps)
+        maps[node.output] = execute_node(model, node, maps, prepared)
         keep(node.output)
         forget(graph, index, maps)
     return results
@@ -321,12 +346,15 @@ def run(
     fmt = model.formats[name]
     largest = max(int(np.prod(shape)) for shape in graph.shapes.values())
     batch = max(1, _BATCH_SIZE // largest)
-    parts = [np.zeros((0, *graph.shapes[name]), np.float64)]
-    for start in range(0, len(maps), batch):
+    prepared = prepare(model, graph.accelerated)
+
+    def work(start: int) -> NDArray[np.float64]:
         piece = maps[start:start + batch].reshape(-1, *graph.input_dims)
-        codes = quantize_input(model, piece)
-        parts.append(fmt.dequantize(execute(model, codes, names={name})[name]))
-    values = np.concatenate(parts)
+        codes = execute(model, quantize_input(model, piece), names={name}, prepared=prepared)
+        return fmt.dequantize(codes[name])
+
+    empty = np.zeros((0, *graph.shapes[name]), np.float64)
+    values = np.concatenate([empty, *in_threads(work, range(0, len(maps), batch))])
     if softmax and name != graph.output:
         values = _softmax(values)
     return values.reshape(len(values), *graph.output_dims).astype(np.float32)

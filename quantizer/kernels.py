@@ -5,6 +5,7 @@ rounds them. An accumulator is an integer held in float32 where no partial sum c
 float64 (exact below 2^53) elsewhere, or in int64.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -21,12 +22,12 @@ from .model import QuantizedSlopes, QuantizedWeights
 
 
 __all__ = (
+    "Convolution",
     "Tile",
     "add_tiles",
     "average_tiles",
     "code_type",
     "concat_tiles",
-    "conv_tiles",
     "max_pool",
     "mul_tiles",
     "pieces",
@@ -36,6 +37,7 @@ __all__ = (
 
 
 _TILE_SIZE = 1 << 20  # bytes of im2col columns that stay in a level-2 cache
+_DEPTHWISE_SIZE = 1 << 18  # bytes of results, beside several times that of padded data
 _LARGEST_TILE_SIZE = 1 << 25  # bytes, where the weights are larger than the cache anyway
 _EXACT_SINGLE = 1 << 24
 _WIDEST = 32
@@ -146,7 +148,7 @@ def _padded(
     rows = (lines.stop - lines.start - 1) * window.strides[0] + extent[0]
     cols = (columns - 1) * window.strides[1] + extent[1]
     if first >= 0 and first + rows <= height and left == 0 and cols <= width:
-        return x[images, first:first + rows, :cols].astype(dtype)
+        return x[images, first:first + rows, :cols].astype(dtype, order="C")
     result = np.full((images.stop - images.start, rows, cols, channels), fill, dtype)
     y0, y1 = max(first, 0), min(first + rows, height)
     x1 = min(cols - left, width)
@@ -210,14 +212,14 @@ class _Columns:
         matrix = weights.codes.reshape(groups, kernels // groups, per_group, height, width)
         matrix = matrix.transpose(0, 3, 4, 2, 1).reshape(groups, products, kernels // groups)
         self._bias = weights.bias.astype(np.float64)
-        flat = matrix.transpose(1, 0, 2).reshape(products, kernels)
-        cuts = _splits(flat, lo, hi)
+        lower, upper = product_bounds(weights.codes, lo, hi)
+        cuts = [0, products] if max(np.max(upper), -np.min(lower)) <= _EXACT_SINGLE else _splits(
+            matrix.transpose(1, 0, 2).reshape(products, kernels), lo, hi)
         if cuts is None or (groups > 1 and len(cuts) > 2):
             self.dtype: type[np.floating[Any]] = np.float64
             cuts = [0, products]
         else:
             self.dtype = np.float32
-        lower, upper = product_bounds(weights.codes, lo, hi)
         single = len(cuts) == 2 and max(
             np.max(upper + np.maximum(weights.bias, 0)),
             np.max(-lower - np.minimum(weights.bias, 0))) <= _EXACT_SINGLE
@@ -256,63 +258,117 @@ class _Columns:
         return total
 
 
-def _depthwise_tiles(
-    x: NDArray[Any], node: Conv, weights: QuantizedWeights, frac: NDArray[np.int64],
-    lo: int, hi: int,
-) -> Iterator[Tile]:
-    """Yield tiles of a convolution with one input channel a group, tap by tap."""
-    lower, upper = product_bounds(weights.codes, lo, hi)
-    reach = max(np.max(upper + np.abs(weights.bias)), np.max(np.abs(weights.bias) - lower))
-    dtype = np.float32 if reach <= _EXACT_SINGLE else np.float64
-    channels = x.shape[3]
-    multiplier = len(weights.codes) // channels
-    lines, columns = node.window.output_size(x.shape[1], x.shape[2])
-    taps = weights.codes.reshape(channels, multiplier, -1).transpose(2, 0, 1).astype(dtype)
-    bias = weights.bias.reshape(channels, multiplier).astype(dtype)
-    line_size = 2 * columns * len(weights.codes) * np.dtype(dtype).itemsize
-    for images, rows in _tiles(len(x), lines, line_size):
-        padded = _padded(x, images, rows, node.window, dtype)
-        count = rows.stop - rows.start
-        total = np.empty((len(padded), count, columns, channels, multiplier), dtype)
-        total[...] = bias
-        for tap, view in zip(taps, _taps(padded, node.window, count, columns), strict=True):
-            total += view[..., None] * tap
-        yield Tile(images, rows, total.reshape(len(padded), count, columns, -1), frac)
+def _depthwise_sums(
+    padded: NDArray[Any], window: Window, taps: NDArray[Any], lines: int, columns: int
+) -> NDArray[Any]:
+    """Return the sum of products of each channel: (n, h, w * c).
 
-
-def conv_tiles(
-    x: NDArray[Any], node: Conv, weights: QuantizedWeights, x_frac: int, bounds: tuple[int, int]
-) -> Iterator[Tile]:
-    """Yield the accumulators of a convolution, biases included.
+    A line of positions and channels is one vector, which einsum multiplies and adds tap by tap.
+    With a stride, positions that are a multiple of it apart come side by side first; taps that
+    fall on such positions are summed together.
 
     Parameters
     ----------
-    x : int, (n, h, w, c)
-        Data codes.
+    padded : float, (n, h, w, c)
+        Data.
+    window : Window
+        Geometry.
+    taps : float, (r, s, w * c)
+        Weights, again for each position of a line.
+    lines, columns : int
+        Output lines and positions in a line.
+    """
+    count, _, _, channels = padded.shape
+    stride, dilation = window.strides[1], window.dilations[1]
+    period = stride // math.gcd(stride, dilation)
+    total = np.zeros(0)
+    for first in range(min(period, window.kernel[1])):
+        own = taps[:, first::period]
+        start, phase = divmod(first * dilation, stride)
+        side = np.ascontiguousarray(padded[:, :, phase::stride])
+        n, line, pixel, item = side.strides
+        seen = as_strided(
+            side[:, :, start:], (*own.shape[:2], count, lines, columns * channels),
+            (line * window.dilations[0], pixel * (period * dilation // stride),
+             n, line * window.strides[0], item),
+            writeable=False)
+        part = np.einsum("rsnyx,rsx->nyx", seen, own)
+        total = np.add(total, part, out=part) if first else part
+    return total
+
+
+class _Depthwise:
+    """Accumulators of a convolution with one input channel a group, tap by tap."""
+
+    def __init__(self, node: Conv, weights: QuantizedWeights, lo: int, hi: int) -> None:
+        lower, upper = product_bounds(weights.codes, lo, hi)
+        reach = max(np.max(upper + np.abs(weights.bias)), np.max(np.abs(weights.bias) - lower))
+        self._dtype = np.dtype(np.float32 if reach <= _EXACT_SINGLE else np.float64)
+        self._window = node.window
+        taps = weights.codes.reshape(node.groups, -1, *node.window.kernel)
+        self._taps = taps.transpose(1, 2, 3, 0).astype(self._dtype, order="C")
+        self._bias = weights.bias.astype(self._dtype)
+
+    def __call__(self, x: NDArray[Any]) -> Iterator[tuple[slice, slice, NDArray[Any]]]:
+        """Yield images, lines and the accumulators there, (n, h, w, k)."""
+        lines, columns = self._window.output_size(x.shape[1], x.shape[2])
+        taps, bias = np.tile(self._taps, columns), np.tile(self._bias, columns)
+        line_size = len(bias) * self._dtype.itemsize
+        for images, rows in _tiles(len(x), lines, line_size, _DEPTHWISE_SIZE):
+            padded = _padded(x, images, rows, self._window, self._dtype)
+            count = rows.stop - rows.start
+            parts = [
+                _depthwise_sums(padded, self._window, own, count, columns) for own in taps]
+            total = parts[0] if len(parts) == 1 else np.stack(parts, -1).reshape(
+                *parts[0].shape[:2], -1)
+            total += bias
+            yield images, rows, total.reshape(*total.shape[:2], columns, -1)
+
+
+class _General:
+    """Accumulators of any convolution, through im2col columns."""
+
+    def __init__(self, node: Conv, weights: QuantizedWeights, lo: int, hi: int) -> None:
+        self._window = node.window
+        self._product = _Columns(node, weights, lo, hi)
+
+    def __call__(self, x: NDArray[Any]) -> Iterator[tuple[slice, slice, NDArray[Any]]]:
+        """Yield images, lines and the accumulators there, (n, h, w, k)."""
+        product = self._product
+        lines, columns = self._window.output_size(x.shape[1], x.shape[2])
+        line_size = product.column_size * columns
+        for images, rows in _tiles(len(x), lines, line_size, product.tile_size):
+            padded = _padded(x, images, rows, self._window, product.dtype)
+            yield images, rows, product(
+                _windows(padded, self._window, rows.stop - rows.start, columns))
+
+
+class Convolution:
+    """A convolution whose integers are ready for BLAS: worth keeping for several inputs.
+
+    Parameters
+    ----------
     node : Conv
         Geometry and groups.
     weights : QuantizedWeights
-        Integers.
+        Integers; later changes to them have no effect.
     x_frac : int
         Fractional length of the data.
     bounds : (int, int)
         Smallest and largest data code.
-
-    Yields
-    ------
-    Tile
-        Exact sums.
     """
-    frac = x_frac + weights.frac
-    if weights.codes.shape[1] == 1 and node.groups > 1:
-        yield from _depthwise_tiles(x, node, weights, frac, *bounds)
-        return
-    product = _Columns(node, weights, *bounds)
-    lines, columns = node.window.output_size(x.shape[1], x.shape[2])
-    for images, rows in _tiles(len(x), lines, product.column_size * columns, product.tile_size):
-        padded = _padded(x, images, rows, node.window, product.dtype)
-        windows = _windows(padded, node.window, rows.stop - rows.start, columns)
-        yield Tile(images, rows, product(windows), frac)
+
+    def __init__(
+        self, node: Conv, weights: QuantizedWeights, x_frac: int, bounds: tuple[int, int]
+    ) -> None:
+        depthwise = weights.codes.shape[1] == 1 and node.groups > 1
+        self._frac = x_frac + weights.frac
+        self._sums = (_Depthwise if depthwise else _General)(node, weights, *bounds)
+
+    def tiles(self, x: NDArray[Any]) -> Iterator[Tile]:
+        """Yield the accumulators over data codes (n, h, w, c), biases included."""
+        for images, lines, values in self._sums(x):
+            yield Tile(images, lines, values, self._frac)
 
 
 def pieces(x: NDArray[Any], size: int) -> Iterator[tuple[slice, slice]]:

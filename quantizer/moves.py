@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .graph import Conv, ConvTranspose, Pad, Resize, Window
-from .kernels import Tile, conv_tiles
+from .kernels import Convolution, Tile
 from .model import QuantizedWeights
 
 
@@ -65,15 +65,16 @@ def transposed_tiles(
     x: NDArray[Any], node: ConvTranspose, weights: QuantizedWeights, x_frac: int,
     bounds: tuple[int, int],
 ) -> Iterator[Tile]:
-    """Yield the accumulators of a transposed convolution; see :func:`.kernels.conv_tiles`."""
+    """Yield the accumulators of a transposed convolution; see :class:`.kernels.Convolution`."""
     size = node.output_size(*x.shape[1:3])
     plain = Conv(
         node.name, node.inputs, node.output, groups=node.groups,
         window=Window(node.window.kernel, dilations=node.window.dilations))
     turned = replace(weights, codes=weights.codes[:, :, ::-1, ::-1])
+    convolution = Convolution(plain, turned, x_frac, bounds)
     images = max(1, _SPREAD_SIZE // (4 * size[0] * size[1] * x.shape[3] * x.itemsize))
     for first in range(0, len(x), images):
         spread = _spread(x[first:first + images], node, size)
-        for tile in conv_tiles(spread, plain, turned, x_frac, bounds):
+        for tile in convolution.tiles(spread):
             start, stop, _ = tile.images.indices(len(spread))
             yield replace(tile, images=slice(first + start, first + stop))

@@ -46,7 +46,7 @@ CANDIDATES = range(-1, 5)  # fractional lengths tried, relative to the natural o
 FRAC_LIMIT = 60  # keeps every scale, and every product of two, a normal float32
 
 _LARGEST = 2.0**FRAC_LIMIT  # a float32, and so is its square
-_BATCH_SIZE = 1 << 27  # bytes of float tensors held at once
+_BATCH_SIZE = 1 << 24  # bytes of float tensors held at once
 
 
 class Reference(Protocol):

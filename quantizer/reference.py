@@ -58,6 +58,7 @@ class FloatReference:
                              f"file that it was imported from")
         self._batch = _fixed_batch(read_model(self.source), self.source, self.graph)
         self._sessions: dict[tuple[str, ...], onnxruntime.InferenceSession] = {}
+        self._steps: dict[tuple[str, ...], int] = {}
 
     def run(self, inputs: ArrayLike) -> NDArray[np.float32]:
         """Return the output of the network.
@@ -105,7 +106,7 @@ class FloatReference:
         for name in asked:
             shape = self.graph.shapes[name]
             values = (images if name == self.graph.input else
-                      np.concatenate([part[name] for part in parts]))
+                      _joined([part.pop(name) for part in parts]))
             result[name] = values.reshape(-1, *shape)
             if not np.isfinite(result[name]).all():
                 raise ModelError(f"{self.source}: tensor {name!r} becomes NaN or infinite in "
@@ -144,6 +145,15 @@ class FloatReference:
         step = min(_CHUNK_SIZE // image_size, _CHUNK_IMAGES)
         if len(images) == 1 or step < 2:
             return 1
+        if tuple(names) not in self._steps:
+            self._steps[tuple(names)] = self._checked_step(session, names, images, step)
+        return self._steps[tuple(names)]
+
+    def _checked_step(
+        self, session: "onnxruntime.InferenceSession", names: Sequence[str],
+        images: NDArray[np.float32], step: int,
+    ) -> int:
+        """Return ``step``, or one if two images together give something else than alone."""
         alone = [self._run(session, names, images[i:i + 1]) for i in range(2)]
         try:
             together = self._run(session, names, images[:2])
@@ -182,6 +192,8 @@ class FloatReference:
 
             options = onnxruntime.SessionOptions()
             options.log_severity_level = 3
+            options.enable_cpu_mem_arena = False  # it would keep what results have taken
+            options.add_session_config_entry("session.intra_op.allow_spinning", "0")
             try:
                 self._sessions[names] = onnxruntime.InferenceSession(
                     _part(read_model(self.source), names).SerializeToString(), options,
@@ -192,6 +204,10 @@ class FloatReference:
                 raise ModelError(
                     f"{self.source}: onnxruntime cannot load the network: {error}") from None
         return self._sessions[names]
+
+
+def _joined(parts: list[NDArray[np.float32]]) -> NDArray[np.float32]:
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def _fixed_batch(model: onnx.ModelProto, source: str, graph: Graph) -> int | None:

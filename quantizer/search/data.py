@@ -1,9 +1,8 @@
 """Phase 2: fractional lengths of the data, greedily from input to output."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,19 +13,21 @@ from ..accumulators import check_limits
 from ..errors import ModelError
 from ..execute import (
     Maps,
+    Prepared,
     accumulate,
     activate,
     execute_node,
     forget,
     input_maps,
+    prepare,
     quantize_input,
 )
 from ..graph import Activation, Add, Concat, Conv, Mul, Node, Pool, PRelu
-from ..kernels import Tile, rescale
+from ..kernels import Tile
 from ..model import QuantizedModel
+from ..parallel import in_threads
 from ..ranges import (
     FRAC_LIMIT,
-    batches,
     format_root,
     format_sharers,
     joined_format,
@@ -36,69 +37,52 @@ from ..tables import model_table
 from .context import Context
 from .options import Progress
 from .rules import Norm, Tally, clipped_range, divergences
+from .score import candidate_errors, distance, signal
+from .stream import Piece, Stream, pieces
 
 
 __all__ = (
-    "Stream",
-    "distance",
     "float_errors",
     "natural_data_frac",
     "search_data",
-    "signal",
 )
 
 
-_STREAM_SIZE = 1 << 29  # bytes of float tensors held at once
 _FURTHEST = 2 * FRAC_LIMIT
 
 
-def distance(
-    codes: NDArray[Any], step: float, exact: NDArray[np.float32], norm: Norm
-) -> NDArray[np.float64]:
-    """Return the sums of absolute or squared errors of ``codes * step`` on each image, (n,)."""
-    difference = np.multiply(codes, step, dtype=np.result_type(codes, np.float32))
-    difference -= exact
-    np.abs(difference, out=difference) if norm == "l1" else np.square(difference, out=difference)
-    return np.asarray(difference.reshape(len(exact), -1).sum(1, dtype=np.float64))
+def _tally(
+    context: Context, candidates: list[int], floats: Iterable[Piece],
+    errors: Callable[[slice, NDArray[np.float32]], dict[int, NDArray[np.float64]]],
+) -> Tally:
+    """Count the errors of candidates and the signal, over pieces of the images, in threads.
 
+    Parameters
+    ----------
+    context : Context
+        The search.
+    candidates : list of int
+        Fractional lengths.
+    floats : iterable of (slice, float32 (n, c, h, w))
+        Images, and what the float network has there.
+    errors : callable
+        Takes images and float values (n, h, w, c); returns errors of each candidate, (n,).
+    """
+    rule = context.options.rule
 
-def signal(exact: NDArray[np.float32], norm: Norm) -> NDArray[np.float64]:
-    """Return the sums of absolute or squared values on each image, (n,)."""
-    return distance(np.zeros_like(exact), 1.0, exact, norm)
+    def work(
+        piece: Piece
+    ) -> tuple[slice, dict[int, NDArray[np.float64]], NDArray[np.float64]]:
+        images, values = piece
+        exact = np.ascontiguousarray(values.transpose(0, 2, 3, 1))
+        return images, errors(images, exact), signal(exact, rule.norm)
 
-
-class Stream:
-    """Float tensors in the order of the nodes, computed for several nodes at once."""
-
-    def __init__(self, context: Context, names: list[str]) -> None:
-        self._context = context
-        self._names = names
-        self._held: dict[str, NDArray[np.float32]] = {}
-
-    def take(self, name: str) -> NDArray[np.float32]:
-        """Return a tensor as (n, h, w, c), and forget it."""
-        self.look(name)
-        return np.ascontiguousarray(self._held.pop(name).transpose(0, 2, 3, 1))
-
-    def look(self, name: str) -> NDArray[np.float32]:
-        """Return a tensor as (n, c, h, w)."""
-        if name not in self._held:
-            context = self._context
-            self._held = context.reference.tensors(context.calibration, self._group(name))
-        return self._held[name]
-
-    def _group(self, name: str) -> list[str]:
-        """Return ``name`` and as many of the next names as fit the memory."""
-        group: list[str] = []
-        count = len(self._context.calibration)
-        first = self._names.index(name) if name in self._names else len(self._names)
-        for other in self._names[first:] or [name]:
-            pieces = batches(
-                self._context.graph, count, [*group, other], size=_STREAM_SIZE)
-            if group and next(pieces).stop < count:
-                break
-            group.append(other)
-        return group
+    tally = Tally(rule, candidates, len(context.calibration))
+    for images, found, strength in in_threads(work, floats):
+        for frac, error in found.items():
+            tally.add(frac, images, error)
+        tally.add_signal(images, strength)
+    return tally
 
 
 def _window(context: Context, tensor: str) -> tuple[int, int]:
@@ -231,18 +215,23 @@ def _choose_joined(context: Context, whole: str, stream: Stream) -> None:
         return
     if _choose_by_floats(context, None, whole, stream):
         return
-    candidates = _candidates(context, None, whole, context.natural(whole))
-    exact, norm = stream.take(whole), context.options.rule.norm
-    tally = Tally(context.options.rule, candidates, len(exact))
-    for index in range(len(exact)):
-        image = exact[index:index + 1]
-        tile = Tile(slice(index, index + 1), slice(None), image, 0)
-        for frac in candidates:
-            fmt = context.data_format(whole, frac)
-            codes = rescale(tile, frac, fmt.min, fmt.max, Rounding.HALF_EVEN, keep=True)
-            tally.add(frac, tile.images, distance(codes, fmt.step, image, norm))
-    tally.add_signal(slice(None), signal(exact, norm))
-    _settle(context, whole, tally.best(), tally.totals)
+    _choose_by_values(context, whole, stream.take(whole), Rounding.HALF_EVEN)
+
+
+def _choose_by_values(
+    context: Context, tensor: str, floats: Iterable[Piece], rounding: Rounding
+) -> None:
+    """Choose the format that is nearest to the float values themselves."""
+    candidates = _candidates(context, None, tensor, context.natural(tensor))
+    formats = {frac: context.data_format(tensor, frac) for frac in candidates}
+    bounds = {frac: (fmt.min, fmt.max) for frac, fmt in formats.items()}
+
+    def errors(images: slice, exact: NDArray[np.float32]) -> dict[int, NDArray[np.float64]]:
+        tile = Tile(images, slice(None), exact, 0, real=True)
+        return candidate_errors(tile, exact, bounds, rounding, context.options.rule.norm)
+
+    tally = _tally(context, candidates, floats, errors)
+    _settle(context, tensor, tally.best(), tally.totals)
 
 
 def _joins(context: Context, node: Node, stream: Stream) -> bool:
@@ -284,33 +273,28 @@ def _given(context: Context, tensor: str) -> bool:
 
 
 def _choose_input(context: Context, stream: Stream) -> None:
-    tensor, images, norm = context.graph.input, context.calibration, context.options.rule.norm
+    tensor = context.graph.input
     if _given(context, tensor) or _choose_by_floats(context, None, tensor, stream):
         return
-    candidates = _candidates(context, None, tensor, context.natural(tensor))
-    tally = Tally(context.options.rule, candidates, len(images))
-    for frac in candidates:
-        fmt = context.data_format(tensor, frac)
-        for index in range(len(images)):
-            image = images[index:index + 1]
-            codes = fmt.quantize(image, context.model.rounding)
-            tally.add(frac, slice(index, index + 1), distance(codes, fmt.step, image, norm))
-    tally.add_signal(slice(None), signal(images, norm))
-    _settle(context, tensor, tally.best(), tally.totals)
+    images = context.calibration.reshape(-1, *context.graph.shapes[tensor])
+    floats = ((piece, images[piece]) for piece in pieces(context, [tensor]))
+    _choose_by_values(context, tensor, floats, context.model.rounding)
 
 
-def _count_table(
-    tally: Tally, model: QuantizedModel, node: Activation, maps: Maps,
-    exact: NDArray[np.float32], norm: Norm,
-) -> None:
-    """Count the errors of an activation with the formats of ``model``."""
-    table, x, fmt = model_table(model, node), maps[node.inputs[0]], model.formats[node.output]
+def _table_errors(
+    model: QuantizedModel, node: Activation, x: NDArray[np.integer], exact: NDArray[np.float32],
+    norm: Norm,
+) -> NDArray[np.float64]:
+    """Return the errors, (n,), of an activation of codes ``x`` with the formats of ``model``."""
+    table, step = model_table(model, node), model.formats[node.output].step
+    totals = np.zeros(len(x))
     for images, lines, codes in activate(model, node, table, x, model.bounds(node)):
-        tally.add(fmt.frac, images, distance(codes, fmt.step, exact[images, lines], norm))
+        totals[images] += distance(codes, step, exact[images, lines], norm)
+    return totals
 
 
 def _choose_output(
-    context: Context, node: Node, maps: Maps, stream: Stream
+    context: Context, node: Node, maps: Maps, stream: Stream, prepared: Prepared
 ) -> None:
     if node.output in context.model.formats and node.output not in context.overrides:
         return  # chosen before its inputs
@@ -320,21 +304,45 @@ def _choose_output(
         return
     model, norm = context.model, context.options.rule.norm
     candidates = _candidates(context, node, node.output, context.natural(node.output))
-    bounds = {
-        frac: _with_frac(context, node.output, frac).bounds(node) for frac in candidates}
-    exact = stream.take(node.output)
-    tally = Tally(context.options.rule, candidates, len(exact))
-    tally.add_signal(slice(None), signal(exact, norm))
-    if isinstance(node, Activation):
-        for frac in candidates:
-            _count_table(tally, _with_frac(context, node.output, frac), node, maps, exact, norm)
-    else:
-        for tile in accumulate(model, node, maps):
-            part = exact[tile.images, tile.lines]
-            for frac in candidates:
-                codes = rescale(tile, frac, *bounds[frac], model.rounding, keep=True)
-                tally.add(frac, tile.images, distance(codes, math.ldexp(1.0, -frac), part, norm))
+    models = {frac: _with_frac(context, node.output, frac) for frac in candidates}
+    bounds = {frac: other.bounds(node) for frac, other in models.items()}
+
+    def errors(images: slice, exact: NDArray[np.float32]) -> dict[int, NDArray[np.float64]]:
+        part = _part(node, maps, images)
+        if isinstance(node, Activation):
+            x = part[node.inputs[0]]
+            return {
+                frac: _table_errors(other, node, x, exact, norm) for frac, other in models.items()}
+        totals = {frac: np.zeros(len(exact)) for frac in bounds}
+        for tile in accumulate(model, node, part, prepared):
+            found = candidate_errors(
+                tile, exact[tile.images, tile.lines], bounds, model.rounding, norm)
+            for frac, error in found.items():
+                totals[frac][tile.images] += error
+        return totals
+
+    tally = _tally(context, candidates, stream.take(node.output), errors)
     _settle(context, node.output, tally.best(), tally.totals)
+
+
+def _part(node: Node, maps: Maps, images: slice) -> Maps:
+    """Return what a node reads of some images."""
+    return {name: maps[name][images] for name in node.inputs}
+
+
+def _executed(
+    context: Context, node: Node, maps: Maps, prepared: Prepared
+) -> NDArray[np.integer]:
+    """Return :func:`..execute.execute_node` of all images, in threads."""
+    def work(images: slice) -> tuple[slice, NDArray[np.integer]]:
+        return images, execute_node(context.model, node, _part(node, maps, images), prepared)
+
+    result = np.zeros(0, np.int8)
+    for images, codes in in_threads(work, pieces(context, [*node.inputs, node.output])):
+        if images.start == 0:
+            result = np.empty((len(context.calibration), *codes.shape[1:]), codes.dtype)
+        result[images] = codes
+    return result
 
 
 def _searched(context: Context) -> Iterable[str]:
@@ -377,10 +385,11 @@ def search_data(
         progress("data", index, len(graph.accelerated))
         if isinstance(node, Conv):
             context.set_weights(node, weight_fracs[node.name])
-        _choose_output(context, node, maps, stream)
+        prepared = prepare(model, [node])
+        _choose_output(context, node, maps, stream, prepared)
         if isinstance(node, Activation):
             context.set_table(node)
         check_limits(model, context.limits, [node])
-        maps[node.output] = execute_node(model, node, maps)
+        maps[node.output] = _executed(context, node, maps, prepared)
         forget(graph, index, maps)
     progress("data", len(graph.accelerated), len(graph.accelerated))

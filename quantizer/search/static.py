@@ -14,9 +14,11 @@ from ..overrides import WEIGHTS_SUFFIX
 from ..ranges import CANDIDATES, batches, format_root, joined_format
 from ..tables import model_table
 from .context import Context
-from .data import Stream, distance, float_errors, natural_data_frac, signal
+from .data import float_errors, natural_data_frac
 from .options import Progress
 from .rules import Tally, divergences
+from .score import distance, signal
+from .stream import Stream
 from .weights import channel_errors, integer_weights, natural_weight_frac
 
 

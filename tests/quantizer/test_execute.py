@@ -163,9 +163,8 @@ def test_sums_above_24_bits(channels, groups):
     codes = 127 - rng.integers(0, 2, (2 * groups, channels // groups, 1, 1))
     model = one_conv(codes, rng.integers(-99, 99, 2 * groups), groups=groups, out_frac=0)
     data = 255 - rng.integers(0, 2, (2, channels, 1, 1))
-    tile, = kernels.conv_tiles(
-        data.transpose(0, 2, 3, 1).astype(np.uint8), model.graph.node("c"), model.weights["c"],
-        0, (0, 255))
+    convolution = kernels.Convolution(model.graph.node("c"), model.weights["c"], 0, (0, 255))
+    tile, = convolution.tiles(data.transpose(0, 2, 3, 1).astype(np.uint8))
     split = data.reshape(2, groups, 1, -1)
     exact = (split * codes.reshape(1, groups, 2, -1)).sum(-1).reshape(2, -1)
     np.testing.assert_array_equal(tile.values.reshape(2, -1), exact + model.weights["c"].bias)

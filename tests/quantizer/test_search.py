@@ -12,8 +12,8 @@ from quantizer.execute import execute, quantize_input
 from quantizer.graph import Add, Conv, Pool, Window
 from quantizer.model import Limits
 from quantizer.ranges import natural_frac, snr_db
-from quantizer.search import data as data_search
 from quantizer.search import quantize
+from quantizer.search import stream as float_stream
 from quantizer.search.rules import RangeRule, best_frac
 from quantizer.search.weights import choose_frac, integer_weights
 from tests.quantizer.networks import (
@@ -344,7 +344,7 @@ def test_reports_progress(precision):
 def test_float_tensors_are_streamed(monkeypatch):
     graph = small_graph()
     whole = quantized(graph)
-    monkeypatch.setattr(data_search, "_STREAM_SIZE", 1)
+    monkeypatch.setattr(float_stream, "_STREAM_SIZE", 1)
     reference = SlowReference(graph)
     pieces = quantize(graph, inputs_for(graph), reference=reference)
     assert reference.calls == 1 + 5
