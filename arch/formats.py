@@ -208,8 +208,8 @@ def divide_round(
 def requantize(
     acc: ArrayLike,
     shift: ArrayLike,
-    lo: int,
-    hi: int,
+    lo: ArrayLike,
+    hi: ArrayLike,
     rounding: Rounding = Rounding.HALF_EVEN,
 ) -> NDArray[np.int64]:
     """Compute ``clip(round(acc / 2 ** shift), lo, hi)``: saturation and clamp in one.
@@ -220,7 +220,7 @@ def requantize(
         Accumulators.
     shift : int, broadcast against ``acc``
         Amount of right shift, in bits, 0 to 62.
-    lo, hi : int
+    lo, hi : int, broadcast against ``acc``
         Bounds of the result, as codes of the result's format.
     rounding : Rounding
         Rule for the bits shifted out.

@@ -113,6 +113,10 @@ def _conv_task(
         raise CompileError(
             f"Layer '{node.name}': right shifts must be in 0..31 bits, not "
             f"{shift.min()}..{shift.max()}; choose other formats for its weights or output")
+    if node.upper.size:
+        raise CompileError(
+            f"Layer '{node.name}': upper clamps of single channels are not in the accelerator "
+            "yet; quantize without equalize")
     kind = TransposedTask if isinstance(node, ConvTranspose) else ConvTask
     return kind(
         *common, *model.bounds(node), window=node.window, groups=node.groups,

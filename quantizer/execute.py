@@ -228,8 +228,9 @@ def execute_node(
                 model, node, table, maps[node.inputs[0]], (lo, hi)):
             result[images, lines] = codes
         return result
+    lower, upper = model.channel_bounds(node)
     for tile in accumulate(model, node, maps, prepared):
-        result[tile.images, tile.lines] = rescale(tile, fmt.frac, lo, hi, model.rounding)
+        result[tile.images, tile.lines] = rescale(tile, fmt.frac, lower, upper, model.rounding)
     return result
 
 

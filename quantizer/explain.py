@@ -177,7 +177,8 @@ def _with_tensor(model: QuantizedModel, tensor: str, frac: int) -> QuantizedMode
     for node in model.graph:
         if isinstance(node, Conv) and node.inputs[0] in sharers:
             old = weights[node.name]
-            weights[node.name] = integer_weights(node, old.bits, old.frac, frac)
+            weights[node.name] = integer_weights(
+                node, old.bits, old.frac, frac, old.correction)
     moved = replace(model, formats=formats, weights=weights, tables=dict(model.tables))
     for node in model.graph:
         if isinstance(node, Activation) and {node.inputs[0], node.output} & set(sharers):
@@ -189,7 +190,7 @@ def _with_weights(model: QuantizedModel, node: Conv, delta: int) -> QuantizedMod
     """Return the model in which the weights of a convolution have other fracs."""
     old = model.weights[node.name]
     x_frac = model.formats[node.inputs[0]].frac
-    new = integer_weights(node, old.bits, old.frac + delta, x_frac)
+    new = integer_weights(node, old.bits, old.frac + delta, x_frac, old.correction)
     return replace(model, weights={**model.weights, node.name: new})
 
 

@@ -108,12 +108,15 @@ class Conv(Node):
         Kernels.
     bias : float64, (k,)
         Biases, zeros where the model has none.
+    upper : float64, (k,) or (0,)
+        Upper clamp of each output channel, at most ``hi``, where they differ.
     """
 
     window: Window = Window()
     groups: int = 1
     weight: NDArray[np.floating] = field(default_factory=lambda: np.zeros((0, 0, 0, 0)))
     bias: NDArray[np.floating] = field(default_factory=lambda: np.zeros(0))
+    upper: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
 
 
 @dataclass(frozen=True)
@@ -323,6 +326,9 @@ class Graph:
         The ONNX file's ``metadata_props``.
     source : str
         Path of the ONNX file, empty where there is none.
+    exponents : dict from tensor name to int64 (c,)
+        Where channels are held at other magnitudes than in the ONNX file (``quantizer.prepare``):
+        channel ``c`` is ``2 ** exponent`` times what it is there. Never the input or the output.
     """
 
     name: str
@@ -334,6 +340,7 @@ class Graph:
     output_dims: tuple[int, ...]
     metadata: dict[str, str] = field(default_factory=dict)
     source: str = ""
+    exponents: dict[str, NDArray[np.int64]] = field(default_factory=dict)
 
     def consumers(self, tensor: str) -> list[Node]:
         """Return the nodes that read ``tensor``."""

@@ -37,7 +37,8 @@ __all__ = (
 
 
 ARRAYS = {
-    "Conv": ("weight", "bias"), "ConvTranspose": ("weight", "bias"), "PRelu": ("slope",)}
+    "Conv": ("weight", "bias", "upper"), "ConvTranspose": ("weight", "bias", "upper"),
+    "PRelu": ("slope",)}
 """Fields that are kept elsewhere, by kind of node."""
 
 _KINDS: dict[str, type[Node]] = {
@@ -81,13 +82,14 @@ def node_from_json(entry: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]])
 
 
 def graph_to_json(graph: Graph) -> dict[str, Any]:
-    """Return all of a graph but its weights, biases, slopes and file."""
+    """Return all of a graph but the arrays of its nodes and its file."""
     return {
         "name": graph.name, "input": graph.input, "output": graph.output,
         "nodes": [node_to_json(node) for node in graph.nodes],
         "shapes": {name: list(shape) for name, shape in graph.shapes.items()},
         "input_dims": list(graph.input_dims), "output_dims": list(graph.output_dims),
         "metadata": graph.metadata,
+        "exponents": {name: values.tolist() for name, values in graph.exponents.items()},
     }
 
 
@@ -101,7 +103,7 @@ def graph_from_json(
     entry : mapping
         What it wrote.
     arrays : mapping from ``<node>/<field>`` to array
-        Weights, biases and slopes.
+        Weights, biases, upper clamps and slopes.
     source : str
         File of the float network, empty where there is none.
     """
@@ -109,4 +111,5 @@ def graph_from_json(
         entry["name"], entry["input"], entry["output"],
         [node_from_json(node, arrays) for node in entry["nodes"]],
         {name: _tuple(shape) for name, shape in entry["shapes"].items()},
-        _tuple(entry["input_dims"]), _tuple(entry["output_dims"]), dict(entry["metadata"]), source)
+        _tuple(entry["input_dims"]), _tuple(entry["output_dims"]), dict(entry["metadata"]), source,
+        {name: np.array(values, np.int64) for name, values in entry["exponents"].items()})

@@ -83,7 +83,8 @@ def code_type(fmt: Format) -> np.dtype[Any]:
 
 
 def rescale(
-    tile: Tile, frac: int, lo: int, hi: int, rounding: Rounding, *, keep: bool = False
+    tile: Tile, frac: int, lo: int, hi: int | NDArray[np.int64], rounding: Rounding, *,
+    keep: bool = False,
 ) -> NDArray[Any]:
     """Round a tile to codes of fractional length ``frac``, saturating to ``lo..hi``.
 
@@ -94,7 +95,7 @@ def rescale(
     frac : int
         Fractional length of the result; above the tile's the value is shifted left, exactly.
     lo, hi : int
-        Bounds of the result.
+        Bounds of the result; the upper one may be one for each channel, (k,).
     rounding : Rounding
         Rounding rule.
     keep : bool

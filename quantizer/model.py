@@ -63,12 +63,20 @@ class QuantizedWeights:
         Fractional length of each output channel's weights; all the same when per tensor.
     bias : int64, (k,)
         Bias codes at ``frac of the input + frac``.
+    correction : float64, (k,)
+        What ``bias`` has besides the float network's, as real numbers.
     """
 
     codes: NDArray[np.int64]
     bits: int
     frac: NDArray[np.int64]
     bias: NDArray[np.int64]
+    correction: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+
+    def __post_init__(self) -> None:
+        """Take no correction as one of zeros."""
+        if self.correction.size == 0:
+            object.__setattr__(self, "correction", np.zeros(len(self.bias)))
 
 
 @dataclass(frozen=True)
@@ -145,6 +153,14 @@ class QuantizedModel:
         fmt = self.formats[node.output]
         lo, hi = fmt.quantize([max(node.lo, fmt.min * fmt.step), min(node.hi, fmt.max * fmt.step)])
         return int(lo), int(hi)
+
+    def channel_bounds(self, node: Node) -> tuple[int, int | NDArray[np.int64]]:
+        """Return :meth:`bounds`, the upper one for each channel, (c,), where these differ."""
+        lo, hi = self.bounds(node)
+        if not isinstance(node, Conv) or node.upper.size == 0:
+            return lo, hi
+        fmt = self.formats[node.output]
+        return lo, fmt.quantize(np.minimum(node.upper, fmt.max * fmt.step))
 
     def fill(self, node: Pad) -> int:
         """Return the code of a padding value, within the bounds of the result."""

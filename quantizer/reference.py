@@ -14,6 +14,7 @@ from .execute import to_maps
 from .graph import Graph
 from .onnx_import import load_graph
 from .onnx_import.reader import needed_nodes, read_model
+from .prepare.scale import multiplied
 
 
 if TYPE_CHECKING:
@@ -91,7 +92,8 @@ class FloatReference:
         Returns
         -------
         dict from tensor name to float32, (n, c, h, w)
-            Values.
+            Values, times the powers of two that the graph multiplies its channels by
+            (:attr:`Graph.exponents`).
 
         Raises
         ------
@@ -107,7 +109,7 @@ class FloatReference:
             shape = self.graph.shapes[name]
             values = (images if name == self.graph.input else
                       _joined([part.pop(name) for part in parts]))
-            result[name] = values.reshape(-1, *shape)
+            result[name] = multiplied(values.reshape(-1, *shape), self.graph.exponents.get(name))
             if not np.isfinite(result[name]).all():
                 raise ModelError(f"{self.source}: tensor {name!r} becomes NaN or infinite in "
                                  f"float32 on these images")

@@ -39,7 +39,7 @@ __all__ = (
 )
 
 
-SCHEMA = 1
+SCHEMA = 2
 
 _FORMATS = "formats.json"
 _MODEL = "model.onnx"
@@ -73,6 +73,7 @@ def _network(model: QuantizedModel) -> bytes:
         arrays[f"{name}/codes"] = weights.codes.astype(code_type(Format(weights.bits, 0)))
         arrays[f"{name}/bias_codes"] = weights.bias
         arrays[f"{name}/frac"] = weights.frac
+        arrays[f"{name}/correction"] = weights.correction
     for name, slopes in model.slopes.items():
         arrays[f"{name}/slope_codes"] = slopes.codes.astype(code_type(Format(slopes.bits, 0)))
     for name, table in model.tables.items():
@@ -228,7 +229,7 @@ def load(folder: str | Path) -> QuantizedModel:
     weights = {
         name: QuantizedWeights(
             arrays[f"{name}/codes"].astype(np.int64), entry["bits"], arrays[f"{name}/frac"],
-            arrays[f"{name}/bias_codes"])
+            arrays[f"{name}/bias_codes"], arrays[f"{name}/correction"])
         for name, entry in content["weights"].items()}
     slopes = {
         name: QuantizedSlopes(

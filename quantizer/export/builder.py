@@ -85,26 +85,43 @@ class Builder:
         name = self.constant(scales, np.float32, f"{codes}.scale")
         return self.node("DequantizeLinear", codes, name, axis=0)
 
-    def quantize(self, value: str, tensor: str, fmt: Format, lo: int, hi: int) -> None:
-        """Turn a float32 map into the codes and the dequantized map of ``tensor``."""
+    def quantize(
+        self, value: str, tensor: str, fmt: Format, lo: int, hi: int | NDArray[np.int64]
+    ) -> None:
+        """Turn a float32 map into the codes and the dequantized map of ``tensor``.
+
+        The upper bound may be one for each channel, (c,).
+        """
         if self.rounding is not Rounding.HALF_EVEN:
             self.quantize_double(self.to_double(value), tensor, fmt, lo, hi)
             return
-        info = np.iinfo(code_type(fmt))
-        if (lo, hi) != (info.min, info.max):
-            # Rounding keeps order and integers: clipping before is clipping after.
-            value = self.node(
-                "Clip", value, self.constant(lo * fmt.step, np.float32),
-                self.constant(hi * fmt.step, np.float32))
-        self._to_codes(value, tensor, fmt)
+        # Rounding keeps order and integers: clipping before is clipping after.
+        self._to_codes(self._clip(value, tensor, fmt, lo, hi, fmt.step, np.float32), tensor, fmt)
 
-    def quantize_double(self, value: str, tensor: str, fmt: Format, lo: int, hi: int) -> None:
+    def quantize_double(
+        self, value: str, tensor: str, fmt: Format, lo: int, hi: int | NDArray[np.int64]
+    ) -> None:
         """Do the same from a double, rounding before QuantizeLinear, which takes no double."""
         rounded = self._round(self.multiply(value, 1 / fmt.step))
-        clipped = self.node(
-            "Clip", rounded, self.constant(lo, np.float64), self.constant(hi, np.float64))
+        clipped = self._clip(rounded, tensor, fmt, lo, hi, 1.0, np.float64)
         single = self.node("Cast", self.multiply(clipped, fmt.step), to=TensorProto.FLOAT)
         self._to_codes(single, tensor, fmt)
+
+    def _clip(
+        self, value: str, tensor: str, fmt: Format, lo: int, hi: int | NDArray[np.int64],
+        step: float, dtype: type[np.floating[Any]],
+    ) -> str:
+        """Clip a map to codes times ``step``, where QuantizeLinear would not do so."""
+        most = int(np.max(hi))
+        info = np.iinfo(code_type(fmt))
+        if (lo, most) != (info.min, info.max) or dtype is np.float64:
+            value = self.node(
+                "Clip", value, self.constant(lo * step, dtype), self.constant(most * step, dtype))
+        if np.ndim(hi) == 0:
+            return value
+        upper = self.constant(
+            np.multiply(hi, step).reshape(-1, 1, 1), dtype, f"{tensor}.upper")
+        return self.node("Min", value, upper)
 
     def dequantize_codes(self, tensor: str, fmt: Format) -> None:
         """Turn the codes of ``tensor`` into its dequantized map."""

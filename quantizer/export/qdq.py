@@ -48,7 +48,7 @@ def _conv(builder: Builder, model: QuantizedModel, node: Conv) -> None:
         weights.bits, weights.frac, node.window, node.groups,
         node.output_padding if isinstance(node, ConvTranspose) else None), weights.bias)
     quantize = builder.quantize_double if double else builder.quantize
-    quantize(value, node.output, model.formats[node.output], *model.bounds(node))
+    quantize(value, node.output, model.formats[node.output], *model.channel_bounds(node))
 
 
 def _add(builder: Builder, model: QuantizedModel, node: Add) -> None:

@@ -92,15 +92,23 @@ class _Builder(Builder):
         self.nodes[-1].domain = QONNX_DOMAIN
         return output
 
-    def quantize(self, value: str, tensor: str, fmt: Format, lo: int, hi: int) -> None:
+    def quantize(
+        self, value: str, tensor: str, fmt: Format, lo: int, hi: int | NDArray[np.int64]
+    ) -> None:
         """Clamp a map, and give it its format."""
         node, target = self.model.graph.producer(tensor), float_name(tensor)
         if node is not None and node.lo == 0 and node.hi == np.inf:
             value = self.node("Relu", value)
         elif node is not None and node.clamped:
-            bounds = (lo * fmt.step, hi * fmt.step) if self.quantized else (node.lo, node.hi)
+            bounds = (
+                (lo * fmt.step, int(np.max(hi)) * fmt.step) if self.quantized
+                else (node.lo, node.hi))
             value = self.node("Clip", value, *(
                 self.constant(bound, np.float32) for bound in bounds))
+            if isinstance(node, Conv) and node.upper.size:
+                upper = np.multiply(hi, fmt.step) if self.quantized else node.upper
+                value = self.node("Min", value, self.constant(
+                    upper.reshape(-1, 1, 1), np.float32, f"{tensor}.upper"))
         elif node is not None and self.quantized and _copies(node):
             self._call(value, target)
             return
@@ -150,7 +158,7 @@ def _conv(builder: _Builder, model: QuantizedModel, node: Conv) -> None:
     if lower.any():  # a bias has more bits than float32
         value = builder.node("Add", value, builder.constant(
             lower.reshape(-1, 1, 1), np.float32, f"{node.name}.bias.lower"))
-    builder.quantize(value, node.output, model.formats[node.output], *model.bounds(node))
+    builder.quantize(value, node.output, model.formats[node.output], *model.channel_bounds(node))
 
 
 def _transposed(node: ConvTranspose, values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,6 +1,7 @@
 """State of a search: what is chosen so far, and what is known of the float network."""
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from ..ranges import (
     unsigned_tensors,
 )
 from ..tables import model_table
+from .correct import corrected, mean_codes, mean_maps
 from .options import Options
 from .weights import cap_frac, choose_frac, integer_slopes, integer_weights
 
@@ -57,13 +59,22 @@ class Context:
         self.options = options
         self.limits = limits
         self.overrides = overrides
-        self.ranges = observe(model.graph, reference, calibration)
         self.log: dict[str, dict[str, Any]] = {}
-        self._unsigned = unsigned_tensors(model.graph, self.ranges)
+        self._unsigned = unsigned_tensors(model.graph, float(calibration.min()))
         self._end_convs = {node.name for node in (self.convs[:1] + self.convs[-1:])}
         outputs = [node.output for node in self.graph.accelerated]
         self._end_tensors = {
             format_root(self.graph, name) for name in (self.graph.input, *outputs[-1:])}
+
+    @cached_property
+    def ranges(self) -> dict[str, tuple[float, float]]:
+        """Smallest and largest value of each tensor over the calibration images."""
+        return observe(self.graph, self.reference, self.calibration)
+
+    @cached_property
+    def means(self) -> dict[str, NDArray[np.float64]]:
+        """Mean over the calibration images of every float map that a convolution reads."""
+        return mean_maps(self.graph, self.reference, self.calibration)
 
     @property
     def graph(self) -> Graph:
@@ -139,6 +150,12 @@ class Context:
             if np.any(frac != chosen):
                 self.log[name]["rule"] = "search, then lowered to fit accumulator and shifter"
         self.model.weights[node.name] = integer_weights(node, bits, frac, x_frac)
+
+    def correct(self, node: Conv, x: NDArray[np.integer]) -> None:
+        """Correct the bias of a convolution of codes ``x`` (n, h, w, c), if it is asked for."""
+        if self.options.correct:
+            self.model.weights[node.name] = corrected(
+                self.model, node, self.means[node.inputs[0]], mean_codes(x))
 
     def set_slopes(self, node: PRelu) -> None:
         """Give a PRelu its integers, which depend on no format of the data."""

@@ -305,7 +305,7 @@ def _choose_output(
     model, norm = context.model, context.options.rule.norm
     candidates = _candidates(context, node, node.output, context.natural(node.output))
     models = {frac: _with_frac(context, node.output, frac) for frac in candidates}
-    bounds = {frac: other.bounds(node) for frac, other in models.items()}
+    bounds = {frac: other.channel_bounds(node) for frac, other in models.items()}
 
     def errors(images: slice, exact: NDArray[np.float32]) -> dict[int, NDArray[np.float64]]:
         part = _part(node, maps, images)
@@ -385,6 +385,7 @@ def search_data(
         progress("data", index, len(graph.accelerated))
         if isinstance(node, Conv):
             context.set_weights(node, weight_fracs[node.name])
+            context.correct(node, maps[node.inputs[0]])
         prepared = prepare(model, [node])
         _choose_output(context, node, maps, stream, prepared)
         if isinstance(node, Activation):

@@ -40,6 +40,10 @@ class Options:
     widths : mapping from name to int
         Widths of single tensors, or of the weights of single convolutions, as
         ``quantizer.widths.check_widths`` returns them, in place of the others.
+    equalize : bool
+        Powers of two for each channel, see ``quantizer.prepare``.
+    correct : bool
+        Biases that take away what rounding adds on average.
 
     Raises
     ------
@@ -54,6 +58,8 @@ class Options:
     ranges: str = "l2"
     per_channel: bool = False
     widths: Mapping[str, int] = field(default_factory=dict)
+    equalize: bool = False
+    correct: bool = False
 
     def __post_init__(self) -> None:
         """Check every rule."""

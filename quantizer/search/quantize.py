@@ -16,6 +16,7 @@ from ..ranges import Reference, check_calibration
 from ..widths import check_widths
 from .context import Context
 from .data import search_data
+from .equalized import equalized
 from .options import Options, Precision, Progress
 from .static import search_static
 
@@ -44,6 +45,8 @@ def quantize(
     ranges: str = "l2",
     per_channel: bool = False,
     widths: Mapping[str, int] | None = None,
+    equalize: bool = False,
+    correct: bool = False,
     limits: Limits | None = None,
     overrides: Mapping[str, Format] | None = None,
     progress: Progress | None = None,
@@ -77,6 +80,11 @@ def quantize(
     widths : mapping from name to int, optional
         Widths of single layers in place of the others: by name of a layer or tensor that of its
         codes, by name of a convolution with ``.weights`` after it that of its weights.
+    equalize : bool
+        Multiply channels by powers of two first, so that they suit the format that they share;
+        the float network stays the same.
+    correct : bool
+        Add to each bias what the mean of its channel lacks against the float network.
     limits : Limits, optional
         What the hardware can align and hold; by default that of 8-bit hardware, with 48-bit
         accumulators when a code is wider than 8 bits.
@@ -105,7 +113,7 @@ def quantize(
     overrides = check_overrides(graph, overrides or {})
     options = Options(
         data_bits, weight_bits, first_last_bits, precision, ranges, per_channel,
-        check_widths(graph, widths or {}, overrides))
+        check_widths(graph, widths or {}, overrides), equalize, correct)
     images = check_calibration(calibration, graph)
     widest = max([options.widest, *(fmt.bits for fmt in overrides.values())])
     limits = limits or Limits(acc_bits=32 if widest <= 8 else 48)
@@ -113,6 +121,9 @@ def quantize(
     model = QuantizedModel(graph, {}, {}, Rounding(rounding), dict(preprocess or {}))
     context = Context(
         model, images, reference or _float_reference(graph), options, limits, overrides)
+    if options.equalize:
+        context = equalized(context)
+        model = context.model
     if options.precision == "static":
         search_static(context, progress)
     else:

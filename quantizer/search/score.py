@@ -20,6 +20,8 @@ __all__ = (
 )
 
 
+Bounds = tuple[int, int | NDArray[np.int64]]
+
 _BLOCK_SIZE = 1 << 16  # numbers that are worked on at once, with all that belongs to them in cache
 
 
@@ -64,7 +66,7 @@ def signal(exact: NDArray[np.float32], norm: Norm) -> NDArray[np.float64]:
 
 
 def candidate_errors(
-    tile: Tile, exact: NDArray[np.float32], bounds: Mapping[int, tuple[int, int]],
+    tile: Tile, exact: NDArray[np.float32], bounds: Mapping[int, Bounds],
     rounding: Rounding, norm: Norm,
 ) -> dict[int, NDArray[np.float64]]:
     """Return the errors of each fractional length that a tile may be rounded to.
@@ -75,8 +77,8 @@ def candidate_errors(
         Accumulators (n, h, w, k).
     exact : float32, (n, h, w, k)
         What the float network has there.
-    bounds : mapping from int to (int, int)
-        Candidates, with the bounds of their codes.
+    bounds : mapping from int to (int, int or int64 (k,))
+        Candidates, with the bounds of their codes, the upper one by channel or not.
     rounding : Rounding
         Rounding rule.
     norm : "l1" or "l2"
@@ -97,7 +99,7 @@ def candidate_errors(
 
 
 def _scaled_errors(
-    tile: Tile, exact: NDArray[np.float32], bounds: Mapping[int, tuple[int, int]], norm: Norm
+    tile: Tile, exact: NDArray[np.float32], bounds: Mapping[int, Bounds], norm: Norm
 ) -> dict[int, NDArray[np.float64]]:
     """Return :func:`candidate_errors` of values that are floats, with halves to even.
 

@@ -14,6 +14,7 @@ from ..overrides import WEIGHTS_SUFFIX
 from ..ranges import CANDIDATES, batches, format_root, joined_format
 from ..tables import model_table
 from .context import Context
+from .correct import correct_biases
 from .data import float_errors, natural_data_frac
 from .options import Progress
 from .rules import Tally, divergences
@@ -189,6 +190,8 @@ def search_static(context: Context, progress: Progress) -> None:
     context.model.formats.update(best.formats)
     context.model.weights.update(best.weights)
     context.model.tables.update(best.tables)
+    if context.options.correct:
+        correct_biases(context.model, context.calibration, context.means)
     for name in best.formats:
         rule = "override" if name in context.overrides else "static"
         context.note(name, rule=rule, errors=totals)

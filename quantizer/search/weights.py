@@ -17,6 +17,7 @@ __all__ = (
     "cap_frac",
     "channel_errors",
     "choose_frac",
+    "integer_bias",
     "integer_slopes",
     "integer_weights",
     "natural_weight_frac",
@@ -99,7 +100,8 @@ def choose_frac(
 
 
 def integer_weights(
-    node: Conv, bits: int, frac: NDArray[np.int64], x_frac: int
+    node: Conv, bits: int, frac: NDArray[np.int64], x_frac: int,
+    correction: NDArray[np.float64] | None = None,
 ) -> QuantizedWeights:
     """Return the integers of a convolution, rounded to nearest, halves to even.
 
@@ -113,20 +115,37 @@ def integer_weights(
         Fractional lengths of the weights.
     x_frac : int
         Fractional length of the data.
+    correction : float64, (k,), optional
+        What is added to the float biases.
 
     Raises
     ------
     ModelError
         If a bias does not fit any accumulator.
     """
+    correction = np.zeros(len(node.bias)) if correction is None else correction
     scaled = np.ldexp(node.weight.astype(np.float64), frac[:, None, None, None])
-    bias = np.rint(np.ldexp(node.bias.astype(np.float64), x_frac + frac))
+    return QuantizedWeights(
+        Format(bits, 0).quantize(scaled), bits, np.asarray(frac, np.int64),
+        integer_bias(node, frac, x_frac, correction), correction)
+
+
+def integer_bias(
+    node: Conv, frac: NDArray[np.int64], x_frac: int, correction: NDArray[np.float64]
+) -> NDArray[np.int64]:
+    """Return the bias codes of a convolution, rounded to nearest, halves to even: (k,).
+
+    Raises
+    ------
+    ModelError
+        If a bias does not fit any accumulator.
+    """
+    bias = np.rint(np.ldexp(node.bias.astype(np.float64) + correction, x_frac + frac))
     if np.any(np.abs(bias) >= _BIAS_LIMIT):
         raise ModelError(
             f"node '{node.name}': bias {float(np.abs(node.bias).max()):g} is too large for a "
             f"fractional length of {int((x_frac + frac).max())} bits")
-    return QuantizedWeights(
-        Format(bits, 0).quantize(scaled), bits, np.asarray(frac, np.int64), bias.astype(np.int64))
+    return bias.astype(np.int64)
 
 
 def integer_slopes(node: PRelu, data_bits: int) -> QuantizedSlopes:

@@ -157,6 +157,7 @@ def slow_execute(model, codes):
             slow = slow_transposed if isinstance(node, ConvTranspose) else _slow_conv
             operands = (x, node) if slow is _slow_conv else (node, x)
             acc = slow(*operands, weights.codes, weights.bias)
+            hi = np.reshape(model.channel_bounds(node)[1], (-1, 1, 1))
             y = requantize(acc, model.shifts(node)[:, None, None], lo, hi, model.rounding)
         elif isinstance(node, Add):
             lefts, right = model.vector_shifts(node)
@@ -212,6 +213,8 @@ class SlowReference:
                 y = slow_pad(node, x, node.value)
             elif isinstance(node, Conv):
                 y = _slow_conv(x, node, node.weight.astype(np.float64), node.bias)
+                if node.upper.size:
+                    y = np.minimum(y, node.upper[:, None, None])
             elif isinstance(node, Add):
                 y = sum(values[name] for name in node.inputs)
             elif isinstance(node, Mul):

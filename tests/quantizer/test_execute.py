@@ -106,7 +106,10 @@ def graphs(draw):
             groups = {"conv": 1, "depthwise": c, "grouped": 2 if c % 2 == 0 else 1}[kind]
             kernels = groups * draw(st.integers(1, 3))
             node = conv(rng, name, source, c, kernels, groups=groups, window=window)
-            node = Conv(**{**vars(node), "lo": lo, "hi": hi})
+            upper = np.zeros(0)
+            if hi == 6 and draw(st.booleans()):
+                upper = np.ldexp(hi, -rng.integers(0, 4, kernels))
+            node = Conv(**{**vars(node), "lo": lo, "hi": hi, "upper": upper})
             c = kernels
         nodes.append(node)
         source, (h, w) = node.output, window.output_size(h, w)

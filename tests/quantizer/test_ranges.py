@@ -59,9 +59,9 @@ def test_unsigned_and_sharers():
         Pool("avg", ("s_out",), "avg_out", kind="average", window=Window((2, 2))),
     ]
     graph = make_graph((2, 4, 4), nodes)
-    assert unsigned_tensors(graph, {"x": (0.0, 1.0)}) == {
+    assert unsigned_tensors(graph, 0.0) == {
         "x", "b_out", "pb_out", "pp_out", "s_out", "avg_out"}
-    assert "x" not in unsigned_tensors(graph, {"x": (-0.1, 1.0)})
+    assert "x" not in unsigned_tensors(graph, -0.1)
     assert format_root(graph, "pp_out") == "b_out"
     assert format_root(graph, "s_out") == "s_out"
     assert format_sharers(graph, "b_out") == ["b_out", "pb_out", "pp_out"]

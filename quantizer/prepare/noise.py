@@ -1,0 +1,115 @@
+"""A model of the noise that quantization adds, by channel, as far as the network's result."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..graph import (
+    Activation,
+    Add,
+    Concat,
+    Conv,
+    Graph,
+    Mul,
+    Node,
+    Pool,
+    PRelu,
+    Slice,
+)
+from .scale import input_columns
+from .statistics import ChannelStatistics
+
+
+__all__ = (
+    "gains",
+    "rounding_noise",
+    "saturation_noise",
+)
+
+
+def rounding_noise(
+    octave: NDArray[np.int64], square: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return the mean square of what rounding to multiples of ``2 ** octave`` adds.
+
+    It is that of a uniform distribution, ``step ** 2 / 12``, but never more than the numbers'
+    own, ``square``: small ones become zero.
+    """
+    return np.minimum(np.ldexp(1 / 12, 2 * octave.astype(np.int32)), square)
+
+
+def saturation_noise(
+    magnitude: NDArray[np.float64], octave: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Return the square of what numbers lose that saturate at ``2 ** octave``."""
+    over = magnitude - np.ldexp(1.0, octave.astype(np.int32))
+    np.maximum(over, 0, out=over)
+    return over * over
+
+
+def _slope(node: Activation) -> float:
+    """Return the steepest slope of a function of one number, about."""
+    return {"sigmoid": 0.25, "hard_sigmoid": node.alpha}.get(node.kind, 1.0)
+
+
+def _backward(
+    node: Node, gain: NDArray[np.float64], statistics: dict[str, ChannelStatistics]
+) -> list[NDArray[np.float64]]:
+    """Return the gain from each input of a node, behind whose clamp it is ``gain``."""
+    if isinstance(node, Conv):
+        power = np.square(node.weight, dtype=np.float64).sum((2, 3)) * gain[:, None]
+        columns = input_columns(node)
+        count = len(statistics[node.inputs[0]].square)
+        return [np.bincount(columns.ravel(), power.ravel(), count).astype(np.float64)]
+    if isinstance(node, Mul):
+        a, b = (statistics[name].square for name in node.inputs)
+        return [gain * b, gain * a]
+    if isinstance(node, Concat):
+        ends = np.cumsum([len(statistics[name].square) for name in node.inputs])
+        return np.split(gain, ends[:-1])
+    if isinstance(node, Slice):
+        result = np.zeros(len(statistics[node.inputs[0]].square))
+        result[node.start:node.start + len(gain)] = gain
+        return [result]
+    if isinstance(node, Pool) and node.kind == "average":
+        return [gain / (node.window.kernel[0] * node.window.kernel[1])]
+    if isinstance(node, PRelu):
+        share = statistics[node.output].active
+        return [gain * (share + (1 - share) * np.square(node.slope, dtype=np.float64))]
+    if isinstance(node, Activation):
+        return [gain * _slope(node) ** 2]
+    return [gain] * (2 if isinstance(node, Add) else 1)
+
+
+def gains(
+    graph: Graph, statistics: dict[str, ChannelStatistics]
+) -> tuple[dict[str, NDArray[np.float64]], dict[str, NDArray[np.float64]]]:
+    """Return what noise in a channel adds to that of the network's result.
+
+    Noise is taken to be independent from element to element and to pass where a clamp does not
+    hold.
+
+    Parameters
+    ----------
+    graph : Graph
+        The network.
+    statistics : dict from tensor name to ChannelStatistics
+        Of every tensor.
+
+    Returns
+    -------
+    behind : dict from tensor name to float64 (c,)
+        Mean square of the noise of the result, for noise of mean square one in the channel.
+    before : dict from tensor name to float64 (c,)
+        The same for noise before the clamp of the node that makes the tensor.
+    """
+    behind = {name: np.zeros(shape[0]) for name, shape in graph.shapes.items()}
+    before: dict[str, NDArray[np.float64]] = {}
+    behind[graph.output] += 1.0
+    for node in reversed(graph.nodes):
+        gain = behind[node.output]
+        if node.clamped and not isinstance(node, PRelu):
+            gain = gain * statistics[node.output].active
+        before[node.output] = gain
+        for name, part in zip(node.inputs, _backward(node, gain, statistics), strict=True):
+            behind[name] += part
+    return behind, before

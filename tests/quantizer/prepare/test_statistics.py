@@ -1,0 +1,50 @@
+"""Moments of channels against their definitions."""
+
+import numpy as np
+
+from quantizer.graph import Conv
+from quantizer.prepare import channel_statistics
+from tests.quantizer.networks import conv, inputs_for, make_graph
+
+
+class Given:
+    """Results that are given."""
+
+    def __init__(self, **tensors):
+        self._tensors = tensors
+
+    def tensors(self, inputs, names=None):
+        return {name: self._tensors[name][:len(inputs)] for name in names}
+
+
+def test_moments():
+    rng = np.random.default_rng(0)
+    node = Conv(**{**vars(conv(rng, "a", "x", 2, 3)), "lo": 0.0, "hi": 6.0})
+    graph = make_graph((2, 4, 5), [node])
+    scale = np.array([1e-3, 1.0, 300.0])[:, None, None]
+    values = np.clip(rng.standard_normal((3, 3, 4, 5)) * scale, 0, 6).astype(np.float32)
+    found = channel_statistics(
+        graph, Given(a_out=values), inputs_for(graph, 3), ["a_out"])["a_out"]
+    exact = values.astype(np.float64).transpose(1, 0, 2, 3).reshape(3, -1)
+    np.testing.assert_allclose(found.square, (exact**2).mean(1))
+    np.testing.assert_allclose(found.active, ((exact > 0) & (exact < 6)).mean(1))
+    for octave in range(-12, 5):
+        over = np.maximum(np.abs(exact) - 2.0**octave, 0)
+        np.testing.assert_allclose(
+            found.excess(np.full(3, octave)), (over**2).mean(1), atol=1e-9, err_msg=str(octave))
+
+
+def test_of_many_images_some_are_taken():
+    graph = make_graph((2, 1, 1), [conv(np.random.default_rng(0), "a", "x", 2, 1)])
+    calls = []
+
+    class Counting(Given):
+        def tensors(self, inputs, names=None):
+            calls.append(inputs[:, 0, 0, 0])
+            return {name: np.ones((len(inputs), 1, 1, 1), np.float32) for name in names}
+
+    images = np.arange(300, dtype=np.float32).reshape(150, 2, 1, 1)
+    channel_statistics(graph, Counting(), images, ["a_out"])
+    taken = np.concatenate(calls)
+    assert len(taken) == 32
+    assert (taken[0], taken[-1]) == (0, 298)
