@@ -67,7 +67,8 @@ class AcceleratorConfig:
     weight_depth : int
         Rows of weight memory; a row is one weight tile of ``in_lanes * out_lanes`` codes.
     param_depth : int
-        Rows of parameter memory; a row is bias and shift of ``out_lanes`` output channels.
+        Rows of parameter memory; a row is bias, shift and upper bound of ``out_lanes``
+        output channels.
     unroll_size : int
         Bytes of the lines from which LOAD makes the taps of the first convolution into channels;
         a power of two, at least four beats. 0 leaves that out, and the host does it.

@@ -18,6 +18,7 @@ __all__ = (
     "MAGIC",
     "Memory",
     "Opcode",
+    "PARAM_FIELDS",
     "Products",
     "Region",
     "VectorOp",
@@ -34,7 +35,7 @@ __all__ = (
 )
 
 
-ISA_VERSION = 2
+ISA_VERSION = 3
 INSTRUCTION_BITS = 512
 INSTRUCTION_SIZE = INSTRUCTION_BITS // 8
 LEVELS = 5
@@ -198,12 +199,11 @@ _CALC_FIELDS = (
     Field("gap", 6, "idle cycles after each group (the two innermost loops)"),
     Field("signed", 1, "data read is two's complement"),
     Field("lo", 17, "lower bound of a result, as a code", signed=True),
-    Field("hi", 17, "upper bound of a result, as a code", signed=True),
 )
 
 _CONV_FIELDS = (
     Field("weight_row", 16, "weight tile of the first pass; each pass takes the next"),
-    Field("param_row", 12, "row of parameter memory: biases and shifts"),
+    Field("param_row", 12, "row of parameter memory: biases, shifts and upper bounds"),
     Field("init", 1, "first pass starts from the biases, not from the accumulators"),
     Field("finish", 1, "last pass writes results, not accumulators"),
     Field("depthwise", 1, "output lanes take the last codes of their own lane along loop 0"),
@@ -222,6 +222,7 @@ _CONV_FIELDS = (
 )
 
 _VECTOR_FIELDS = (
+    Field("hi", 17, "upper bound of a result, as a code", signed=True),
     Field("op", 3, "0 maximum, 1 sum, 2 product, 3 slope where negative, 4 table"),
     Field("hold", 1, "the second operand is one row, read before the first step"),
     Field("word_b", 19, "hold: word of that row"),
@@ -235,6 +236,13 @@ _VECTOR_FIELDS = (
     Field("count_height", 12, "lines below this are counted"),
     Field("count_width", 12, "columns left of this are counted"),
 )
+
+PARAM_FIELDS = (
+    Field("bias", 40, "what the accumulators of the channel start from", signed=True),
+    Field("shift", 8, "right shift of a result, 0 to 31 bits"),
+    Field("upper", 16, "upper bound of a result, as a code whose sign is that of `lo`"),
+)
+"""What parameter memory holds for an output lane, least significant field first."""
 
 _FIELDS = {
     Opcode.END: COMMON_FIELDS,

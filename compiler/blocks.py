@@ -39,7 +39,7 @@ def _parts(first: ConvTask, second: PoolTask, most: int) -> list[Task]:
         part = made.cut(start, stop)
         found.append(replace(
             first, output=part, codes=first.codes[kernels], bias=first.bias[kernels],
-            shift=first.shift[kernels]))
+            shift=first.shift[kernels], upper=first.upper[kernels]))
         found.append(replace(
             second, inputs=(part,), output=second.output.part(start, stop)))
     return found

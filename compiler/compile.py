@@ -75,7 +75,7 @@ def model_hash(model: QuantizedModel) -> str:
             digest.update(repr((node.size, node.alpha, node.beta, node.bias)).encode())
         if isinstance(node, Conv):
             weights = model.weights[node.name]
-            for array in (*weights.codes, weights.bias, weights.frac):
+            for array in (*weights.codes, weights.bias, weights.frac, model.uppers(node)):
                 digest.update(np.ascontiguousarray(array, np.int64).tobytes())
         if isinstance(node, PRelu):
             slopes = model.slopes[node.name]

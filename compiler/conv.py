@@ -158,7 +158,7 @@ def emit_conv(
         "row": row, "row_step": target.step if many else 0,
         "gap": pass_gap(loops[0].count * loops[1].count + extra.get("wrap", 0)),
         "signed": int(task.inputs[piece.source].format.signed),
-        "lo": task.lo, "hi": task.hi, "weight_row": weight_row, "param_row": param_row,
+        "lo": task.lo, "weight_row": weight_row, "param_row": param_row,
         "init": int(piece.first), "finish": int(piece.last),
         "products": int(piece.products), **extra,
     }

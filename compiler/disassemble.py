@@ -78,7 +78,8 @@ def _calc(opcode: Opcode, values: Mapping[str, int]) -> str:
     kind = (
         f"from word {values['word']} at ({values['y']},{values['x']}) of "
         f"{values['height']}x{values['width']} {'s' if values['signed'] else 'u'}, "
-        f"loops {_loops(values)}, gap {values['gap']}, clamp {values['lo']}..{values['hi']}")
+        f"loops {_loops(values)}, gap {values['gap']}, clamp {values['lo']}.."
+        f"{values.get('hi', 'upper')}")
     if opcode == Opcode.CONV:
         start = "bias" if values["init"] else "acc"
         stop = (

@@ -129,7 +129,8 @@ def slice_task(
     zeros = np.zeros(output.channels, np.int64)
     return JoinTask(
         *common, *bounds, window=Window(), groups=1, codes=(zeros + 1).reshape(-1, 1, 1, 1),
-        bias=zeros, shift=zeros, bits=config.stored_bits(2), skip=node.start)
+        bias=zeros, shift=zeros, upper=zeros + bounds[1], bits=config.stored_bits(2),
+        skip=node.start)
 
 
 def join_task(
@@ -153,4 +154,4 @@ def join_task(
     return JoinTask(
         *common, *bounds, window=Window(), groups=1, codes=scale.reshape(-1, 1, 1, 1),
         bias=np.zeros(len(scale), np.int64), shift=np.repeat([r for _, r in shifts], channels),
-        bits=config.stored_bits(left + 2))
+        upper=np.full(len(scale), bounds[1]), bits=config.stored_bits(left + 2))

@@ -213,8 +213,8 @@ class ConvTask(Task):
         Groups.
     codes : int64, (k, c / groups, r, s)
         Weight codes, reordered when the input is unrolled.
-    bias, shift : int64, (k,)
-        Biases and right shifts.
+    bias, shift, upper : int64, (k,)
+        Biases, right shifts, and upper bounds of the results.
     bits : int
         Width of a weight code in DRAM.
     pooling : Pooling, optional
@@ -226,6 +226,7 @@ class ConvTask(Task):
     codes: NDArray[np.int64]
     bias: NDArray[np.int64]
     shift: NDArray[np.int64]
+    upper: NDArray[np.int64]
     bits: int = 8
     pooling: "Pooling | None" = None
 

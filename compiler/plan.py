@@ -113,14 +113,10 @@ def _conv_task(
         raise CompileError(
             f"Layer '{node.name}': right shifts must be in 0..31 bits, not "
             f"{shift.min()}..{shift.max()}; choose other formats for its weights or output")
-    if node.upper.size:
-        raise CompileError(
-            f"Layer '{node.name}': upper clamps of single channels are not in the accelerator "
-            "yet; quantize without equalize")
     kind = TransposedTask if isinstance(node, ConvTranspose) else ConvTask
     return kind(
         *common, *model.bounds(node), window=node.window, groups=node.groups,
-        codes=weights.codes, bias=weights.bias, shift=shift,
+        codes=weights.codes, bias=weights.bias, shift=shift, upper=model.uppers(node),
         bits=config.stored_bits(weights.bits))
 
 
@@ -279,7 +275,7 @@ def _pooled(task: ConvTask, fusion: Fusion, output: StoredMap, bounds: tuple[int
         output = output.part(first, first + fusion.pooling.blocks)
     return replace(
         task, output=output, pooling=fusion.pooling, lo=min(max(task.lo, lo), hi),
-        hi=max(min(task.hi, hi), lo))
+        hi=max(min(task.hi, hi), lo), upper=np.clip(task.upper, lo, hi))
 
 
 def _fuse(

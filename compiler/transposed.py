@@ -139,7 +139,8 @@ class TransposedTask(ConvTask):
             self.index, self.node, self.inputs, self.output, self.lo, self.hi,
             window=Window(
                 (codes.shape[2], codes.shape[3]), (1, 1), (*pads, 0, 0), (y.dilation, x.dilation)),
-            groups=self.groups, codes=codes, bias=self.bias, shift=self.shift, bits=self.bits,
+            groups=self.groups, codes=codes, bias=self.bias, shift=self.shift, upper=self.upper,
+            bits=self.bits,
             first=(y.first, x.first), every=self.window.strides)
 
     def phase(self, number: int) -> ConvTask:

@@ -404,7 +404,8 @@ class WeightImage:
 
     def _params(self, task: ConvTask) -> bytes:
         padding = (0, task.output.blocks * self._config.out_lanes - len(task.bias))
-        return pack_params(np.pad(task.bias, padding), np.pad(task.shift, padding))
+        return pack_params(*(
+            np.pad(values, padding) for values in (task.bias, task.shift, task.upper)))
 
     def _window_tiles(self, task: ConvTask, piece: Piece) -> NDArray[Any]:
         """Return the tiles of a depthwise piece, (r, out_lanes, in_lanes), newest code first."""

@@ -39,6 +39,11 @@ class Options:
         ``"mode"``.
     per_channel : bool
         Whether each output channel's weights have their own fractional length.
+    equalize : bool
+        Whether channels are multiplied by powers of two first, so that they suit one format; the
+        float network stays the same.
+    correct : bool
+        Whether biases take away what rounding adds to a channel on average.
     widths : mapping from str to int, or path
         Widths of single layers, by name of a layer, or of a convolution followed by
         ``.weights``; or a JSON or TOML file of them.
@@ -59,6 +64,8 @@ class Options:
     precision: str = "dynamic"
     ranges: str = "l2"
     per_channel: bool = False
+    equalize: bool = True
+    correct: bool = True
     widths: Mapping[str, int] | str | Path = dataclasses.field(default_factory=dict)
     formats: str | Path | None = None
     calibration: int = 100

@@ -4,7 +4,7 @@ from amaranth import *
 from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
-from arch.isa import Engine, Opcode, Products, VectorOp
+from arch.isa import PARAM_FIELDS, Engine, Opcode, Products, VectorOp
 from arch.timing import CALC_START, RESULT_STEPS
 
 from .array import MacArray
@@ -129,7 +129,8 @@ class CalcEngine(wiring.Component):
             self._second_sums = Signal(
                 data.ArrayLayout(signed(config.acc_bits), config.out_lanes))
             self._second_params = Signal(data.ArrayLayout(data.StructLayout(
-                {"bias": signed(config.acc_bits), "shift": 5}), config.out_lanes))
+                {"bias": signed(config.acc_bits), "shift": 5, "upper": config.data_bits}),
+                config.out_lanes))
         code = Signal(instruction_layout(Engine.CALC))
         conv, vector = code.conv, code.vector
         is_vector = Signal()
@@ -371,7 +372,7 @@ class CalcEngine(wiring.Component):
             flags[at - 1].result & flags[at].result & (indices[1] == indices[2]))
         with m.If(flags[at].result):
             for lane in range(config.out_lanes):
-                bias = param.r_data.word_select(lane, 64)[:config.acc_bits].as_signed()
+                bias = _params(param, lane).bias[:config.acc_bits].as_signed()
                 stored = acc.r_data.word_select(lane, config.acc_bits).as_signed()
                 before = Mux(forward, sums[lane], stored)
                 m.d.sync += sums[lane].eq(array.o[lane] + Mux(flags[at].bias, bias, before))
@@ -399,8 +400,10 @@ class CalcEngine(wiring.Component):
         held = self._second_params
         with m.If(now.conv & now.first & _two_blocks(now)):
             for lane in range(config.out_lanes):
-                row = param.r_data.word_select(lane, 64)
-                m.d.sync += [held[lane].bias.eq(row), held[lane].shift.eq(row[48:])]
+                row = _params(param, lane)
+                m.d.sync += [
+                    held[lane].bias.eq(row.bias), held[lane].shift.eq(row.shift),
+                    held[lane].upper.eq(row.upper)]
         sums = self._second_sums
         used = flags[at].result & _two_blocks(flags[at])
         with m.If(used):
@@ -462,7 +465,7 @@ class CalcEngine(wiring.Component):
         with m.Elif(sum_valid):
             m.d.sync += acc.eq(sums)
             for lane in range(config.out_lanes):
-                m.d.sync += shift[lane].eq(param.r_data.word_select(lane, 64)[48:53])
+                m.d.sync += shift[lane].eq(_params(param, lane).shift)
         if config.dual_products:
             with m.If(second[0]):
                 m.d.sync += acc.eq(self._second_sums)
@@ -472,25 +475,45 @@ class CalcEngine(wiring.Component):
             requantizer.valid.eq(valid), requantizer.acc.eq(acc), requantizer.shift.eq(shift)]
 
         # An instruction's bounds and rows take effect just before its first result.
-        lo, hi = Signal(signed(17)), Signal(signed(17))
+        lo = Signal(signed(17))
         row = Signal(range(config.feature_depth))
         row_step = Signal(11)
-        m.d.comb += [requantizer.lo.eq(lo), requantizer.hi.eq(hi)]
+        m.d.comb += requantizer.lo.eq(lo)
         conv_first = flags[at + 4].conv & flags[at + 4].first
         ahead = flags[vector_at + 3]
         vector_first = ahead.vector & ahead.first
         write, result = self._pooled(m, conv, flags, conv_first, vector_first)
         with m.If(conv_first | vector_first):
-            m.d.sync += [
-                lo.eq(conv.lo), hi.eq(conv.hi), row.eq(conv.row), row_step.eq(conv.row_step)]
+            m.d.sync += [lo.eq(conv.lo), row.eq(conv.row), row_step.eq(conv.row_step)]
         with m.Elif(write & ~second[-1]):
             m.d.sync += row.eq(row + row_step)
+        self._upper_bounds(m, conv, vector, conv_first, vector_first, second, lo)
         m.d.sync += self.write.eq(write)
         with m.If(write):
             m.d.sync += [
                 self.write_row.eq(Mux(second[-1], self.write_row + 1, row)),
                 self.write_data.eq(result),
             ]
+
+    def _upper_bounds(self, m, conv, vector, conv_first, vector_first, second, lo):
+        """Give the requantizer its upper bounds: one for all of VECTOR, those of CONV by lane.
+
+        The sign of the latter is that of the lower bound. They stay for an instruction, but for
+        the results of a second block, which have their own.
+        """
+        config = self.config
+        for lane in range(config.out_lanes):
+            params = _params(self._param, lane)
+            upper = params.upper[:config.data_bits]
+            own = Cat(upper, upper[-1] & conv.lo[-1])
+            hi = Signal(signed(config.data_bits + 1), name=f"hi_{lane}")
+            with m.If(conv_first | vector_first):
+                m.d.sync += hi.eq(Mux(conv_first, own, vector.hi[:len(hi)]).as_signed())
+            bound = hi
+            if config.dual_products:
+                held = self._second_params[lane].upper
+                bound = Mux(second[-2], Cat(held, held[-1] & lo[-1]), hi).as_signed()
+            m.d.comb += self._requantizer.hi[lane].eq(bound)
 
     def _pooled(self, m, conv, flags, conv_first, vector_first):
         """Pool the codes of the requantizer if the instruction asks for it; return what to write.
@@ -522,6 +545,14 @@ class CalcEngine(wiring.Component):
         write = Mux(pooled, pool.o_valid, requantizer.o_valid)
         return write, Mux(pooled, pool.o.as_value(), codes)
 
+
+
+def _params(memory, lane):
+    """Return what the row just read of parameter memory has for a lane."""
+    layout = data.StructLayout({
+        field.name: signed(field.width) if field.signed else field.width
+        for field in PARAM_FIELDS})
+    return data.View(layout, memory.r_data.word_select(lane, layout.size))
 
 
 def _two_blocks(step):

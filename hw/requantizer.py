@@ -15,7 +15,7 @@ __all__ = ("Requantizer",)
 class Requantizer(wiring.Component):
     """Rescale one accumulator per lane to a code.
 
-    Computes ``clip(round(acc / 2 ** shift), lo, hi)`` as :func:`arch.formats.requantize` does.
+    Computes ``clip(round(acc / 2 ** shift), lo, hi)``, with an upper bound for each lane, as :func:`arch.formats.requantize` does.
     Latency is :attr:`latency` cycles; throughput is one payload per cycle.
 
     Parameters
@@ -37,9 +37,11 @@ class Requantizer(wiring.Component):
         Accumulators.
     shift : In(ArrayLayout(5, lanes))
         Amount of right shift, in bits, together with ``acc``.
-    lo, hi : In(signed(17))
-        Bounds of the code, codes themselves, of either sign; must be stable from ``valid`` to
+    lo : In(signed(17))
+        Lower bound of the code, a code itself, of either sign; must be stable from ``valid`` to
         ``o_valid``.
+    hi : In(ArrayLayout(signed(code_width + 1), lanes))
+        Upper bounds likewise; must be there in the cycle before ``o_valid``.
     o_valid : Out(1)
         ``o`` holds codes.
     o : Out(ArrayLayout(code_width, lanes))
@@ -58,7 +60,7 @@ class Requantizer(wiring.Component):
             "acc": In(data.ArrayLayout(signed(acc_width), lanes)),
             "shift": In(data.ArrayLayout(5, lanes)),
             "lo": In(signed(17)),
-            "hi": In(signed(17)),
+            "hi": In(data.ArrayLayout(signed(code_width + 1), lanes)),
             "o_valid": Out(1),
             "o": Out(data.ArrayLayout(code_width, lanes)),
         })
@@ -70,10 +72,11 @@ class Requantizer(wiring.Component):
         m.d.comb += self.o_valid.eq(valid[-1])
         stages = [self.valid, *valid[:-1]]
         for lane in range(self.lanes):
-            m.d.comb += self.o[lane].eq(self._lane(m, stages, self.acc[lane], self.shift[lane]))
+            m.d.comb += self.o[lane].eq(self._lane(
+                m, stages, self.acc[lane], self.shift[lane], self.hi[lane]))
         return m
 
-    def _lane(self, m, stages, acc, shift):
+    def _lane(self, m, stages, acc, shift, hi):
         """Add one lane.
 
         Two low bits carry the half (guard) and what lies below it (sticky). Each step of the shift
@@ -105,7 +108,7 @@ class Requantizer(wiring.Component):
                 over.eq(fine.over),
                 negative.eq(fine.negative),
             ]
-        lo, hi = self.lo[:least].as_signed(), self.hi[:least].as_signed()
+        lo = self.lo[:self.code_width + 1].as_signed()
         with m.If(stages[3]):
             with m.If(Mux(over, negative, rounded < lo)):
                 m.d.sync += code.eq(lo)

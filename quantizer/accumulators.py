@@ -154,6 +154,10 @@ def _conv_errors(model: QuantizedModel, node: Conv, limits: Limits) -> Iterator[
     weights = model.weights[node.name]
     worst = worst_case(weights.codes, weights.bias, *code_bounds(model, node.inputs[0]))
     yield _accumulator_error(node, int(worst.max()), limits)
+    bias = int(np.abs(weights.bias).max())
+    if bias >= 1 << (limits.bias_bits - 1):
+        yield (f"node '{node.name}': bias could need {bias.bit_length() + 1} bits, and has "
+               f"{limits.bias_bits}; use fewer bits for data or weights")
 
 
 def _vector_errors(

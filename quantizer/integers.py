@@ -41,6 +41,8 @@ class LayerIntegers:
         Right shift of each output channel's accumulator, in bits.
     bounds : (int, int)
         ``lo`` and ``hi``, as codes of the output.
+    upper : int64, (k,)
+        Upper bound of each output channel, at most ``hi``.
     input_format, output_format : Format
         Formats of the data.
     groups : int
@@ -54,6 +56,7 @@ class LayerIntegers:
     bias: NDArray[np.int64]
     shift: NDArray[np.int64]
     bounds: tuple[int, int]
+    upper: NDArray[np.int64]
     input_format: Format
     output_format: Format
     groups: int
@@ -73,7 +76,8 @@ class LayerIntegers:
         pad = (0, -len(self.bias) % out_lanes)
         return pack_params(
             np.pad(self.bias, pad).reshape(-1, out_lanes),
-            np.pad(self.shift, pad).reshape(-1, out_lanes))
+            np.pad(self.shift, pad).reshape(-1, out_lanes),
+            np.pad(self.upper, pad).reshape(-1, out_lanes))
 
 
 def find_node(model: QuantizedModel, layer: str) -> Node:
@@ -127,4 +131,4 @@ def layer_integers(model: QuantizedModel, layer: str) -> LayerIntegers:
     weights = model.weights[node.name]
     return LayerIntegers(
         node.name, weights.codes, weights.bits, weights.frac, weights.bias, model.shifts(node),
-        model.bounds(node), model.formats[node.inputs[0]], model.formats[node.output], node.groups)
+        model.bounds(node), model.uppers(node), model.formats[node.inputs[0]], model.formats[node.output], node.groups)

@@ -6,8 +6,9 @@ The layouts are those of the accelerator; logical arrays are ``(k, c, r, s)`` an
   in_lanes``. The tiles of a convolution follow each other by output block, then input block,
   then kernel line ``r``, then kernel column ``s`` (the last runs fastest); lanes past the last
   channel are zero. A grouped convolution is a dense one with zeros between the groups.
-* A *parameter row* is 8 bytes for each output lane: the bias in bits 47..0, little-endian two's
-  complement, the right shift in byte 6, zero in byte 7.
+* A *parameter row* is 8 bytes for each output lane, little-endian: the bias in bits 39..0, two's
+  complement, the right shift in byte 5, and in bytes 6 and 7 the upper bound of a result, a code
+  whose sign is that of the lower bound.
 * A *map* is HWC with the channels in blocks of ``lanes``: code ``(c, y, x)`` is at
   ``((y * w + x) * blocks + c // lanes) * lanes + c % lanes``; lanes past the last channel are zero.
 
@@ -19,6 +20,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from arch.isa import PARAM_FIELDS
 
 
 __all__ = (
@@ -37,8 +40,8 @@ __all__ = (
 )
 
 
-BIAS_BITS = 48
-_PARAM_SIZE = 8
+BIAS_BITS, _SHIFT_BITS, _UPPER_BITS = (field.width for field in PARAM_FIELDS)
+_PARAM_SIZE = (BIAS_BITS + _SHIFT_BITS + _UPPER_BITS) // 8
 
 
 def _checked(codes: ArrayLike, lo: int, hi: int, what: str) -> NDArray[np.int64]:
@@ -132,7 +135,7 @@ def unpack_codes(data: bytes, count: int, bits: int) -> NDArray[np.int64]:
     return np.asarray(values - (values >> (bits - 1) << bits))
 
 
-def pack_params(bias: ArrayLike, shift: ArrayLike) -> bytes:
+def pack_params(bias: ArrayLike, shift: ArrayLike, upper: ArrayLike) -> bytes:
     """Pack parameter rows.
 
     Parameters
@@ -141,6 +144,8 @@ def pack_params(bias: ArrayLike, shift: ArrayLike) -> bytes:
         Biases; leading axes are further rows, in order.
     shift : int, broadcast against ``bias``
         Right shifts, in bits, 0 to 63.
+    upper : int, broadcast against ``bias``
+        Upper bounds of the results, as codes of at most 16 bits.
 
     Returns
     -------
@@ -149,23 +154,34 @@ def pack_params(bias: ArrayLike, shift: ArrayLike) -> bytes:
 
     Examples
     --------
-    >>> pack_params([-2, 5], [7, 8]).hex(" ")
-    'fe ff ff ff ff ff 07 00 05 00 00 00 00 00 08 00'
+    >>> pack_params([-2, 5], [7, 8], [255, -1]).hex(" ")
+    'fe ff ff ff ff 07 ff 00 05 00 00 00 00 08 ff ff'
     """
     values = _checked(bias, -(1 << (BIAS_BITS - 1)), (1 << (BIAS_BITS - 1)) - 1, "Biases")
     shifts = _checked(np.broadcast_to(np.asarray(shift), values.shape), 0, 63, "Shifts")
-    return ((values & ((1 << BIAS_BITS) - 1)) | (shifts << BIAS_BITS)).astype("<i8").tobytes()
+    uppers = _checked(
+        np.broadcast_to(np.asarray(upper), values.shape), -(1 << (_UPPER_BITS - 1)),
+        (1 << _UPPER_BITS) - 1, "Upper bounds")
+    words = values & ((1 << BIAS_BITS) - 1) | shifts << BIAS_BITS
+    return (words | uppers << (BIAS_BITS + _SHIFT_BITS)).astype("<i8").tobytes()
 
 
-def unpack_params(data: bytes, out_lanes: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return bias and shift, each (rows, out_lanes), of packed parameter rows."""
+def unpack_params(
+    data: bytes, out_lanes: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Return bias, shift and upper bound, each (rows, out_lanes), of packed parameter rows.
+
+    Upper bounds come without a sign, 0 to 65535.
+    """
     if len(data) % (out_lanes * _PARAM_SIZE):
         raise ValueError(
             f"Parameter rows must be a multiple of {out_lanes * _PARAM_SIZE} bytes, "
             f"not {len(data)}")
     words = np.frombuffer(data, "<i8").astype(np.int64).reshape(-1, out_lanes)
     spare = 64 - BIAS_BITS
-    return (words << spare) >> spare, words >> BIAS_BITS
+    return (
+        (words << spare) >> spare, words >> BIAS_BITS & ((1 << _SHIFT_BITS) - 1),
+        words >> (BIAS_BITS + _SHIFT_BITS) & ((1 << _UPPER_BITS) - 1))
 
 
 def pack_map(codes: ArrayLike, lanes: int, *, code_size: int = 1) -> bytes:

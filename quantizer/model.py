@@ -39,6 +39,8 @@ class Limits:
     concat_left : int
         Largest left shift of an input of Concat, in bits; the largest right shift is
         ``conv_shift``.
+    bias_bits : int
+        Width of a bias, in bits.
     """
 
     conv_shift: int = 31
@@ -47,6 +49,7 @@ class Limits:
     divide_left: int = 4
     acc_bits: int = 32
     concat_left: int = 6
+    bias_bits: int = 40
 
 
 @dataclass(frozen=True)
@@ -154,6 +157,10 @@ class QuantizedModel:
         lo, hi = fmt.quantize([max(node.lo, fmt.min * fmt.step), min(node.hi, fmt.max * fmt.step)])
         return int(lo), int(hi)
 
+    def uppers(self, node: Conv) -> NDArray[np.int64]:
+        """Return the upper bound of each output channel of a convolution, (k,), as codes."""
+        return np.broadcast_to(self.channel_bounds(node)[1], len(node.weight))
+
     def channel_bounds(self, node: Node) -> tuple[int, int | NDArray[np.int64]]:
         """Return :meth:`bounds`, the upper one for each channel, (c,), where these differ."""
         lo, hi = self.bounds(node)
@@ -161,6 +168,14 @@ class QuantizedModel:
             return lo, hi
         fmt = self.formats[node.output]
         return lo, fmt.quantize(np.minimum(node.upper, fmt.max * fmt.step))
+
+    def real(self, tensor: str, codes: NDArray[np.integer]) -> NDArray[np.float64]:
+        """Return what codes (n, c, h, w) of a tensor are in the units of the ONNX file."""
+        values = self.formats[tensor].dequantize(codes)
+        exponents = self.graph.exponents.get(tensor)
+        if exponents is None:
+            return values
+        return np.ldexp(values, -exponents.astype(np.int32)[:, None, None])
 
     def fill(self, node: Pad) -> int:
         """Return the code of a padding value, within the bounds of the result."""

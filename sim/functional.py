@@ -27,6 +27,7 @@ from arch.isa import (
     group_steps,
 )
 from compiler.host import HostStep
+from quantizer.layout import unpack_params
 
 from .errors import SimulationError
 
@@ -379,10 +380,11 @@ class FunctionalMachine:
     ) -> NDArray[np.int64]:
         """Add to the accumulators of the first or second block; return them requantized."""
         config = self.config
-        params = self.param[fields["param_row"] + number].view("<i8").astype(np.int64)
+        bias, shift, upper = (values[0] for values in unpack_params(
+            self.param[fields["param_row"] + number].tobytes(), config.out_lanes))
         acc = self.acc[number, :len(total)]
         if fields["init"]:
-            acc[:] = (params << 16) >> 16
+            acc[:] = bias
         acc += total
         limit = 1 << (config.acc_bits - 1)
         # Sums of lanes whose weights are not there mean nothing.
@@ -391,8 +393,11 @@ class FunctionalMachine:
         acc[:, lanes:] = (acc[:, lanes:] + limit) % (2 * limit) - limit
         if acc.min() < -limit or acc.max() >= limit:
             raise SimulationError(f"An accumulator overflows {config.acc_bits} bits: {fields}")
-        shift = (params >> 48) & 0x3F
-        return requantize(acc, shift, fields["lo"], fields["hi"], config.rounding)
+        half = 1 << (config.data_bits - 1)
+        upper = upper & (2 * half - 1)
+        if fields["lo"] < 0:
+            upper = (upper ^ half) - half
+        return requantize(acc, shift, fields["lo"], upper, config.rounding)
 
     def _pooled(self, fields: dict[str, int], codes: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the windows that end in some lines of results, (windows, out_lanes)."""

@@ -193,7 +193,7 @@ def losses(reference: Reference, models: Sequence[tuple[QuantizedModel, Codes]],
         for index, (model, compute) in enumerate(models):
             codes = compute(x)
             for name in names:
-                found[name][index].add(exact[name], model.formats[name].dequantize(codes[name]))
+                found[name][index].add(exact[name], model.real(name, codes[name]))
     steps.progress("losses", count, count, "images", "every layer against float")
     return {
         name: {"snr_db": first.snr_db, "others": [other.snr_db for other in others],

@@ -178,8 +178,8 @@ def _search(graph: Graph, calibration: NDArray[np.float32], options: Options,
     return search(
         graph, calibration, data_bits=options.data_bits, weight_bits=options.weight_bits,
         first_last_bits=options.first_last_bits, precision=options.precision, ranges=options.ranges,
-        per_channel=options.per_channel, widths=options.widths, overrides=overrides,
-        progress=progress, limits=limits, preprocess=rule.to_json())
+        per_channel=options.per_channel, equalize=options.equalize, correct=options.correct,
+        widths=options.widths, overrides=overrides, progress=progress, limits=limits, preprocess=rule.to_json())
 
 
 def _static(graph: Graph, calibration: NDArray[np.float32], options: Options, rule: Preprocess,
@@ -187,7 +187,9 @@ def _static(graph: Graph, calibration: NDArray[np.float32], options: Options, ru
     """Return the static baseline of a dynamic network, ``None`` where there is none."""
     if options.precision == "static":
         return None
-    static = replace(options, precision="static", per_channel=False, formats=None)
+    static = replace(
+        options, precision="static", per_channel=False, equalize=False, correct=False,
+        formats=None)
     try:
         return _search(graph, calibration, static, None, rule, limits, steps, "static")
     except ModelError as error:

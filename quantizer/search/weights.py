@@ -177,11 +177,11 @@ def integer_slopes(node: PRelu, data_bits: int) -> QuantizedSlopes:
 
 
 def _bias_cap(node: Conv, x_frac: int, limits: Limits) -> NDArray[np.int64]:
-    """Return the largest weight frac with which the bias takes half of the accumulator."""
+    """Return the largest weight frac with which the bias fits, and half of the accumulator."""
     magnitude = np.abs(node.bias.astype(np.float64))
     free = np.full(len(magnitude), FRAC_LIMIT, np.int64)
     free[magnitude > 0] = np.floor(
-        limits.acc_bits - 2 - np.log2(magnitude[magnitude > 0])) - x_frac
+        min(limits.acc_bits, limits.bias_bits) - 2 - np.log2(magnitude[magnitude > 0])) - x_frac
     return np.minimum(free, FRAC_LIMIT)
 
 

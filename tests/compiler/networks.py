@@ -58,6 +58,14 @@ class NetworkBuilder:
         hi = np.inf if relu == "relu" else float(self.rng.integers(1, fmt.max + 1)) * fmt.step
         return {"lo": 0.0, "hi": hi}
 
+    def _channel_clamps(self, relu, fmt, channels):
+        """Return lo, hi and ``upper``; of every other convolution that clips by channel."""
+        clamp = self._clamp(relu, fmt)
+        if relu == "clip" and self.rng.integers(2):
+            clamp["upper"] = np.ldexp(clamp["hi"], -self.rng.integers(0, 5, channels))
+            clamp["hi"] = float(clamp["upper"].max())
+        return clamp
+
     def conv(self, source, channels, kernel=(3, 3), *, strides=(1, 1), pads=(0, 0, 0, 0),
              dilations=(1, 1), groups=1, relu="relu", signed=None, bits=None,
              weight_bits=None, per_channel=False):
@@ -80,7 +88,7 @@ class NetworkBuilder:
         out = Format(bits, int(fmt.frac + frac.min() - shift), out_signed)
         node = Conv(name, (source,), f"{name}_out", window=window, groups=groups,
                     weight=codes.astype(np.float32), bias=bias.astype(np.float64),
-                    **self._clamp(relu, out))
+                    **self._channel_clamps(relu, out, channels))
         self.weights[name] = QuantizedWeights(codes, weight_bits, frac, bias)
         return self._add_node(node, (channels, height, width), out)
 

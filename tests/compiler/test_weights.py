@@ -54,9 +54,10 @@ def test_image_is_what_the_layout_says(config):
     data = image.to_bytes()
     assert len(data) == image.size
     start = task.output.blocks * config.param_row_size
-    bias, shift = unpack_params(data[:start], config.out_lanes)
+    bias, shift, upper = unpack_params(data[:start], config.out_lanes)
     np.testing.assert_array_equal(bias.ravel()[:20], task.bias)
     np.testing.assert_array_equal(shift.ravel()[:20], task.shift)
+    np.testing.assert_array_equal(upper.ravel()[:20], task.upper)
     assert not bias.ravel()[20:].any()
     assert image_with_all_columns(config, task, data[start:]) == pack_weights(
         task.codes, config.in_lanes, config.out_lanes)
@@ -216,11 +217,11 @@ def test_ring_keeps_reserved_rows_together():
     assert all(ring.find(name) is not None for name in "bcd")
 
 
-def test_biases_of_48_bits_are_packed():
+def test_biases_of_32_bits_are_packed():
     b = NetworkBuilder(np.random.default_rng(6), (1, 1, 1))
     b.conv("input", 1, (1, 1), relu=None)
     model = b.model()
     model.weights["conv0"].bias[:] = -(1 << 30)
     program = compile_model(model, preset("tiny"))
-    bias, _ = unpack_params(program.weight_image[:32], 4)
+    bias, _, _ = unpack_params(program.weight_image[:32], 4)
     assert bias.tolist() == [[-(1 << 30), 0, 0, 0]]

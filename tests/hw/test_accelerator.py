@@ -8,6 +8,7 @@ from arch.config import AcceleratorConfig
 from arch.isa import Memory, Opcode, Region, encode, encode_header
 from arch.registers import Error, register
 from hw.accelerator import Accelerator
+from quantizer.layout import pack_params
 
 from .bench import simulate
 
@@ -15,11 +16,12 @@ from .bench import simulate
 CONFIG = AcceleratorConfig(
     "test", in_lanes=2, out_lanes=4, feature_depth=64, feature_banks=2, weight_depth=16,
     param_depth=4, acc_depth=16, layer_depth=4, dram_width=4, burst_length=4)
+UPPER = 100
 PROGRAM, WEIGHTS, INPUT, OUTPUT = 0x1000, 0x2000, 0x3000, 0x4000
 CONV = {
     "word": 0, "height": 1, "width": 4, "count_0": 4, "word_0": 2, "x_0": 1, "count_1": 1,
     "count_2": 1, "count_3": 1, "count_4": 2, "word_4": 1 - 6, "x_4": -3,
-    "row": 32, "row_step": 1, "gap": 4, "signed": 1, "lo": -128, "hi": 127,
+    "row": 32, "row_step": 1, "gap": 4, "signed": 1, "lo": -128,
     "weight_row": 0, "param_row": 0, "init": 1, "finish": 1,
 }
 
@@ -52,13 +54,13 @@ def image(program, config_hash=CONFIG.hash):
     content = {
         PROGRAM: encode_header(config_hash=config_hash, instruction_count=len(program))
         + b"".join(program),
-        WEIGHTS: b"".join(bias.to_bytes(6, "little", signed=True) + b"\x06\x00" for bias in biases)
+        WEIGHTS: pack_params(biases, 6, UPPER)
         + bytes(w & 0xFF for tile in weights for lane in tile for w in lane),
         INPUT: bytes(code & 0xFF for pixel in pixels for code in pixel),
     }
     dram = {base + n: byte for base, data in content.items() for n, byte in enumerate(data)}
     expected = [
-        max(-128, min(127, round((biases[k] + sum(
+        max(-128, min(UPPER, round((biases[k] + sum(
             pixel[c] * weights[c // 2][k][c % 2] for c in range(4))) / 64))) & 0xFF
         for pixel in pixels for k in range(4)
     ]

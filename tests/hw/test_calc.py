@@ -16,6 +16,7 @@ from arch.timing import divide_group, pass_gap
 from hw.calc import CalcEngine
 from hw.feature_memory import FeatureMemory
 from hw.layouts import Done, instruction_layout
+from quantizer.layout import pack_params
 
 from .bench import simulate
 
@@ -93,6 +94,9 @@ class Model:
             -5000 << more, 5000 << more, (config.param_depth, config.out_lanes))
         self.shift = rng.integers(4, 12, (config.param_depth, config.out_lanes))
         self.shift += config.weight_bits - 8
+        half_code = 1 << (config.data_bits - 1)
+        self.upper = rng.integers(half_code // 4, half_code, self.shift.shape)
+        self.upper[3] += half_code  # for results without a sign
         limit = 1 << config.data_bits
         self.table = rng.integers(-limit, limit, (TABLES, config.table_entries))
         self.acc = np.zeros((2, config.acc_depth, config.out_lanes), np.int64)
@@ -179,7 +183,8 @@ class Model:
         total = sums + (self.bias[param] if biased else self.acc[block, index])
         if code["finish"] and number == groups - 1:
             self.write(code["row"] + index * code["row_step"] + block, requantize(
-                total, self.shift[param], code["lo"], code["hi"]))
+                total, self.shift[param], code["lo"],
+                self.extend(self.upper[param], int(code["lo"] < 0))))
         else:
             self.acc[block, index] = total
 
@@ -254,10 +259,8 @@ def run(seed, program, config=CONFIG):
         ctx.set(dut.load_writes.valid, 0)
         for row, tile in enumerate(model.weight):
             await load(ctx, dut.weight_en, row, tile.astype(weight_type).tobytes())
-        for row, (biases, shifts) in enumerate(zip(model.bias.tolist(), model.shift.tolist())):
-            await load(ctx, dut.param_en, row, b"".join(
-                bias.to_bytes(6, "little", signed=True) + bytes([shift, 0])
-                for bias, shift in zip(biases, shifts)))
+        for row, params in enumerate(zip(model.bias, model.shift, model.upper)):
+            await load(ctx, dut.param_en, row, pack_params(*params))
         if any(code.get("op") == VectorOp.TABLE for _, code in program):
             await load_tables(ctx)
         for opcode, code in program:
@@ -315,7 +318,7 @@ def conv(**changes):
         "count_2": 3, "word_2": 2 - 58, "x_2": -5 + 1, "y_2": -4,
         "count_3": 3, "word_3": 12 - 58 - 4, "x_3": -5 - 2, "y_3": -4 + 1,
         "count_4": 2, "word_4": 1 - 58 - 4 - 24, "x_4": -5 - 2, "y_4": -4 - 2,
-        "row": 100, "row_step": 1, "gap": 0, "signed": 1, "lo": -128, "hi": 127,
+        "row": 100, "row_step": 1, "gap": 0, "signed": 1, "lo": -128,
         "weight_row": 3, "param_row": 1, "init": 1, "finish": 1, **changes,
     }
 
@@ -367,7 +370,7 @@ def test_convolution(seed):
 
 
 def test_convolution_of_unsigned_data_with_clamp():
-    run(3, [conv(signed=0, lo=0, hi=90)])
+    run(3, [conv(signed=0, lo=0, param_row=3)])
 
 
 def test_passes_split_over_instructions():
@@ -395,7 +398,7 @@ def test_single_position_split_over_instructions():
 
 
 def test_back_to_back_without_fence():
-    run(6, [conv(), conv(row=140, weight_row=20, param_row=2, fence=0, signed=0, hi=5, lo=-5),
+    run(6, [conv(), conv(row=140, weight_row=20, param_row=2, fence=0, signed=0, lo=-5),
             conv(row=180, weight_row=1, param_row=0, fence=0)])
 
 
@@ -447,8 +450,8 @@ def test_average_with_padding():
 def test_two_products_of_two_blocks(seed):
     two = {"products": Products.BLOCKS.value, "row_step": 2}
     run(seed, [
-        conv(**two), conv(row=160, fence=0), conv(**two, row=190, fence=0, signed=0, hi=9),
-        pool(fence=0, row=10), conv(**two, row=30, gap=3),
+        conv(**two), conv(row=160, fence=0),
+        conv(**two, row=190, fence=0, signed=0, lo=0, param_row=2), pool(fence=0, row=10), conv(**two, row=30, gap=3),
     ], DUAL)
 
 
@@ -483,13 +486,13 @@ def test_plain_instructions_where_two_products_could_be():
     run(28, [conv(), depthwise(row=140, fence=0), conv(row=180, signed=0, fence=0), add()], DUAL)
 
 
-BOUNDS = {"lo": -(1 << 15), "hi": (1 << 15) - 1}
+BOUNDS = {"lo": -(1 << 15)}
 
 
 @pytest.mark.parametrize("config", [WIDE, MIXED], ids=["16 x 16", "16 x 8"])
 def test_convolutions_of_16_bits(config):
     run(15, [
-        conv(**BOUNDS), conv(row=140, fence=0, signed=0, lo=0, hi=(1 << 16) - 1),
+        conv(**BOUNDS), conv(row=140, fence=0, signed=0, lo=0, param_row=3),
         depthwise(row=180, fence=0, **BOUNDS)], config)
 
 
@@ -509,8 +512,9 @@ def test_vectors_of_16_bits():
         "op": 1, "divide": 1, "gap": divide_group(16) - 9,
     }
     wide = {"signed": 0, "signed_b": 0, "lo": 0, "hi": (1 << 16) - 1}
+    bounds = {**BOUNDS, "hi": (1 << 15) - 1}
     run(17, [
-        pool(**BOUNDS), add(shift=2, fence=0, **BOUNDS),
-        add(shift_a=15, shift_b=15, shift=17, fence=0, row=30, **BOUNDS),
-        pool(**three, fence=0, **BOUNDS),
+        pool(**bounds), add(shift=2, fence=0, **bounds),
+        add(shift_a=15, shift_b=15, shift=17, fence=0, row=30, **bounds),
+        pool(**three, fence=0, **bounds),
         pool(**three | wide, shift_a=4, shift_b=4, shift=4, row=150)], WIDE)

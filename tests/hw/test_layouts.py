@@ -30,9 +30,9 @@ def test_calc_is_a_union():
     layout = instruction_layout(Engine.CALC)
     assert layout["conv"].shape == layout_of(Opcode.CONV)
     assert layout["vector"].shape == layout_of(Opcode.VECTOR)
-    word = int.from_bytes(encode(Opcode.VECTOR, {"layer": 5, "hi": -3, "divide": 1}), "little")
+    word = int.from_bytes(encode(Opcode.VECTOR, {"layer": 5, "lo": -3, "divide": 1}), "little")
     payload = layout.from_bits(word)
-    assert (payload.conv.layer, payload.conv.hi, payload.vector.divide) == (5, -3, 1)
+    assert (payload.conv.layer, payload.conv.lo, payload.vector.divide) == (5, -3, 1)
 
 
 @pytest.mark.parametrize("engine", list(Engine))

@@ -18,7 +18,7 @@ def run(values, shifts, lo, hi, rounding, acc_width=32, code_width=8):
 
     async def put(ctx):
         ctx.set(dut.lo, lo)
-        ctx.set(dut.hi, hi)
+        ctx.set(dut.hi, np.broadcast_to(hi, LANES).tolist())
         for row, shift in zip(values.tolist(), shifts.tolist()):
             ctx.set(dut.valid, 1)
             ctx.set(dut.acc, row)
@@ -51,6 +51,14 @@ def test_matches_model(rounding, lo, hi):
     assert values.max() > 2**24
     actual = run(values, shifts, lo, hi, rounding)
     np.testing.assert_array_equal(actual, requantize(values, shifts, lo, hi, rounding) & 0xFF)
+
+
+def test_bounds_of_lanes():
+    values = np.random.default_rng(2).integers(-3000, 3000, (100, LANES))
+    shifts = np.full_like(values, 3)
+    for lo, hi in ((0, [0, 7, 200, 255]), (-128, [-100, 0, 64, 127])):
+        actual = run(values, shifts, lo, hi, Rounding.HALF_EVEN)
+        np.testing.assert_array_equal(actual, requantize(values, shifts, lo, hi) & 0xFF)
 
 
 @pytest.mark.parametrize("rounding", list(Rounding))

@@ -18,11 +18,12 @@ def test_layer_from_packed_integers(weight_bits):
     assert layer.name == "fc"
     data = layer.pack_weights(4, 8)
     weights = unpack_weights(data, layer.weights.shape, 4, 8, code_size=layer.code_size)
-    bias, shift = unpack_params(layer.pack_params(4), 4)
+    bias, shift, upper = unpack_params(layer.pack_params(4), 4)
     assert bias.shape == (2, 4)
     codes = execute(model, quantize_input(model, inputs_for(model.graph)))
     acc = np.einsum("ncrs,kcrs->nk", codes["mean_out"], weights) + bias.ravel()[:5]
-    y = requantize(acc, shift.ravel()[:5], *layer.bounds)
+    y = requantize(acc, shift.ravel()[:5], layer.bounds[0], layer.upper)
+    np.testing.assert_array_equal(upper.ravel()[:5], layer.upper & 0xFFFF)
     np.testing.assert_array_equal(y, codes["fc_out"][:, :, 0, 0])
     assert layer.input_format == model.formats["mean_out"]
     assert layer.output_format == model.formats["fc_out"]

@@ -76,13 +76,15 @@ def test_packed_codes_are_digits_of_one_number():
 @given(seeds, lanes, st.integers(1, 3))
 def test_params_inverse(seed, out_lanes, rows):
     rng = np.random.default_rng(seed)
-    bias = rng.integers(-(1 << 47), 1 << 47, (rows, out_lanes))
+    bias = rng.integers(-(1 << 39), 1 << 39, (rows, out_lanes))
     shift = rng.integers(0, 64, (rows, out_lanes))
-    data = pack_params(bias, shift)
+    upper = rng.integers(-(1 << 15), 1 << 16, (rows, out_lanes))
+    data = pack_params(bias, shift, upper)
     assert len(data) == 8 * rows * out_lanes
     back = unpack_params(data, out_lanes)
     np.testing.assert_array_equal(back[0], bias)
     np.testing.assert_array_equal(back[1], shift)
+    np.testing.assert_array_equal(back[2], upper & 0xFFFF)
 
 
 @given(seeds, st.integers(1, 9), st.integers(1, 4), st.integers(1, 4), lanes, st.booleans(), sizes)
@@ -134,9 +136,9 @@ def test_grouped_tiles_are_dense_with_zeros():
     (lambda: pack_weight_tile([[128]]), "Weight codes must be in -128..127, not 128..128"),
     (lambda: pack_codes([7, -9], 4), "Codes of 4 bits must be in -8..7, not -9..7"),
     (lambda: unpack_codes(b"123", 4, 4), "Packed codes must be 2 bytes, not 3"),
-    (lambda: pack_params([1 << 47], [0]),
-     f"Biases must be in {-(1 << 47)}..{(1 << 47) - 1}, not {1 << 47}..{1 << 47}"),
-    (lambda: pack_params([0], [64]), "Shifts must be in 0..63, not 64..64"),
+    (lambda: pack_params([1 << 39], [0], [0]),
+     f"Biases must be in {-(1 << 39)}..{(1 << 39) - 1}, not {1 << 39}..{1 << 39}"),
+    (lambda: pack_params([0], [64], [0]), "Shifts must be in 0..63, not 64..64"),
     (lambda: pack_map(np.full((1, 1, 1), 256), 4),
      "Codes of a map must be in 0..255, not 256..256"),
     (lambda: pack_map(np.array([[[-1, 128]]]), 4),

@@ -9,6 +9,7 @@ from arch.config import AcceleratorConfig
 from arch.formats import divide_round, requantize
 from arch.isa import Memory, Opcode, Region, VectorOp, encode, encode_header
 from compiler.host import Segment
+from quantizer.layout import pack_params, unpack_params
 from sim.errors import SimulationError
 from sim.functional import FunctionalMachine, run_functional
 
@@ -25,9 +26,10 @@ def machine(seed=0):
         region: bytearray(rng.integers(0, 256, 1024, np.uint8).tobytes()) for region in Region})
     for memory in (made.feature, made.weight):
         memory[:] = rng.integers(0, 256, memory.shape, np.uint8)
-    params = rng.integers(-2000, 2000, (CONFIG.param_depth, CONFIG.out_lanes)) & ((1 << 48) - 1)
-    params |= rng.integers(0, 9, params.shape) << 48
-    made.param[:] = params.astype("<i8").view(np.uint8).reshape(made.param.shape)
+    shape = CONFIG.param_depth, CONFIG.out_lanes
+    made.param[:] = np.frombuffer(pack_params(
+        rng.integers(-2000, 2000, shape), rng.integers(0, 9, shape), rng.integers(-90, 128, shape)),
+        np.uint8).reshape(made.param.shape)
     return made
 
 
@@ -37,11 +39,11 @@ def calc(opcode, **fields):
     values |= {f"{axis}_{level}": 0 for axis in ("word", "y", "x") for level in range(5)}
     values |= {
         "word": 0, "y": 0, "x": 0, "height": 1, "width": 1, "row": 0, "row_step": 1, "gap": 0,
-        "signed": 1, "lo": -128, "hi": 127}
+        "signed": 1, "lo": -128}
     values |= (
         {"weight_row": 0, "param_row": 0, "init": 1, "finish": 1, "depthwise": 0, "warm": 0,
          "skip": 0, "wrap": 0, "products": 0} if opcode == Opcode.CONV else
-        {"op": 0, "hold": 0, "word_b": 0, "table": 0,
+        {"hi": 127, "op": 0, "hold": 0, "word_b": 0, "table": 0,
          "signed_b": 1, "shift_a": 0, "shift_b": 0, "shift": 0, "divide": 0,
          "count_pad": 0, "count_height": 4095, "count_width": 4095})
     assert set(fields) <= set(values)
@@ -80,12 +82,17 @@ def as_codes(row, signed):
     return row.view(np.int8 if signed else np.uint8).astype(np.int64)
 
 
+def params_of(made, values):
+    """Return bias, shift and signed upper bound of each lane of a CONV."""
+    bias, shift, upper = unpack_params(made.param[values["param_row"]].tobytes(), CONFIG.out_lanes)
+    return bias[0], shift[0], upper[0].astype(np.uint8).view(np.int8).astype(np.int64)
+
+
 def conv_model(made, values):
     """Return accumulators and results of a CONV, step by step."""
     steps = values["count_0"] * values["count_1"]
     words = made.feature.reshape(-1, CONFIG.in_lanes)
-    params = made.param[values["param_row"]].view("<i8").astype(np.int64)
-    bias, shift = (params << 16) >> 16, params >> 48
+    bias, shift, upper = params_of(made, values)
     acc = made.acc[0].copy()
     for number, (word, y, x) in enumerate(walk(values)):
         step, row = number % steps, values["weight_row"] + number // steps
@@ -94,7 +101,7 @@ def conv_model(made, values):
             acc[step] = bias
         if 0 <= y < values["height"] and 0 <= x < values["width"]:
             acc[step] += tile @ as_codes(words[word % len(words)], values["signed"])
-    return acc, requantize(acc[:steps], shift, values["lo"], values["hi"])
+    return acc, requantize(acc[:steps], shift, values["lo"], upper)
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -102,7 +109,7 @@ def test_conv_equals_its_steps(seed):
     rng = np.random.default_rng(seed)
     made = machine(seed)
     values = calc(
-        Opcode.CONV, **random_loops(rng, 256), signed=int(rng.integers(2)), lo=-100, hi=90,
+        Opcode.CONV, **random_loops(rng, 256), signed=int(rng.integers(2)), lo=-100,
         param_row=2, row=5, row_step=3)
     for level in (2, 3, 4):  # at most 8 passes
         values[f"count_{level}"] = min(2, values[f"count_{level}"])
@@ -117,7 +124,7 @@ def depthwise_model(made, values):
     """Return the results of a depthwise CONV: a window slides along each run of loop 0."""
     line = values["count_0"]
     rows = made.feature
-    params = made.param[values["param_row"]].view("<i8").astype(np.int64)
+    bias, shift, upper = params_of(made, values)
     acc = {}
     for number, (word, y, x) in enumerate(walk(values)):
         column, group = number % line, number // (line * values["count_1"])
@@ -132,12 +139,12 @@ def depthwise_model(made, values):
         if after >= 0 and after % (values["skip"] + 1) == 0:
             tile = as_codes(made.weight[values["weight_row"] + group], True).reshape(
                 CONFIG.out_lanes, CONFIG.in_lanes)
-            acc.setdefault(results, (params << 16) >> 16)
+            acc.setdefault(results, bias)
             acc[results] = acc[results] + sum(
                 tile[:, tap] * codes for tap, codes in enumerate(window))
             results += 1
     return requantize(
-        np.array([acc[n] for n in sorted(acc)]), params >> 48, values["lo"], values["hi"])
+        np.array([acc[n] for n in sorted(acc)]), shift, values["lo"], upper)
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -147,7 +154,7 @@ def test_depthwise_conv_equals_its_steps(seed):
     values = calc(
         Opcode.CONV, word=20, y=-1, x=-1, height=4, width=6, count_0=7, word_0=2, x_0=1,
         count_1=2, word_1=0, x_1=-6, y_1=1, count_2=3, word_2=-12, x_2=-6, y_2=0,
-        signed=int(rng.integers(2)), lo=-100, hi=90, param_row=1, row=60, depthwise=1,
+        signed=int(rng.integers(2)), lo=-100, param_row=1, row=60, depthwise=1,
         warm=seed % 3, skip=seed % 2)
     expected = depthwise_model(made, values)
     made.run(Opcode.CONV, values)
