@@ -15,7 +15,7 @@ __all__ = ("Requantizer",)
 class Requantizer(wiring.Component):
     """Rescale one accumulator per lane to a code.
 
-    Computes ``clip(round(acc / 2 ** shift), lo, hi)``, with an upper bound for each lane, as :func:`arch.formats.requantize` does.
+    Computes ``clip(round(acc / 2 ** shift), lo, hi)`` as :func:`arch.formats.requantize` does.
     Latency is :attr:`latency` cycles; throughput is one payload per cycle.
 
     Parameters
@@ -41,7 +41,7 @@ class Requantizer(wiring.Component):
         Lower bound of the code, a code itself, of either sign; must be stable from ``valid`` to
         ``o_valid``.
     hi : In(ArrayLayout(signed(code_width + 1), lanes))
-        Upper bounds likewise; must be there in the cycle before ``o_valid``.
+        Upper bound of each lane, likewise; must be there in the cycle before ``o_valid``.
     o_valid : Out(1)
         ``o`` holds codes.
     o : Out(ArrayLayout(code_width, lanes))

@@ -131,4 +131,5 @@ def layer_integers(model: QuantizedModel, layer: str) -> LayerIntegers:
     weights = model.weights[node.name]
     return LayerIntegers(
         node.name, weights.codes, weights.bits, weights.frac, weights.bias, model.shifts(node),
-        model.bounds(node), model.uppers(node), model.formats[node.inputs[0]], model.formats[node.output], node.groups)
+        model.bounds(node), model.uppers(node), model.formats[node.inputs[0]],
+        model.formats[node.output], node.groups)

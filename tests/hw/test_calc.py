@@ -451,7 +451,8 @@ def test_two_products_of_two_blocks(seed):
     two = {"products": Products.BLOCKS.value, "row_step": 2}
     run(seed, [
         conv(**two), conv(row=160, fence=0),
-        conv(**two, row=190, fence=0, signed=0, lo=0, param_row=2), pool(fence=0, row=10), conv(**two, row=30, gap=3),
+        conv(**two, row=190, fence=0, signed=0, lo=0, param_row=2), pool(fence=0, row=10),
+        conv(**two, row=30, gap=3),
     ], DUAL)
 
 
