@@ -6,6 +6,7 @@ equal to numpy, bit for bit, on the first of them.
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -156,7 +157,8 @@ def measure(model: QuantizedModel, images: Images, count: int, inputs: Inputs, s
     started = time.perf_counter()
     proved = min(PROVED, count)
     full = prove(model, inputs(range(proved)), steps)
-    reference, logits = reference or FloatReference(graph), output_name(graph)
+    reference = reference or FloatReference(replace(graph, exponents={}))  # in its own units
+    logits = output_name(graph)
     session, loss = QdqSession(model, [logits]), Loss()
     outputs: dict[str, list[NDArray[np.float64]]] = {"float": [], "quantized": []}
     step = max(1, min(MOST_IMAGES, MOST_VALUES // int(np.prod(graph.input_dims))))
