@@ -56,6 +56,9 @@ def to_record(model: QuantizedModel, stored: set[str]) -> str:
             name: {"bits": weights.bits, "frac": weights.frac.tolist(),
                    "codes": None if f"{name}.weights" in stored else _packed(weights.codes)}
             for name, weights in model.weights.items()},
+        "upper": {
+            node.name: node.upper.tolist() for node in model.graph
+            if isinstance(node, Conv) and node.upper.size},
         "slopes": {
             name: {"bits": slopes.bits, "frac": slopes.frac}
             for name, slopes in model.slopes.items()},
@@ -117,6 +120,7 @@ def _model(record: dict[str, Any], stored: dict[str, NDArray[Any]]) -> Quantized
         weights[name] = QuantizedWeights(codes, entry["bits"], frac, bias)
         x_frac = formats[nodes[name]["inputs"][0]].frac
         arrays[f"{name}/weight"] = np.ldexp(codes.astype(np.float64), -frac[:, None, None, None])
+        arrays[f"{name}/upper"] = np.array(record["upper"].get(name, ()), np.float64)
         arrays[f"{name}/bias"] = np.ldexp(bias.astype(np.float64), -(x_frac + frac))
     for name, entry in record["slopes"].items():
         codes = stored[f"{name}.slopes"].astype(np.int64).reshape(-1)
