@@ -7,6 +7,7 @@ from amaranth.back import verilog as backend
 from arch.config import AcceleratorConfig
 
 from .accelerator import Accelerator
+from .clocked import clocked
 
 
 __all__ = (
@@ -34,7 +35,7 @@ def verilog(config: AcceleratorConfig) -> str:
     str
         Verilog-2005 text, the same for the same config.
     """
-    text = backend.convert(
-        Accelerator(config), name=MODULE_NAME, emit_src=False, strip_internal_attrs=True)
+    text = clocked(backend.convert(
+        Accelerator(config), name=MODULE_NAME, emit_src=False, strip_internal_attrs=True))
     parameters = json.dumps(config.to_json())
     return f"// {MODULE_NAME}, config hash {config.hash:#018x}\n// {parameters}\n{text}"
