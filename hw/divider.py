@@ -91,8 +91,8 @@ class Divider(wiring.Component):
             value = Cat(C(0, 2), self.i[lane]).as_signed()
             gives = rest[-1]
             takes = ~gives & ~final
-            addend = Cat(
-                Mux(final, bit & gives, bit ^ ~gives) for bit in Cat(divisor, C(0, 1)))
+            gives_all = gives.replicate(len(divisor) + 1)
+            addend = Mux(final, divisor & gives_all, Cat(divisor, C(0, 1)) ^ ~gives_all)
             shifted = Cat(low[-1] & ~final, rest)
             m.d.comb += [
                 total.eq((Cat(takes, shifted) + Cat(takes, addend)) >> 1),
