@@ -187,7 +187,7 @@ def some_instructions(config, seed, widths=(0,)):
         load(
             layer=rng.randrange(4096), post=rng.randrange(8), memory=memory,
             weight_bits=rng.choice(widths) if memory == Memory.WEIGHT else 0,
-            region=rng.choice(list(Region)), row=rng.randrange(1 << 12),
+            region=rng.choice(list(Region)), row=rng.randrange(1 << 11),
             address=rng.randrange(1 << 12) * config.dram_width,
             row_count=rng.randint(1, most[memory]), line_count=rng.randint(1, 4),
             line_stride=rng.randrange(1 << 12) * config.dram_width, row_stride=rng.randrange(99),
