@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from arch.config import AcceleratorConfig
+from arch.config import CHUNK_BEATS, AcceleratorConfig
 from arch.isa import Products
-from quantizer.layout import pack_codes, pack_params
+from quantizer.layout import pack_codes, pack_params, pack_planes
 
 from .depthwise import runs_in_window
 from .layers import ConvTask, JoinTask
@@ -481,8 +481,13 @@ class WeightImage:
         if unit.columns:
             kept = unit.columns * config.dram_width // config.weight_size
             codes = codes.reshape(unit.rows, -1)[:, :kept].ravel()
-        whole = task.bits == config.weight_bits
-        packed = codes.tobytes() if whole else pack_codes(codes, task.bits)
+        if task.bits << unit.pairs < config.weight_bits:
+            packed = pack_planes(
+                codes, task.bits, CHUNK_BEATS * config.dram_width, pairs=unit.pairs)
+        elif unit.pairs:
+            packed = pack_codes(codes, task.bits)
+        else:
+            packed = codes.tobytes()
         return packed.ljust(unit.size(config), b"\0")
 
     def to_bytes(self) -> bytes:

@@ -120,10 +120,28 @@ def sum_tree(m, terms, enable):
     while len(terms) > 1:
         sums = []
         for start in range(0, len(terms), 4):
-            total = sum(terms[start + 1:start + 4], terms[start])
+            total = _balanced(terms[start:start + 4])
             stage = Signal(total.shape())
             with m.If(enable):
                 m.d.sync += stage.eq(total)
             sums.append(stage)
         terms = sums
     return terms[0]
+
+
+def _balanced(terms):
+    """Return the sum of terms, two at a time.
+
+    Each sum is as wide as it must be, with operands extended before: to synthesis that is a carry
+    chain of its own. A plain sum of several it would make of full adders, two LUT4 a bit each.
+    """
+    while len(terms) > 1:
+        pairs = [terms[start:start + 2] for start in range(0, len(terms), 2)]
+        terms = [_add(*pair) if len(pair) > 1 else pair[0] for pair in pairs]
+    return terms[0]
+
+
+def _add(a, b):
+    width = max(len(a), len(b)) + 1
+    a, b = (Cat(term, term[-1].replicate(width - len(term))) for term in (a, b))
+    return (a + b)[:width].as_signed()

@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 
 from .axi import BURST_INCR, AXI4Signature
 from .layouts import Request, Response, read_beat_layout, save_beat_layout
-from .queue import StreamBuffer
+from .queue import StreamBuffer, StreamRegister
 
 
 __all__ = (
@@ -28,6 +28,8 @@ def bus_beat_layout(config):
 
 class AXIPorts(wiring.Component):
     """Drive an AXI4 master port from one stream for each channel, through registers.
+
+    Beats and responses move every cycle, requests every other one: no burst is cut faster.
 
     Bursts increment, beats have the full width of the bus, all bytes are written, writes have
     identifier 0.
@@ -68,9 +70,9 @@ class AXIPorts(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         port = self.m_axi
-        m.submodules.ar = ar = StreamBuffer(bus_request_layout())
+        m.submodules.ar = ar = StreamRegister(bus_request_layout())
         m.submodules.r = r = StreamBuffer(bus_beat_layout(self._config))
-        m.submodules.aw = aw = StreamBuffer(Request)
+        m.submodules.aw = aw = StreamRegister(Request)
         m.submodules.w = w = StreamBuffer(save_beat_layout(self._config))
         m.submodules.b = b = StreamBuffer(Response)
         connect(m, flipped(self.read_requests), ar.i)

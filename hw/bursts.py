@@ -80,12 +80,13 @@ class BurstGenerator(wiring.Component):
 
         bases = Array(self.bases[region] for region in Region)
         instruction = Signal(layout_of(self._opcode), reset_less=True)
-        base = Signal(32, reset_less=True)
         line_beats = Signal(20 + max(shifts), reset_less=True)
         lines_left = Signal(16, reset_less=True)
         line_address = Signal(32, reset_less=True)
-        next_line = Signal(32, reset_less=True)
+        line_step = Signal(32, reset_less=True)
+        next_line = Signal(32)
         address = Signal(32, reset_less=True)
+        count = Signal.like(line_beats)  # beats of a line
         beats_left = Signal.like(line_beats)
         length = Signal(range(config.burst_length + 1), reset_less=True)
         ends_line = Signal(reset_less=True)
@@ -94,6 +95,7 @@ class BurstGenerator(wiring.Component):
         to_page = Signal(range(page_beats + 1))
         limit = Signal.like(length)
         m.d.comb += [
+            next_line.eq(line_address + line_step),
             to_page.eq(page_beats - address[beat_bits:page_bits]),
             limit.eq(Mux(to_page < config.burst_length, to_page, config.burst_length)),
             self.busy.eq(1),
@@ -111,40 +113,40 @@ class BurstGenerator(wiring.Component):
                 with m.If(self.instructions.valid):
                     m.d.sync += [
                         instruction.eq(self.instructions.payload),
-                        base.eq(bases[self.instructions.payload.region]),
+                        line_address.eq(bases[self.instructions.payload.region]),
+                        line_step.eq(self.instructions.payload.address),
                     ]
                     m.next = "ADDRESS"
             with m.State("ADDRESS"):
-                start = base + instruction.address
                 m.d.sync += [
-                    address.eq(start),
-                    line_address.eq(start),
+                    address.eq(next_line),
+                    line_address.eq(next_line),
+                    line_step.eq(instruction.line_stride),
                     lines_left.eq(instruction.line_count),
+                    line_beats.eq(count),
+                    beats_left.eq(count),
                 ]
                 with m.Switch(instruction.memory):
                     for memory, shift in enumerate(shifts):
                         with m.Case(memory) if memory < len(shifts) - 1 else m.Default():
-                            count = instruction.row_count << shift
-                            m.d.sync += [line_beats.eq(count), beats_left.eq(count)]
+                            m.d.comb += count.eq(instruction.row_count << shift)
                 m.next = "LENGTH"
                 if self._opcode == Opcode.LOAD:
-                    given = instruction.line_beats
-                    with m.If(given.any()):
-                        m.d.sync += [line_beats.eq(given), beats_left.eq(given)]
-                if narrow:
-                    with m.If(instruction.weight_bits.any() & ~given.any()):
-                        m.next = "NARROW"
+                    with m.If(instruction.line_beats.any()):
+                        m.d.comb += count.eq(instruction.line_beats)
+                    if narrow:
+                        with m.Elif(instruction.weight_bits.any()):
+                            m.next = "NARROW"
             if narrow:
                 with m.State("NARROW"):
-                    count = _narrow_beats(
-                        m, instruction, shifts[Memory.WEIGHT], config.weight_depth)
+                    m.d.comb += count.eq(_narrow_beats(
+                        m, instruction, shifts[Memory.WEIGHT], config.weight_depth))
                     m.d.sync += [line_beats.eq(count), beats_left.eq(count)]
                     m.next = "LENGTH"
             with m.State("LENGTH"):
                 m.d.sync += [
                     ends_line.eq(beats_left <= limit),
                     length.eq(Mux(beats_left <= limit, beats_left, limit)),
-                    next_line.eq(line_address + instruction.line_stride),
                 ]
                 m.next = "ISSUE"
             with m.State("ISSUE"):

@@ -282,8 +282,13 @@ class Control(wiring.Component):
         port = self.s_axi
         address = Signal(6)
         reading = Signal()
-        selected = Signal(len(values))
-        m.d.sync += selected.eq(Cat(address == register(name).offset >> 2 for name in values))
+        # What is read in several places is selected once.
+        places = {}
+        for name, value in values.items():
+            places.setdefault(id(value), []).append(register(name).offset >> 2)
+        distinct = {id(value): value for value in values.values()}
+        selected = Signal(len(distinct))
+        m.d.sync += selected.eq(Cat(address.matches(*places[key]) for key in distinct))
         # What is read settles meanwhile: counters follow SELECT and the register number some
         # cycles later, and wait for what is on its way.
         settled = Signal(CounterBank.latency + 1)
@@ -302,7 +307,7 @@ class Control(wiring.Component):
             m.d.sync += [port.rvalid.eq(1), reading.eq(0)]
             m.d.sync += port.rdata.eq(reduce(or_, [
                 Value.cast(value) & bit.replicate(32)
-                for value, bit in zip(values.values(), selected)]))
+                for value, bit in zip(distinct.values(), selected)]))
         with m.If(port.rvalid & port.rready):
             m.d.sync += port.rvalid.eq(0)
 

@@ -4,7 +4,7 @@ from amaranth import *
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
-from arch.config import CHUNK_BEATS
+from arch.config import CHUNK_BEATS, TABLES
 from arch.isa import UNROLL_FIELDS, Memory, Opcode
 
 from .bursts import BurstGenerator
@@ -83,9 +83,10 @@ class BeatWriter(wiring.Component):
 
         active = Signal()
         job = Signal(_JOB_LAYOUT, reset_less=True)
-        row = Signal(20, reset_less=True)
-        line_row = Signal(20, reset_less=True)
-        rows_left = Signal(20, reset_less=True)
+        depth = max(config.feature_depth, config.weight_depth, config.param_depth, TABLES)
+        row = Signal(range(depth), reset_less=True)
+        line_row = Signal.like(row)
+        rows_left = Signal(range(depth + 1), reset_less=True)
         lines_left = Signal(16, reset_less=True)
         column = Signal.like(self.writes.payload.column, init=0)
         last_column = Signal.like(column)

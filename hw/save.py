@@ -38,6 +38,8 @@ class RowReader(wiring.Component):
     ----------
     row_width : int
         Width of a row, in bits.
+    memory_depth : int
+        Rows of feature memory.
     depth : int
         Rows asked for and not yet taken, at most.
 
@@ -55,8 +57,9 @@ class RowReader(wiring.Component):
         Rows, in order.
     """
 
-    def __init__(self, row_width, *, depth=8):
+    def __init__(self, row_width, *, memory_depth, depth=8):
         self._row_width = row_width
+        self._memory_depth = memory_depth
         self._depth = depth
         super().__init__({
             "jobs": In(stream.Signature(_JOB_LAYOUT)),
@@ -73,9 +76,9 @@ class RowReader(wiring.Component):
 
         active = Signal()
         job = Signal(_JOB_LAYOUT, reset_less=True)
-        row = Signal(20, reset_less=True)
-        line_row = Signal(20, reset_less=True)
-        rows_left = Signal(20, reset_less=True)
+        row = Signal(range(self._memory_depth), reset_less=True)
+        line_row = Signal.like(row)
+        rows_left = Signal(range(self._memory_depth + 1), reset_less=True)
         lines_left = Signal(16, reset_less=True)
         credit = Signal(range(self._depth + 1), init=self._depth)
 
@@ -276,7 +279,8 @@ class SaveEngine(wiring.Component):
         m = Module()
         m.submodules.generator = generator = BurstGenerator(self._config, Opcode.SAVE)
         m.submodules.jobs = jobs = StreamQueue(_JOB_LAYOUT, self.job_depth)
-        m.submodules.row_reader = row_reader = RowReader(self._config.row_size * 8)
+        m.submodules.row_reader = row_reader = RowReader(
+            self._config.row_size * 8, memory_depth=self._config.feature_depth)
         m.submodules.running = running = StreamQueue(RunningBurst, self.burst_depth)
         m.submodules.beat_reader = beat_reader = BeatReader(self._config)
         m.submodules.pending = pending = StreamQueue(PendingBurst, self.burst_depth)

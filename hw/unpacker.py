@@ -1,4 +1,4 @@
-"""Narrow weight codes, packed in DRAM, as bytes."""
+"""Narrow weight codes, in planes of bits in DRAM, as bytes."""
 
 from amaranth import *
 from amaranth.lib import data, stream, wiring
@@ -10,17 +10,20 @@ from arch.config import CHUNK_BEATS
 __all__ = ("Unpacker",)
 
 
-_PAIRS = (4, 6)
-"""Bits of pairs that are narrower than two codes on chip."""
-
-
 class Unpacker(wiring.Component):
-    """Widen signed codes of 2 to 7 bits, packed without gaps, to 8 bits.
+    """Widen signed codes of 2 to 7 bits to 8 bits.
 
-    A chunk of ``CHUNK_BEATS`` beats of output is ``bits / 2`` beats of input, so only halves of
-    beats are ever left over::
+    A chunk of ``CHUNK_BEATS`` beats of output is ``bits`` halves of beats of input, each a plane:
+    one bit of all codes, the highest first. Two planes come at a time, so that codes grow by two
+    places. If ``bits`` is odd, two chunks share a beat, the lowest bits of both, and what is the
+    first plane of the second chunk is its lowest bit::
 
-        i ── half, half ──► held halves, new ones behind them ── bits * 2 // 4 beats ──► widen ── o
+        i ── low, high ──► codes held, two places up ── o
+                  └──────► spare
+
+    The codes of the first chunk then have two places below bit 0: bit 1 comes there, in ``spare``,
+    and goes up with the rest in the beat that is shared. After it ``spare`` holds the lowest bits
+    of the second chunk until its end.
 
     Latency is none: a chunk is offered together with its last beat, which is accepted with it.
     Throughput is one beat of input per cycle.
@@ -37,11 +40,12 @@ class Unpacker(wiring.Component):
     bits : In(3)
         Bits of a code. Must be stable while ``i.valid`` is asserted or anything is held.
     pairs : In(1)
-        A code is two of half the bits, widened to 4 bits each. As stable as ``bits``.
+        A code is two of half the bits, widened to 4 bits each, planes of the upper and of the lower
+        ones in turn. As stable as ``bits``.
     clear : In(1)
         Drop what is left over when the chunk offered is accepted: it was padding.
     i : In(stream(width))
-        Beats, first code in the lowest bits.
+        Beats, the plane that comes first in the lower half, the first code in its lowest bit.
     o : Out(stream(ArrayLayout(signed(8), CHUNK_BEATS * width // 8)))
         Chunks.
     """
@@ -67,42 +71,47 @@ class Unpacker(wiring.Component):
         m = Module()
         half = self._width // 2
         low, high = self.i.payload[:half], self.i.payload[half:]
-        count = Signal(3)  # halves held
-        held = [Signal(half, name=f"held_{number}", reset_less=True) for number in range(6)]
-        halves = [Signal(half, name=f"half_{number}") for number in range(7)]
-        full = Signal()
+        odd = self.bits[0]
+        whole = Signal(2)  # beats of this chunk alone that have come
+        behind = Signal()  # the chunk began in the beat before them
+        first, shared, full = Signal(), Signal(), Signal()
+        moves = Signal()
         m.d.comb += [
-            full.eq(count + 2 >= self.bits),
+            first.eq(whole == 0),
+            shared.eq(odd & ~behind & (whole == self.bits[1:])),
+            full.eq(shared | ((behind | ~odd) & (whole + 1 == self.bits[1:]))),
             self.o.valid.eq(self.i.valid & full),
             self.i.ready.eq(~full | self.o.ready),
+            moves.eq(self.i.valid & self.i.ready),
         ]
-        for number, value in enumerate(halves):
-            last = held[number] if number < len(held) else high
-            behind = Mux(count + 1 == number, high, last)
-            m.d.comb += value.eq(Mux(count == number, low, behind))
-        with m.If(self.i.valid & self.i.ready):
-            m.d.sync += [register.eq(value) for register, value in zip(held, halves)]
-            m.d.sync += count.eq(count + 2)
+        with m.If(moves):
+            m.d.sync += whole.eq(whole + 1)
             with m.If(full):
-                m.d.sync += [held[0].eq(high), count.eq(count + 2 - self.bits)]
-                with m.If(self.clear):
-                    m.d.sync += count.eq(0)
+                m.d.sync += [whole.eq(0), behind.eq(shared & ~self.clear)]
 
-        packed = Cat(halves)
-        with m.Switch(self.bits):
-            for bits in range(2, 8):
-                with m.Case(bits):
-                    m.d.comb += [
-                        self.o.payload[number].eq(
-                            self._widened(packed.word_select(number, bits)))
-                        for number in range(self.o.payload.shape().length)
-                    ]
+        # By place, the bits of all codes.
+        planes = [Signal(half, name=f"plane_{place}") for place in range(8)]
+        held = [Signal(half, name=f"held_{place}", reset_less=True) for place in range(7)]
+        spare = Signal(half, reset_less=True)
+        above = [Mux(first, low, plane) for plane in held]
+        codes = [
+            Mux(behind, spare, Mux(odd, low, high)),
+            Mux(odd, Mux(behind, high, Mux(first, low, spare)), low),
+            Mux(odd & behind, low, above[0]),
+            *above[1:6],
+        ]
+        if self._dual:
+            # One place at a time: the low plane is of the upper codes, the high one of the lower.
+            pairs = [
+                high, *(Mux(first, high, plane) for plane in held[:3]), low, *above[4:]]
+            codes = [Mux(self.pairs, pair, plane) for pair, plane in zip(pairs, codes)]
+        m.d.comb += [plane.eq(code) for plane, code in zip(planes, codes, strict=True)]
+        with m.If(moves):
+            m.d.sync += [register.eq(plane) for register, plane in zip(held, planes)]
+            with m.If(~behind):
+                m.d.sync += spare.eq(high)
+        m.d.comb += [
+            self.o.payload[number].eq(Cat(plane[number] for plane in planes))
+            for number in range(half)
+        ]
         return m
-
-    def _widened(self, code):
-        if not self._dual or len(code) not in _PAIRS:
-            return code.as_signed()
-        half = len(code) // 2
-        return Mux(self.pairs, Cat(*(
-            Cat(part, part[-1].replicate(4 - half)) for part in (code[:half], code[half:]))),
-            Cat(code, code[-1].replicate(8 - len(code))))

@@ -229,23 +229,21 @@ class Unroller(wiring.Component):
             stages.append(stage)
         read, turned = stages[RowMemory.latency], stages[RowMemory.latency + 1]
 
-        word = Mux(read.zero, 0, ring.r_data)
+        word = ring.r_data
+        for bit in reversed(range(bits)):
+            word = Mux(read.rotate[bit], word.rotate_left(code << bit), word)
         rotated = Signal(self._width, reset_less=True)
         held = Signal(self._width, reset_less=True)
-        merged = Signal(self._width)
-        m.d.comb += merged.eq(rotated)
-        for number in range(codes - 1):
-            with m.If(number < turned.count):
-                m.d.comb += merged.word_select(number, code).eq(held.word_select(number, code))
         with m.If(advance):
-            with m.Switch(read.rotate):
-                for number in range(codes):
-                    with m.Case(number):
-                        m.d.sync += rotated.eq(word.rotate_left(number * code))
+            m.d.sync += rotated.eq(Mux(read.zero, 0, word))
             m.d.sync += self.o.valid.eq(turned.valid & turned.emit)
-            with m.If(turned.valid):
-                m.d.sync += [
-                    held.eq(Mux(turned.emit, rotated, merged)), self.o.payload.eq(merged)]
+        for number in range(codes):
+            new, old = (word.word_select(number, code) for word in (rotated, held))
+            is_held = number < turned.count
+            with m.If(advance & turned.valid):
+                m.d.sync += self.o.payload.word_select(number, code).eq(Mux(is_held, old, new))
+                with m.If(turned.emit | ~is_held):
+                    m.d.sync += old.eq(new)
 
 
 def _step_layout(depth, width):

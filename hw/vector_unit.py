@@ -127,26 +127,25 @@ class VectorUnit(wiring.Component):
         with m.If(step.valid):
             m.d.sync += count.eq(Mux(step.first, 0, count) + step.counted)
 
-        lowest = 1 << (width - 1)
+        # One adder for both: a sum is of what was there and the element, a maximum of zero and the
+        # element, where that is the larger one. Out of bounds the element is zero; a maximum then
+        # starts from the lowest number.
         for lane, element in enumerate(elements):
             acc, held = Signal(signed(width)), Signal(element.shape())
             with m.If(step.keep & step.sum):
                 m.d.sync += held.eq(element)
             with m.Elif(self.valid & ~self.hold):
                 m.d.sync += held.eq(0)
-            start = Mux(step.first, Mux(step.sum, 0, lowest), acc)
-            before = Signal(signed(width))
-            m.d.comb += before.eq(start | held)
             here = 1
             if config.table_lanes:
                 here = ~step.partial | step.part[lane // config.table_lanes]
-            with m.If(step.valid & here):
-                with m.If(~step.inside):
-                    m.d.sync += acc.eq(before)
-                with m.Elif(step.sum):
-                    m.d.sync += acc.eq(before + element)
-                with m.Elif(step.first | (element > acc)):
-                    m.d.sync += acc.eq(element)
+            extended = Signal(signed(width))
+            m.d.comb += extended.eq(element)
+            before = Mux(step.sum, Mux(step.first, held, acc), 0)
+            added = Cat(extended[:-1], extended[-1] | ~(step.sum | step.inside)).as_signed()
+            larger = step.inside & (element > acc)
+            with m.If(step.valid & here & (step.sum | step.first | larger)):
+                m.d.sync += acc.eq(before + added)
             m.d.comb += divider.i[lane].eq(acc)
             with m.If(self.divide):
                 m.d.sync += self.o[lane].eq(divider.o[lane])
@@ -256,7 +255,7 @@ class VectorUnit(wiring.Component):
             negative = extended[-1]
             m.d.comb += [
                 extended.eq(Cat(code, code[-1] & self.signed).as_signed()),
-                a.eq(extended),
+                a.eq(Mux(self.inside, extended, 0)),
                 b.eq(Mux(
                     ~self.keep & (is_product | (is_prelu & negative)), second, self.factor)),
             ]

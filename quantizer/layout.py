@@ -13,7 +13,10 @@ The layouts are those of the accelerator; logical arrays are ``(k, c, r, s)`` an
   ``((y * w + x) * blocks + c // lanes) * lanes + c % lanes``; lanes past the last channel are zero.
 
 A code is ``code_size`` bytes, little-endian, two's complement when signed. *Packed codes* of fewer
-bits follow each other without gaps, the first in the lowest bits of the first byte.
+bits follow each other without gaps, the first in the lowest bits of the first byte. In *planes*
+they come in chunks of a fixed number of codes, a bit of all codes of a chunk at a time, the highest
+first. If their bits are odd, two chunks meet with their lowest bits: of every second chunk, that
+one comes first.
 """
 
 from typing import Any
@@ -29,11 +32,13 @@ __all__ = (
     "pack_codes",
     "pack_map",
     "pack_params",
+    "pack_planes",
     "pack_weight_tile",
     "pack_weights",
     "unpack_codes",
     "unpack_map",
     "unpack_params",
+    "unpack_planes",
     "unpack_weight_tile",
     "unpack_weights",
     "weight_tiles",
@@ -131,6 +136,55 @@ def unpack_codes(data: bytes, count: int, bits: int) -> NDArray[np.int64]:
     """Return the ``count`` codes of packed ones; inverse of :func:`pack_codes`."""
     raw = np.frombuffer(_sized(data, -(-count * bits // 8), "Packed codes"), np.uint8)
     places = np.unpackbits(raw, bitorder="little")[:count * bits].reshape(count, bits)
+    values = places @ (1 << np.arange(bits, dtype=np.int64))
+    return np.asarray(values - (values >> (bits - 1) << bits))
+
+
+def pack_planes(codes: ArrayLike, bits: int, chunk: int, *, pairs: bool = False) -> bytes:
+    """Pack signed codes of ``bits`` bits in planes.
+
+    Parameters
+    ----------
+    codes : int, any shape
+        Codes, in order; the last chunk is filled up with zeros.
+    bits : int
+        Width of a code, 1 to 16 bits.
+    chunk : int
+        Codes, or pairs, whose bits lie together; a multiple of 8.
+    pairs : bool
+        The codes are pairs: each plane of the second codes is followed by that of the first ones.
+
+    Returns
+    -------
+    bytes
+        ``bits * chunk / 8`` for each chunk, twice that for pairs.
+
+    Examples
+    --------
+    >>> pack_planes([1, -1, 3, 0, 0, 0, 0, -4], 3, 8).hex(" ")
+    '82 06 07'
+    """
+    half = 1 << (bits - 1)
+    values = _checked(codes, -half, half - 1, f"Codes of {bits} bits").ravel()
+    values = np.pad(values, (0, -values.size % (chunk << pairs)))
+    places = values.reshape(-1, chunk, 1 + pairs, 1) >> np.arange(bits) & 1
+    planes = places.transpose(0, 3, 2, 1)[:, ::-1, ::-1].copy()
+    if bits % 2 and not pairs:
+        planes[1::2] = np.roll(planes[1::2], 1, axis=1)
+    return np.packbits(planes.astype(np.uint8).ravel(), bitorder="little").tobytes()
+
+
+def unpack_planes(
+    data: bytes, count: int, bits: int, chunk: int, *, pairs: bool = False
+) -> NDArray[np.int64]:
+    """Return the first ``count`` codes of planes; inverse of :func:`pack_planes`."""
+    size = bits * chunk << pairs
+    raw = np.frombuffer(
+        _sized(data, -(-count // (chunk << pairs)) * size // 8, "Planes of codes"), np.uint8)
+    planes = np.unpackbits(raw, bitorder="little").reshape(-1, bits, 1 + pairs, chunk)
+    if bits % 2 and not pairs:
+        planes[1::2] = np.roll(planes[1::2], -1, axis=1)
+    places = planes[:, ::-1, ::-1].transpose(0, 3, 2, 1).reshape(-1, bits)[:count]
     values = places @ (1 << np.arange(bits, dtype=np.int64))
     return np.asarray(values - (values >> (bits - 1) << bits))
 

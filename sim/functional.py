@@ -105,11 +105,32 @@ def _steps(fields: dict[str, int], first: int, stop: int) -> _Steps:
     return _Steps(word, y, x, inside)
 
 
-def _unpacked(packed: NDArray[np.uint8], count: int, bits: int) -> NDArray[np.uint8]:
-    """Return narrow codes, two's complement without gaps, as bytes."""
-    places = np.unpackbits(packed, bitorder="little")[:count * bits].reshape(count, bits)
-    wide = np.concatenate([places, places[:, -1:].repeat(8 - bits, axis=1)], axis=1)
-    return np.packbits(wide, axis=1, bitorder="little").ravel()
+def _unpacked(
+    packed: NDArray[np.uint8], count: int, bits: int, chunk: int, pairs: int
+) -> NDArray[np.uint8]:
+    """Return narrow codes as bytes, from planes of ``chunk`` bits.
+
+    Of pairs the byte is 16 times the second plus the first plus 8.
+    """
+    chunks = -(-count // chunk)
+    planes = np.unpackbits(packed, bitorder="little")[:chunks * chunk * bits]
+    planes = planes.reshape(chunks, bits, chunk).astype(np.int8)
+    if pairs:
+        second, first = (_number(planes[:, which::2]) for which in range(2))
+        codes = 16 * second + first + 8
+    else:
+        if bits % 2:
+            planes[1::2] = planes[1::2, [*range(1, bits), 0]]
+        codes = _number(planes)
+    return codes.ravel()[:count].view(np.uint8)
+
+
+def _number(planes: NDArray[np.int8]) -> NDArray[np.int8]:
+    """Return the two's complement numbers of bits along the second axis, the highest first."""
+    total = -planes[:, 0]
+    for number in range(1, planes.shape[1]):
+        total = 2 * total + planes[:, number]
+    return total
 
 
 def _maxima(
@@ -132,12 +153,6 @@ def _maxima(
         phase = (phase + 1) % stride
     assert held is not None
     return np.array(found).reshape(-1, *codes.shape[1:]), held
-def _paired(packed: NDArray[np.uint8], count: int, bits: int) -> NDArray[np.uint8]:
-    """Return pairs of codes of ``bits / 2`` bits as bytes: the first plus 8, below the second."""
-    low, high = _unpacked(packed, 2 * count, bits // 2).reshape(-1, 2).T
-    return (low + 8) % 16 + high % 16 * 16
-
-
 class FunctionalMachine:
     """The memories of an accelerator, and what each instruction does to them.
 
@@ -223,10 +238,11 @@ class FunctionalMachine:
             rows = memory[row:row + fields["row_count"]]
             if opcode == Opcode.LOAD:
                 codes = dram[address:stop]
-                if pairs:
-                    codes = _paired(codes, size, bits or 8)
-                elif bits:
-                    codes = _unpacked(codes, size, bits)
+                if bits:
+                    codes = _unpacked(
+                        codes, size, bits, CHUNK_BEATS * self.config.dram_width, pairs)
+                elif pairs:
+                    codes = codes ^ 8
                 rows[:, :row_size] = codes.reshape(-1, row_size)
                 if fields["memory"] == Memory.WEIGHT:
                     self.lanes[row:row + len(rows)] = (

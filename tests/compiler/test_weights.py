@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from arch.config import preset
+from arch.config import CHUNK_BEATS, preset
 from compiler import compile_model
 from compiler.plan import plan_layers
 from compiler.weights import Ring, WeightImage, cut_weights, group_units
-from quantizer.layout import pack_weights, unpack_codes, unpack_params, weight_tiles
+from quantizer.layout import pack_weights, unpack_params, unpack_planes, weight_tiles
 
 from .configs import CONFIGS, NANO
 from .networks import NetworkBuilder
@@ -117,10 +117,11 @@ def test_narrow_image(config, bits):
         assert start % config.dram_width == 0
         kept = unit.columns * config.dram_width or config.multipliers
         count = unit.rows * kept
-        size = -(-count * bits // 8)
-        assert size <= stop - start < size + 4 * config.dram_width
+        chunk = CHUNK_BEATS * config.dram_width
+        size = -(-count // chunk) * chunk * bits // 8
+        assert size <= stop - start < size + config.dram_width
         assert not any(data[start + size:stop])
-        rows = unpack_codes(data[start:start + size], count, bits).reshape(-1, kept)
+        rows = unpack_planes(data[start:start + size], count, bits, chunk).reshape(-1, kept)
         tiles.append(np.pad(rows, ((0, 0), (0, config.multipliers - kept))).ravel())
     np.testing.assert_array_equal(
         np.concatenate(tiles),

@@ -6,11 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from arch.config import AcceleratorConfig, preset
+from arch.config import CHUNK_BEATS, AcceleratorConfig, preset
 from arch.isa import UNROLL_FIELDS, Memory, Opcode, Region, encode
 from hw.layouts import beats_per_row, layout_of
 from hw.load import LoadEngine
-from quantizer.layout import unpack_codes
+from quantizer.layout import unpack_planes
 
 from .bench import simulate
 from .streams import beat_at, check_stream, drain, expected_bursts, feed, fields, watch
@@ -34,13 +34,13 @@ def narrow_line(config, instruction, start, first):
     packed = b"".join(
         beat_at(start + place, width).to_bytes(width, "little")
         for place in range(0, size, width))
-    count = instruction.row_count * row_size
+    count, chunk = instruction.row_count * row_size, CHUNK_BEATS * width
+    packed = packed[:-(-count // chunk) * chunk * bits // 8]
     if instruction.pairs:
-        low, high = unpack_codes(
-            packed[:-(-count * bits // 8)], 2 * count, bits // 2).reshape(-1, 2).T
+        low, high = unpack_planes(packed, 2 * count, bits // 2, chunk, pairs=True).reshape(-1, 2).T
         codes = (16 * high + low + 8).astype(np.int8)
     else:
-        codes = unpack_codes(packed[:-(-count * bits // 8)], count, bits).astype(np.int8)
+        codes = unpack_planes(packed, count, bits, chunk).astype(np.int8)
     step = config.weight_columns
     wide = codes.tobytes()
     writes = [
@@ -187,7 +187,7 @@ def some_instructions(config, seed, widths=(0,)):
         load(
             layer=rng.randrange(4096), post=rng.randrange(8), memory=memory,
             weight_bits=rng.choice(widths) if memory == Memory.WEIGHT else 0,
-            region=rng.choice(list(Region)), row=rng.randrange(1 << 12),
+            region=rng.choice(list(Region)), row=rng.randrange(1 << 11),
             address=rng.randrange(1 << 12) * config.dram_width,
             row_count=rng.randint(1, most[memory]), line_count=rng.randint(1, 4),
             line_stride=rng.randrange(1 << 12) * config.dram_width, row_stride=rng.randrange(99),

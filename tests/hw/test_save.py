@@ -127,7 +127,7 @@ def some_instructions(config, seed):
     return [
         save(
             layer=rng.randrange(4096), post=rng.randrange(8), region=rng.choice(list(Region)),
-            row=rng.randrange(1 << 12), address=rng.randrange(1 << 12) * config.dram_width,
+            row=rng.randrange(1 << 11), address=rng.randrange(1 << 12) * config.dram_width,
             row_count=rng.randint(1, 12), line_count=rng.randint(1, 4),
             line_stride=rng.randrange(1 << 12) * config.dram_width, row_stride=rng.randrange(99),
         )

@@ -6,7 +6,7 @@ import pytest
 
 from arch.config import CHUNK_BEATS
 from hw.unpacker import Unpacker
-from quantizer.layout import pack_codes
+from quantizer.layout import pack_planes
 
 from .bench import simulate
 from .streams import check_stream, drain, feed
@@ -19,13 +19,16 @@ def run(width, bits, chunks, *, shares=(1.0, 1.0), pairs=False):
     every = list(range(-(1 << (bits - 1)), 1 << (bits - 1)))
     codes = [rng.choice(every) for _ in range(chunks * size)]
     # A stream of its own ends with its last chunk: what is left of the beat is dropped.
-    packed = pack_codes(codes, bits)
-    packed += bytes(rng.randrange(256) for _ in range(-len(packed) % (width // 8)))
-    beats = [packed[n:n + width // 8] for n in range(0, len(packed), width // 8)]
     if pairs:
         half = 1 << (bits // 2)
-        codes = [((code & (half - 1)) ^ half >> 1) - (half >> 1) & 15 | (
-            code >> (bits // 2)) << 4 for code in codes]
+        halves = [((part & (half - 1)) ^ half >> 1) - (half >> 1)
+                  for code in codes for part in (code, code >> bits // 2)]
+        packed = pack_planes(halves, bits // 2, size, pairs=True)
+        codes = [first & 15 | second << 4 for first, second in zip(halves[::2], halves[1::2])]
+    else:
+        packed = pack_planes(codes, bits, size)
+    packed += bytes(rng.randrange(256) for _ in range(-len(packed) % (width // 8)))
+    beats = [packed[n:n + width // 8] for n in range(0, len(packed), width // 8)]
     dut = Unpacker(width, dual=True)
     queue = deque(int.from_bytes(beat, "little") for beat in beats * 2)
     taken, clock = [], [0]

@@ -11,11 +11,13 @@ from quantizer.layout import (
     pack_codes,
     pack_map,
     pack_params,
+    pack_planes,
     pack_weight_tile,
     pack_weights,
     unpack_codes,
     unpack_map,
     unpack_params,
+    unpack_planes,
     unpack_weight_tile,
     unpack_weights,
     weight_tiles,
@@ -71,6 +73,31 @@ def test_packed_codes_are_digits_of_one_number():
     codes = np.random.default_rng(0).integers(-16, 16, 37)
     number = sum(int(code) % 32 << 5 * place for place, code in enumerate(codes))
     assert pack_codes(codes, 5) == number.to_bytes(24, "little")
+
+
+@given(seeds, st.integers(1, 8), st.integers(0, 70), st.booleans())
+def test_planes_inverse(seed, bits, count, pairs):
+    codes = np.random.default_rng(seed).integers(-(1 << (bits - 1)), 1 << (bits - 1), count)
+    data = pack_planes(codes, bits, 16, pairs=pairs)
+    assert len(data) == -(-count // (16 << pairs)) * (2 * bits << pairs)
+    np.testing.assert_array_equal(unpack_planes(data, count, bits, 16, pairs=pairs), codes)
+
+
+def test_planes_of_odd_codes_meet_with_their_lowest():
+    rng = np.random.default_rng(0)
+    codes = rng.integers(-4, 4, (2, 8))
+    planes = [sum((int(code) >> place & 1) << lane for lane, code in enumerate(chunk))
+              for chunk, places in zip(codes, ((2, 1, 0), (0, 2, 1)), strict=True)
+              for place in places]
+    assert list(pack_planes(codes, 3, 8)) == planes
+
+
+def test_planes_of_pairs():
+    rng = np.random.default_rng(1)
+    codes = rng.integers(-2, 2, (8, 2))
+    planes = [sum((int(code) >> place & 1) << lane for lane, code in enumerate(codes[:, which]))
+              for place in (1, 0) for which in (1, 0)]
+    assert list(pack_planes(codes, 2, 8, pairs=True)) == planes
 
 
 @given(seeds, lanes, st.integers(1, 3))

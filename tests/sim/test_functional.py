@@ -9,7 +9,7 @@ from arch.config import AcceleratorConfig
 from arch.formats import divide_round, requantize
 from arch.isa import Memory, Opcode, Region, VectorOp, encode, encode_header
 from compiler.host import Segment
-from quantizer.layout import pack_params, unpack_params
+from quantizer.layout import pack_codes, pack_params, pack_planes, unpack_params
 from sim.errors import SimulationError
 from sim.functional import FunctionalMachine, run_functional
 
@@ -374,15 +374,16 @@ def test_sums_of_lanes_without_weights_mean_nothing():
 def test_load_of_narrow_weights(bits):
     """Rows of 8 codes; 4 beats of codes are 16."""
     made = machine()
+    half = 1 << bits - 1
+    lines = np.random.default_rng(bits).integers(-half, half, (2, 24))
+    for start, codes in zip((64, 104), lines, strict=True):
+        packed = pack_planes(codes, bits, 16)
+        made.regions[Region.INPUT][start:start + len(packed)] = packed
     made.run(Opcode.LOAD, transfer(
         memory=Memory.WEIGHT, weight_bits=bits, address=64, line_stride=40, row_stride=4, row=1,
         row_count=3, line_count=2))
-    for line, row in ((64, 1), (104, 5)):
-        number = int.from_bytes(made.regions[Region.INPUT][line:line + 24], "little")
-        expected = [number >> bits * place & (1 << bits) - 1 for place in range(24)]
-        codes = made.weight[row:row + 3].view(np.int8).ravel()
-        np.testing.assert_array_equal(codes & (1 << bits) - 1, expected)
-        assert -(1 << bits - 1) <= codes.min() <= codes.max() < 1 << bits - 1
+    for codes, row in zip(lines, (1, 5), strict=True):
+        np.testing.assert_array_equal(made.weight[row:row + 3].view(np.int8).ravel(), codes)
     stored = -(-2 * 16 * bits // 32) * 4
     last = transfer(
         memory=Memory.WEIGHT, weight_bits=bits, address=1024 - stored, row_count=3)
@@ -428,15 +429,15 @@ def test_two_products_are_for_plain_convolutions():
 def test_pairs_take_half_a_byte_each(bits):
     made = FunctionalMachine(
         replace(CONFIG, dual_products=True), {region: bytearray(range(256)) for region in Region})
+    half = 1 << bits - 1
+    pairs = np.random.default_rng(bits).integers(-half, half, (24, 2))
+    packed = pack_codes(pairs, 4) if bits == 4 else pack_planes(pairs, bits, 16, pairs=True)
+    made.regions[Region.INPUT][64:64 + len(packed)] = packed
     made.run(Opcode.LOAD, transfer(
         memory=Memory.WEIGHT, weight_bits=2 * bits % 8, pairs=1, address=64, row=1, row_count=3))
-    number = int.from_bytes(made.regions[Region.INPUT][64:88], "little")
-    for place, byte in enumerate(made.weight[1:4].ravel().tolist()):
-        pair = number >> 2 * bits * place
-        low, high = (byte & 15) - 8, (byte >> 4 ^ 8) - 8
-        assert (low - pair) % (1 << bits) == 0
-        assert (high - (pair >> bits)) % (1 << bits) == 0
-        assert max(abs(2 * low + 1), abs(2 * high + 1)) < 1 << bits
+    first, second = pairs.T
+    np.testing.assert_array_equal(
+        made.weight[1:4].view(np.int8).ravel(), 16 * second + first + 8)
 
 
 def test_weights_of_16_bits_are_not_packed():
