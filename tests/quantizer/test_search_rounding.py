@@ -10,10 +10,14 @@ from hypothesis import strategies as st
 from arch.formats import Format
 from quantizer.accumulators import check_limits
 from quantizer.errors import ModelError
-from quantizer.execute import accumulate, execute, quantize_input
+from quantizer.execute import accumulate, execute, quantize_input, run
 from quantizer.explain import explain
 from quantizer.graph import ConvTranspose, Window
 from quantizer.model import Limits, QuantizedModel, QuantizedWeights
+from quantizer.onnx_import import load_graph
+from quantizer.ranges import snr_db
+from quantizer.reference import FloatReference
+from quantizer.search import quantize
 from quantizer.search.rounding import quadratic
 from quantizer.search.rounding.descent import descend
 from quantizer.search.rounding.feedback import feedback
@@ -224,3 +228,17 @@ def test_refuses_rounding():
         quantized(small_graph(), weight_rounding="up")
     assert str(error.value) == (
         "weight_rounding must be nearest, feedback or learned, not 'up'")
+
+
+@pytest.mark.parametrize(("bits", "least"), [(8, 34.0), (4, 24.0)])
+def test_glyphs(shared_models, shared_data, bits, least):
+    """Brevitas without training: 33 dB and 11 dB, with scales that are powers of two."""
+    graph = load_graph(shared_models / "glyphs.onnx")
+    data = np.load(shared_data / "glyphs_dev.npz")
+    reference = FloatReference(graph)
+    shape = (-1, *graph.input_dims)
+    model = quantize(
+        graph, data["calib_x"][:100].reshape(shape), reference=reference, weight_bits=bits,
+        weight_rounding="feedback")
+    images = data["eval_x"][:500].reshape(shape)
+    assert snr_db(reference.run(images), run(model, images)) > least
