@@ -148,6 +148,11 @@ FORMAT_OPTIONS = _options(
                  help="Take away in the biases what rounding adds to a channel on average."),
     click.option("--per-channel", is_flag=True,
                  help="One fractional length for each output channel's weights."),
+    click.option("--weight-rounding", default="nearest", show_default=True,
+                 metavar="nearest|feedback|learned",
+                 help="Round weights for themselves, or by the error of their layer's output."),
+    click.option("--refine", is_flag=True,
+                 help="Move fractional lengths on, by the error of the network's output."),
     click.option("--width", "widths", multiple=True, callback=_widths,
                  metavar="NAME=BITS|FILE",
                  help="Width of one layer's data, or of NAME.weights; repeatable, or a JSON or "

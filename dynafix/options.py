@@ -39,6 +39,10 @@ class Options:
         ``"mode"``.
     per_channel : bool
         Whether each output channel's weights have their own fractional length.
+    weight_rounding : str
+        ``"nearest"``, or by the error of the layer's output: ``"feedback"`` or ``"learned"``.
+    refine : bool
+        Whether to refine the formats by the error of the network's output.
     equalize : bool
         Whether channels are multiplied by powers of two first, so that they suit one format; the
         float network stays the same.
@@ -64,6 +68,8 @@ class Options:
     precision: str = "dynamic"
     ranges: str = "l2"
     per_channel: bool = False
+    weight_rounding: str = "nearest"
+    refine: bool = False
     equalize: bool = True
     correct: bool = True
     widths: Mapping[str, int] | str | Path = dataclasses.field(default_factory=dict)
@@ -78,6 +84,12 @@ class Options:
                 raise UsageError(f"--{name.replace('_', '-')} must be in 2..16 bits, not {bits}")
         if self.precision not in ("dynamic", "static"):
             raise UsageError(f"--precision must be dynamic or static, not {self.precision!r}")
+        if self.refine and self.precision == "static":
+            raise UsageError("--refine cannot be used with --precision static, which has one "
+                             "fractional length for all data")
+        if self.weight_rounding not in ("nearest", "feedback", "learned"):
+            raise UsageError("--weight-rounding must be nearest, feedback or learned, not "
+                             f"{self.weight_rounding!r}")
         try:
             RangeRule.parse(self.ranges)
         except ModelError as error:

@@ -21,14 +21,10 @@ from .ranges import (
     Reference,
     batches,
     check_calibration,
-    format_root,
-    format_sharers,
-    joined_format,
     snr_db,
 )
 from .search.rules import RangeRule
-from .search.weights import integer_weights
-from .tables import model_table
+from .search.variants import with_tensor, with_weights
 
 
 __all__ = (
@@ -159,41 +155,6 @@ def _clipped(values: NDArray[Any], fmt: Format) -> float:
     return float(np.mean((rounded > fmt.max) | (rounded < fmt.min)))
 
 
-def _with_tensor(model: QuantizedModel, tensor: str, frac: int) -> QuantizedModel:
-    """Return the model in which a tensor, and all that share its format, have another frac.
-
-    The inputs of a Concat that have its format are moved with it.
-    """
-    root = format_root(model.graph, tensor)
-    sharers = format_sharers(model.graph, root)
-    for node in model.graph.accelerated:
-        joins = joined_format(model.graph, node.output) == root
-        if joins and model.formats[node.output] == model.formats[root]:
-            sharers += format_sharers(model.graph, node.output)
-    formats = {
-        name: replace(fmt, frac=frac) if name in sharers else fmt
-        for name, fmt in model.formats.items()}
-    weights = dict(model.weights)
-    for node in model.graph:
-        if isinstance(node, Conv) and node.inputs[0] in sharers:
-            old = weights[node.name]
-            weights[node.name] = integer_weights(
-                node, old.bits, old.frac, frac, old.correction)
-    moved = replace(model, formats=formats, weights=weights, tables=dict(model.tables))
-    for node in model.graph:
-        if isinstance(node, Activation) and {node.inputs[0], node.output} & set(sharers):
-            moved.tables[node.name] = model_table(moved, node)
-    return moved
-
-
-def _with_weights(model: QuantizedModel, node: Conv, delta: int) -> QuantizedModel:
-    """Return the model in which the weights of a convolution have other fracs."""
-    old = model.weights[node.name]
-    x_frac = model.formats[node.inputs[0]].frac
-    new = integer_weights(node, old.bits, old.frac + delta, x_frac, old.correction)
-    return replace(model, weights={**model.weights, node.name: new})
-
-
 def _obstacle(model: QuantizedModel) -> str:
     try:
         check_limits(model, _limits(model))
@@ -259,7 +220,9 @@ def _explain_weights(model: QuantizedModel, judge: _Judge, node: Conv) -> Explan
     weights = model.weights[node.name]
     name = node.name + WEIGHTS_SUFFIX
     least, most = int(weights.frac.min()), int(weights.frac.max())
-    variants = {delta: _with_weights(model, node, delta) for delta in _NEIGHBOURS}
+    variants = {
+        delta: model if delta == 0 else with_weights(model, node, delta)
+        for delta in _NEIGHBOURS}
     _, found = _candidates(judge, node.output, variants, 0)
     candidates = []
     for delta, candidate in found.items():
@@ -323,7 +286,7 @@ def explain(
     judge = _Judge(model, images, reference, progress)
     fmt = model.formats[tensor]
     variants = {
-        fmt.frac + delta: model if delta == 0 else _with_tensor(model, tensor, fmt.frac + delta)
+        fmt.frac + delta: model if delta == 0 else with_tensor(model, tensor, fmt.frac + delta)
         for delta in _NEIGHBOURS}
     seen, candidates = _candidates(judge, tensor, variants, fmt.frac)
     return Explanation(

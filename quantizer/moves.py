@@ -15,6 +15,7 @@ from .model import QuantizedWeights
 __all__ = (
     "pad",
     "resize",
+    "spread",
     "transposed_tiles",
 )
 
@@ -44,21 +45,21 @@ def pad(x: NDArray[Any], node: Pad, fill: int) -> NDArray[Any]:
     return np.pad(inner, widths, constant_values=fill)
 
 
-def _spread(x: NDArray[Any], node: ConvTranspose, size: tuple[int, int]) -> NDArray[Any]:
+def spread(x: NDArray[Any], node: ConvTranspose, size: tuple[int, int]) -> NDArray[Any]:
     """Return a map with zeros between its positions, over which a plain convolution is the same."""
     window = node.window
     extent = [d * (k - 1) for d, k in zip(window.dilations, window.kernel, strict=True)]
     n, *_, channels = x.shape
-    spread = np.zeros((n, size[0] + extent[0], size[1] + extent[1], channels), x.dtype)
+    apart = np.zeros((n, size[0] + extent[0], size[1] + extent[1], channels), x.dtype)
     taken, places = [], []
     for axis in (0, 1):
         place = np.arange(x.shape[1 + axis]) * window.strides[axis]
         place += extent[axis] - window.pads[axis]
-        inside = (place >= 0) & (place < spread.shape[1 + axis])
+        inside = (place >= 0) & (place < apart.shape[1 + axis])
         taken.append(np.flatnonzero(inside))
         places.append(place[inside])
-    spread[:, places[0][:, None], places[1]] = x[:, taken[0][:, None], taken[1]]
-    return spread
+    apart[:, places[0][:, None], places[1]] = x[:, taken[0][:, None], taken[1]]
+    return apart
 
 
 def transposed_tiles(
@@ -74,7 +75,7 @@ def transposed_tiles(
     convolution = Convolution(plain, turned, x_frac, bounds)
     images = max(1, _SPREAD_SIZE // (4 * size[0] * size[1] * x.shape[3] * x.itemsize))
     for first in range(0, len(x), images):
-        spread = _spread(x[first:first + images], node, size)
-        for tile in convolution.tiles(spread):
-            start, stop, _ = tile.images.indices(len(spread))
+        apart = spread(x[first:first + images], node, size)
+        for tile in convolution.tiles(apart):
+            start, stop, _ = tile.images.indices(len(apart))
             yield replace(tile, images=slice(first + start, first + stop))

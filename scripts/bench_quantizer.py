@@ -55,13 +55,20 @@ METHODS: dict[str, dict[str, Any]] = {
     "mode": {"ranges": "mode"},
     "ends 16": {"first_last_bits": 16},
     "per channel": {"per_channel": True},
+    "feedback": {"weight_rounding": "feedback"},
+    "learned": {"weight_rounding": "learned"},
+    "refine": {"refine": True},
 }
 """Options of ``quantizer.quantize`` by name; a method is one line."""
 
-ALL: dict[str, Any] = {"per_channel": True, "first_last_bits": 16}
+ALL: dict[str, Any] = {
+    "per_channel": True, "first_last_bits": 16, "weight_rounding": "learned", "refine": True}
 """Options of all methods together."""
 
 STATIC = {"precision": "static"}
+STATIC_REFUSES = {
+    "per_channel": "has one format for all weights", "refine": "has one format for all data"}
+"""Options that static precision does not have, and why."""
 
 WIDTHS: dict[str, dict[str, Any]] = {
     "16/16": {"data_bits": 16, "weight_bits": 16},
@@ -99,8 +106,9 @@ def _rows(bench: Bench, network: Network, widths: Iterable[str], methods: Sequen
         cells = {}
         for method in methods:
             options = {**WIDTHS[name], **({**ALL} if method == "all" else METHODS[method])}
-            if options.get("precision") == "static" and options.pop("per_channel", False):
-                cells[method] = {"error": "static precision has one format for all weights"}
+            refused = [STATIC_REFUSES[key] for key in STATIC_REFUSES if options.get(key)]
+            if options.get("precision") == "static" and refused:
+                cells[method] = {"error": f"static precision {refused[0]}"}
                 continue
             cells[method] = bench.method(network, f"{name} {method}", options)
         yield ([name, *map(cell, cells.values())], [

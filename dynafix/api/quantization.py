@@ -175,12 +175,24 @@ def _search(graph: Graph, calibration: NDArray[np.float32], options: Options,
         elif stage == "data":
             steps.progress(step, done, total, "images", "the baseline: one format for all")
 
-    return search(
+    model = search(
         graph, calibration, data_bits=options.data_bits, weight_bits=options.weight_bits,
         first_last_bits=options.first_last_bits, precision=options.precision, ranges=options.ranges,
-        per_channel=options.per_channel, equalize=options.equalize, correct=options.correct,
+        per_channel=options.per_channel, weight_rounding=options.weight_rounding,
+        refine=options.refine, equalize=options.equalize, correct=options.correct,
         widths=options.widths, overrides=overrides, progress=progress, limits=limits,
         preprocess=rule.to_json())
+    _tell_refined(model, steps)
+    return model
+
+
+def _tell_refined(model: QuantizedModel, steps: Steps) -> None:
+    """Say what refinement gained, if there was one."""
+    found = model.provenance["refined"]
+    if found is not None:
+        (before, after), moves = found["held_out_snr_db"], len(found["moves"])
+        steps.line("refine", f"{moves} fractional lengths moved; output {before:.1f} dB before, "
+                             f"{after:.1f} dB after, on images that did not choose")
 
 
 def _static(graph: Graph, calibration: NDArray[np.float32], options: Options, rule: Preprocess,
@@ -190,7 +202,7 @@ def _static(graph: Graph, calibration: NDArray[np.float32], options: Options, ru
         return None
     static = replace(
         options, precision="static", per_channel=False, equalize=False, correct=False,
-        formats=None)
+        weight_rounding="nearest", refine=False, formats=None)
     try:
         return _search(graph, calibration, static, None, rule, limits, steps, "static")
     except ModelError as error:

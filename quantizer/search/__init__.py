@@ -8,7 +8,7 @@ Source: J. Qiu et al., "Going Deeper with Embedded FPGA Platform for Convolution
 Network", FPGA 2016, section 4.
 """
 
-from .options import Options, Precision, Progress
+from .options import Options, Precision, Progress, WeightRounding
 from .quantize import quantize
 
 
@@ -16,5 +16,6 @@ __all__ = (
     "Options",
     "Precision",
     "Progress",
+    "WeightRounding",
     "quantize",
 )

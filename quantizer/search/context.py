@@ -60,6 +60,7 @@ class Context:
         self.limits = limits
         self.overrides = overrides
         self.log: dict[str, dict[str, Any]] = {}
+        self.refined: dict[str, Any] | None = None
         self._unsigned = unsigned_tensors(model.graph, float(calibration.min()))
         self._end_convs = {node.name for node in (self.convs[:1] + self.convs[-1:])}
         outputs = [node.output for node in self.graph.accelerated]
@@ -137,16 +138,21 @@ class Context:
         self.note(name, rule="search", errors=errors)
         return frac
 
+    def capped(self, node: Conv, frac: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Lower fractional lengths of weights where the hardware demands it, (k,)."""
+        x_frac = self.model.formats[node.inputs[0]].frac
+        return cap_frac(
+            node, self.weight_bits(node), frac, x_frac=x_frac,
+            bounds=code_bounds(self.model, node.inputs[0]),
+            highest=self.limits.conv_shift + self.expected(node.output) - x_frac,
+            limits=self.limits, per_channel=self.options.per_channel)
+
     def set_weights(self, node: Conv, frac: NDArray[np.int64]) -> None:
         """Give a convolution its integers; lowers ``frac`` where the hardware demands it."""
         name, bits = node.name + WEIGHTS_SUFFIX, self.weight_bits(node)
         x_frac = self.model.formats[node.inputs[0]].frac
         if name not in self.overrides:
-            chosen, frac = frac, cap_frac(
-                node, bits, frac, x_frac=x_frac,
-                bounds=code_bounds(self.model, node.inputs[0]),
-                highest=self.limits.conv_shift + self.expected(node.output) - x_frac,
-                limits=self.limits, per_channel=self.options.per_channel)
+            chosen, frac = frac, self.capped(node, frac)
             if np.any(frac != chosen):
                 self.log[name]["rule"] = "search, then lowered to fit accumulator and shifter"
         self.model.weights[node.name] = integer_weights(node, bits, frac, x_frac)

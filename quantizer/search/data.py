@@ -36,6 +36,7 @@ from ..ranges import (
 from ..tables import model_table
 from .context import Context
 from .options import Progress
+from .rounding import Rounder
 from .rules import Norm, Tally, clipped_range, divergences
 from .score import candidate_errors, distance, signal
 from .stream import Piece, Stream, pieces
@@ -45,6 +46,7 @@ __all__ = (
     "float_errors",
     "natural_data_frac",
     "search_data",
+    "weigher",
 )
 
 
@@ -355,6 +357,18 @@ def _searched(context: Context) -> Iterable[str]:
     return [name for name in wholes if name not in context.overrides]
 
 
+def weigher(context: Context) -> Callable[[Conv, Maps], None]:
+    """Return what rounds the weights of a convolution anew, given the codes of its input.
+
+    It does nothing where weights are rounded to nearest, which they are already.
+    """
+    if context.options.weight_rounding == "nearest":
+        return lambda node, maps: None
+    stream = Stream(context, list(dict.fromkeys(node.inputs[0] for node in context.convs)))
+    rounder = Rounder(context)
+    return lambda node, maps: rounder(node, maps, stream.look(node.inputs[0]))
+
+
 def search_data(
     context: Context, weight_fracs: dict[str, NDArray[np.int64]], progress: Progress
 ) -> None:
@@ -381,10 +395,12 @@ def search_data(
             context.set_slopes(node)
     _choose_input(context, stream)
     maps: Maps = {graph.input: input_maps(model, quantize_input(model, context.calibration))}
+    weigh = weigher(context)
     for index, node in enumerate(graph.accelerated):
         progress("data", index, len(graph.accelerated))
         if isinstance(node, Conv):
             context.set_weights(node, weight_fracs[node.name])
+            weigh(node, maps)
             context.correct(node, maps[node.inputs[0]])
         prepared = prepare(model, [node])
         _choose_output(context, node, maps, stream, prepared)

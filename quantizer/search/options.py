@@ -13,10 +13,12 @@ __all__ = (
     "Options",
     "Precision",
     "Progress",
+    "WeightRounding",
 )
 
 
 Precision = Literal["dynamic", "static"]
+WeightRounding = Literal["nearest", "feedback", "learned"]
 Progress = Callable[[str, int, int], object]
 
 
@@ -37,6 +39,10 @@ class Options:
         What makes a fractional length the best, see ``quantizer.search.rules``.
     per_channel : bool
         A fractional length for each output channel of the weights.
+    weight_rounding : "nearest", "feedback" or "learned"
+        How weights become integers, see ``quantizer.search.rounding``.
+    refine : bool
+        Whether to go on from the search, by the error of the network's output.
     widths : mapping from name to int
         Widths of single tensors, or of the weights of single convolutions, as
         ``quantizer.widths.check_widths`` returns them, in place of the others.
@@ -57,6 +63,8 @@ class Options:
     precision: Precision = "dynamic"
     ranges: str = "l2"
     per_channel: bool = False
+    weight_rounding: WeightRounding = "nearest"
+    refine: bool = False
     widths: Mapping[str, int] = field(default_factory=dict)
     equalize: bool = False
     correct: bool = False
@@ -69,10 +77,16 @@ class Options:
                 continue
             if isinstance(value, bool) or not isinstance(value, int) or value not in BITS:
                 raise ModelError(f"{name} must be in {BITS[0]}..{BITS[-1]}, not {value!r}")
-        if self.precision not in get_args(Precision):
-            raise ModelError(
-                f"precision must be {' or '.join(get_args(Precision))}, not {self.precision!r}")
+        for name, kind in (("precision", Precision), ("weight_rounding", WeightRounding)):
+            if getattr(self, name) not in get_args(kind):
+                *names, last = get_args(kind)
+                raise ModelError(
+                    f"{name} must be {', '.join(names)} or {last}, not {getattr(self, name)!r}")
         RangeRule.parse(self.ranges)
+        if self.precision == "static" and self.refine:
+            raise ModelError(
+                "refine must be off with static precision, which has one fractional length for "
+                "all data")
         if self.precision == "static" and self.per_channel:
             raise ModelError(
                 "per_channel must be off with static precision, which has one fractional length "

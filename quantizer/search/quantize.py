@@ -9,7 +9,9 @@ from numpy.typing import ArrayLike
 
 from arch.formats import Format, Rounding
 
+from ..errors import ModelError
 from ..graph import Graph
+from ..graph_json import ARRAYS
 from ..model import Limits, QuantizedModel
 from ..overrides import check_overrides
 from ..ranges import Reference, check_calibration
@@ -17,7 +19,8 @@ from ..widths import check_widths
 from .context import Context
 from .data import search_data
 from .equalized import equalized
-from .options import Options, Precision, Progress
+from .options import Options, Precision, Progress, WeightRounding
+from .refine import refine as refine_search
 from .static import search_static
 
 
@@ -34,6 +37,16 @@ def _float_reference(graph: Graph) -> Reference:
     return reference
 
 
+def _check_numbers(graph: Graph) -> None:
+    """Refuse weights, biases and slopes that are no numbers."""
+    for node in graph:
+        for part in ARRAYS.get(type(node).__name__, ()):
+            if not np.isfinite(getattr(node, part)).all():
+                raise ModelError(
+                    f"node '{node.name}': {part} must be finite, and holds NaN or infinity; "
+                    "check how the network was exported")
+
+
 def quantize(
     graph: Graph,
     calibration: ArrayLike,
@@ -44,6 +57,8 @@ def quantize(
     precision: Precision = "dynamic",
     ranges: str = "l2",
     per_channel: bool = False,
+    weight_rounding: WeightRounding = "nearest",
+    refine: bool = False,
     widths: Mapping[str, int] | None = None,
     equalize: bool = False,
     correct: bool = False,
@@ -57,7 +72,7 @@ def quantize(
     """Choose a dynamic fixed-point format for everything in a network.
 
     Codes are unsigned where nothing can be negative: the input if no calibration image is, and
-    every result of a Relu or Sigmoid. Weights and biases are rounded to nearest, halves to even.
+    every result of a Relu or Sigmoid.
 
     Parameters
     ----------
@@ -77,6 +92,15 @@ def quantize(
         ``"entropy"`` or ``"mode"``, see :mod:`quantizer.search.rules`.
     per_channel : bool
         A fractional length for each output channel of the weights instead of one a layer.
+    weight_rounding : "nearest", "feedback" or "learned"
+        Round each weight for itself, halves to even; or one after the other, so that the output
+        of the layer stays near the float network's; or go on from there until no weight can go
+        up or down without a larger error. The last two choose the fractional length of the
+        weights and the bias by the same error.
+    refine : bool
+        Afterwards move fractional lengths of data, and of weights rounded to nearest, as long as
+        the network's output comes nearer to the float network; what that gained is in
+        ``provenance["refined"]``.
     widths : mapping from name to int, optional
         Widths of single layers in place of the others: by name of a layer or tensor that of its
         codes, by name of a convolution with ``.weights`` after it that of its weights.
@@ -91,7 +115,8 @@ def quantize(
     overrides : mapping from name to Format, optional
         Formats to take as they are, by name of a tensor, or of a node with ``.weights`` after it.
     progress : callable, optional
-        Called with a stage (``"weights"``, ``"data"``), what is done, and the total.
+        Called with a stage (``"weights"``, ``"data"``, ``"rounding"``, ``"refine"``), what is
+        done, and the total.
     preprocess : mapping, optional
         Stored with the model.
     rounding : Rounding
@@ -112,8 +137,9 @@ def quantize(
     """
     overrides = check_overrides(graph, overrides or {})
     options = Options(
-        data_bits, weight_bits, first_last_bits, precision, ranges, per_channel,
-        check_widths(graph, widths or {}, overrides), equalize, correct)
+        data_bits, weight_bits, first_last_bits, precision, ranges, per_channel, weight_rounding,
+        refine, check_widths(graph, widths or {}, overrides), equalize, correct)
+    _check_numbers(graph)
     images = check_calibration(calibration, graph)
     widest = max([options.widest, *(fmt.bits for fmt in overrides.values())])
     limits = limits or Limits(acc_bits=32 if widest <= 8 else 48)
@@ -133,11 +159,14 @@ def quantize(
             fracs[node.name] = context.choose_weights(node)
         progress("weights", len(context.convs), len(context.convs))
         search_data(context, fracs, progress)
+    if options.refine:
+        refine_search(context, progress)
     model.provenance = {
         "options": asdict(options),
         "limits": asdict(limits),
         "calibration_images": len(images),
         "ranges": {name: list(bounds) for name, bounds in context.ranges.items()},
+        "refined": context.refined,
         "chosen": {name: _plain(entry) for name, entry in context.log.items()},
         "numpy": np.__version__,
     }

@@ -7,7 +7,14 @@ from arch.formats import Format
 
 from ..accumulators import check_limits
 from ..errors import ModelError
-from ..execute import execute, quantize_input
+from ..execute import (
+    Maps,
+    execute,
+    execute_node,
+    forget,
+    input_maps,
+    quantize_input,
+)
 from ..graph import Activation, Conv, PRelu
 from ..model import QuantizedModel
 from ..overrides import WEIGHTS_SUFFIX
@@ -15,7 +22,7 @@ from ..ranges import CANDIDATES, batches, format_root, joined_format
 from ..tables import model_table
 from .context import Context
 from .correct import correct_biases
-from .data import float_errors, natural_data_frac
+from .data import float_errors, natural_data_frac, weigher
 from .options import Progress
 from .rules import Tally, divergences
 from .score import distance, signal
@@ -158,6 +165,19 @@ def _by_floats(
     return best, {best: float(np.ldexp(1.0, -best))}
 
 
+def _round_weights(context: Context, progress: Progress) -> None:
+    """Round the weights anew, from input to output, with all formats as they are."""
+    model, graph, weigh = context.model, context.graph, weigher(context)
+    maps: Maps = {graph.input: input_maps(model, quantize_input(model, context.calibration))}
+    for index, node in enumerate(graph.accelerated):
+        progress("rounding", index, len(graph.accelerated))
+        if isinstance(node, Conv):
+            weigh(node, maps)
+        maps[node.output] = execute_node(model, node, maps)
+        forget(graph, index, maps)
+    progress("rounding", len(graph.accelerated), len(graph.accelerated))
+
+
 def search_static(context: Context, progress: Progress) -> None:
     """Choose one fractional length for all data and one for all weights.
 
@@ -199,3 +219,8 @@ def search_static(context: Context, progress: Progress) -> None:
         name = node.name + WEIGHTS_SUFFIX
         rule = "override" if name in context.overrides else "static"
         context.note(name, rule=rule, errors=weight_errors)
+    if context.options.weight_rounding != "nearest":
+        _round_weights(context, progress)
+    if context.options.correct:
+        correct_biases(context.model, context.calibration, context.means)
+    check_limits(context.model, context.limits)

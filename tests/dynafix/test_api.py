@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 import shutil
 from dataclasses import replace
 
@@ -13,6 +14,7 @@ from arch.config import preset
 from dynafix import api
 from dynafix.errors import UsageError, VerificationError
 from dynafix.options import Dram, Options
+from dynafix.steps import Steps
 from quantizer.execute import run as execute
 from quantizer.storage import load
 
@@ -65,6 +67,22 @@ def test_run(network, images, tmp_path, stand_in):
         assert (layer["weight_format"] is None) == (layer["macs"] == 0)
     assert found["utilization"] == found["macs"] / (8 * found["cycles_per_image"])
     assert found["engines_equal"] is True
+
+
+def test_run_rounded_and_refined(network, images, tmp_path, stand_in):
+    class Lines(Steps):
+        def line(self, step, text):
+            lines[step] = text
+
+    lines = {}
+    options = Options(weight_bits=3, weight_rounding="learned", refine=True)
+    found = api.run(network, images, tmp_path, config="tiny", images=2, options=options,
+                    steps=Lines())
+    assert found["engines_equal"] is True
+    assert found["options"]["weight_rounding"] == "learned"
+    assert re.fullmatch(
+        r"\d+ fractional lengths moved; output -?\d+\.\d dB before, -?\d+\.\d dB after, on images "
+        "that did not choose", lines["refine"])
 
 
 def test_run_with_widths(network, images, tmp_path, stand_in):

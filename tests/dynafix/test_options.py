@@ -75,6 +75,11 @@ def test_config_no_object(tmp_path):
     ({"precision": "mixed"}, "--precision must be dynamic or static, not 'mixed'"),
     ({"ranges": "least"},
      ("--ranges must be max, percentile, percentile:P, l1, l2, entropy or mode, not 'least'")),
+    ({"refine": True, "precision": "static"},
+     ("--refine cannot be used with --precision static, which has one fractional length for all "
+      "data")),
+    ({"weight_rounding": "up"},
+     "--weight-rounding must be nearest, feedback or learned, not 'up'"),
     ({"ranges": "percentile:0"},
      "--ranges percentile must be above 0 and at most 100, not '0'"),
     ({"calibration": 0}, "--calibration must be at least 1 image, not 0"),
