@@ -179,8 +179,8 @@ def _search(graph: Graph, calibration: NDArray[np.float32], options: Options,
         graph, calibration, data_bits=options.data_bits, weight_bits=options.weight_bits,
         first_last_bits=options.first_last_bits, precision=options.precision, ranges=options.ranges,
         per_channel=options.per_channel, equalize=options.equalize, correct=options.correct,
-        widths=options.widths, overrides=overrides, progress=progress, limits=limits,
-        preprocess=rule.to_json())
+        fuse_add=options.fuse_add, widths=options.widths, overrides=overrides,
+        progress=progress, limits=limits, preprocess=rule.to_json())
 
 
 def _static(graph: Graph, calibration: NDArray[np.float32], options: Options, rule: Preprocess,

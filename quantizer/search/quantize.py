@@ -11,12 +11,13 @@ from arch.formats import Format, Rounding
 
 from ..graph import Graph
 from ..model import Limits, QuantizedModel
-from ..overrides import check_overrides
+from ..overrides import WEIGHTS_SUFFIX, check_overrides
 from ..ranges import Reference, check_calibration
 from ..widths import check_widths
 from .context import Context
 from .data import search_data
 from .equalized import equalized
+from .fuse_add import fuse_adds
 from .options import Options, Precision, Progress
 from .static import search_static
 
@@ -47,6 +48,7 @@ def quantize(
     widths: Mapping[str, int] | None = None,
     equalize: bool = False,
     correct: bool = False,
+    fuse_add: bool = True,
     limits: Limits | None = None,
     overrides: Mapping[str, Format] | None = None,
     progress: Progress | None = None,
@@ -85,6 +87,10 @@ def quantize(
         the float network stays the same.
     correct : bool
         Add to each bias what the mean of its channel lacks against the float network.
+    fuse_add : bool
+        Let convolutions do the Adds behind them where shifters and accumulators allow it. All
+        other formats are those of the network without that, see
+        :func:`~quantizer.search.fuse_add.fuse_adds`.
     limits : Limits, optional
         What the hardware can align and hold; by default that of 8-bit hardware, with 48-bit
         accumulators when a code is wider than 8 bits.
@@ -113,7 +119,7 @@ def quantize(
     overrides = check_overrides(graph, overrides or {})
     options = Options(
         data_bits, weight_bits, first_last_bits, precision, ranges, per_channel,
-        check_widths(graph, widths or {}, overrides), equalize, correct)
+        check_widths(graph, widths or {}, overrides), equalize, correct, fuse_add)
     images = check_calibration(calibration, graph)
     widest = max([options.widest, *(fmt.bits for fmt in overrides.values())])
     limits = limits or Limits(acc_bits=32 if widest <= 8 else 48)
@@ -141,7 +147,12 @@ def quantize(
         "chosen": {name: _plain(entry) for name, entry in context.log.items()},
         "numpy": np.__version__,
     }
-    return model
+    if not options.fuse_add:
+        return model
+    fixed = {
+        node.name for node in context.convs
+        if options.precision == "static" or node.name + WEIGHTS_SUFFIX in overrides}
+    return fuse_adds(model, limits, fixed=fixed)
 
 
 def _plain(entry: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,114 @@
+"""Add as a part of the convolution before it, with one rounding for both.
+
+The map that is added meets the sums of products in the accumulators, shifted left to their
+fractional length::
+
+    acc = sum(x * w) + bias + (a << (frac_x + frac_w - frac_a))
+
+That saves the rounding of the result of the convolution, its saturation, and the pass of the
+vector unit that adds two maps.
+"""
+
+from collections.abc import Collection, Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from ..accumulators import check_limits
+from ..errors import ModelError
+from ..graph import Add, Conv, Graph, Node
+from ..model import Limits, QuantizedModel
+from .weights import integer_weights
+
+
+__all__ = ("fuse_adds",)
+
+
+_FINER = 2
+"""Bits by which a result may be finer than an addend for which weights are lowered."""
+
+
+def _candidates(graph: Graph, add: Add) -> Iterator[tuple[Conv, str]]:
+    """Yield the convolutions that could do an Add, and what they would add, the last one first.
+
+    That is one without a clamp and addend of its own, whose result is an operand of the same
+    shape as the other one, and nothing else.
+    """
+    if len({graph.shapes[name] for name in add.inputs}) > 1:
+        return
+    for node in reversed(graph.nodes):
+        if type(node) is not Conv or node.output not in add.inputs:
+            continue
+        (other,) = {*add.inputs} - {node.output} or {node.output}
+        if (not node.clamped and node.addend is None and other != node.output
+                and graph.consumers(node.output) == [add] and node.output != graph.output):
+            yield node, other
+
+
+def _with_fused(model: QuantizedModel, conv: Conv, add: Add, other: str) -> QuantizedModel:
+    """Return the model in which a convolution stands in the place of an Add."""
+    graph = model.graph
+    fused = replace(
+        conv, inputs=(conv.inputs[0], other), output=add.output, lo=add.lo, hi=add.hi,
+        sources=(*conv.sources, *add.sources))
+    nodes: list[Node] = [
+        fused if node is add else node for node in graph.nodes if node is not conv]
+    shapes = {name: shape for name, shape in graph.shapes.items() if name != conv.output}
+    formats = {name: fmt for name, fmt in model.formats.items() if name != conv.output}
+    return replace(model, graph=replace(graph, nodes=nodes, shapes=shapes), formats=formats)
+
+
+def _lowered(model: QuantizedModel, conv: Conv, limits: Limits) -> QuantizedModel:
+    """Return the model with fractional lengths of weights that the addend can be shifted to.
+
+    A channel above that has such small weights that a step of their products is a tiny part of one
+    of the addend, and of the result: what it loses disappears in the rounding. Where the result is
+    much finer than the addend, nothing is lowered.
+    """
+    weights, x_frac = model.weights[conv.name], model.formats[conv.inputs[0]].frac
+    excess = np.maximum(model.addend_shifts(conv) - limits.addend_left, 0)
+    left = (model.shifts(conv) - excess)[excess > 0]
+    if left.min(initial=limits.addend_left) < limits.addend_left - _FINER or not len(left):
+        return model
+    lowered = integer_weights(conv, weights.bits, weights.frac - excess, x_frac)
+    return replace(model, weights={**model.weights, conv.name: lowered})
+
+
+def fuse_adds(
+    model: QuantizedModel, limits: Limits, *, fixed: Collection[str] = ()
+) -> QuantizedModel:
+    """Let convolutions do the Adds behind them where shifters and accumulators allow it.
+
+    All formats but those of the maps that no longer exist stay as they are, and those of weights
+    that are too fine for the shifter. A convolution keeps its name.
+
+    Parameters
+    ----------
+    model : QuantizedModel
+        Network with all formats and integers.
+    limits : Limits
+        The hardware.
+    fixed : collection of str
+        Convolutions whose weights stay as they are.
+
+    Returns
+    -------
+    QuantizedModel
+        The same network; ``provenance["fused_adds"]`` has the name of the convolution that does an
+        Add, by the name of the Add.
+    """
+    done: dict[str, str] = {}
+    for add in [node for node in model.graph if isinstance(node, Add)]:
+        for conv, other in _candidates(model.graph, add):
+            fused = _with_fused(model, conv, add, other)
+            node = fused.graph.node(conv.name)
+            assert isinstance(node, Conv)
+            if conv.name not in fixed:
+                fused = _lowered(fused, node, limits)
+            try:
+                check_limits(fused, limits, [node])
+            except ModelError:
+                continue
+            model, done[add.name] = fused, conv.name
+            break
+    return replace(model, provenance={**model.provenance, "fused_adds": done})
