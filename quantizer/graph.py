@@ -99,7 +99,7 @@ class Conv(Node):
     """Convolution, with BatchNormalization folded in; Gemm is one whose kernel is the whole map.
 
     A second input, the *addend*, is a map of the shape of the output that is added to the sums of
-    products, before the clamp; see :mod:`quantizer.search.fuse_add`.
+    products, before the clamp; see :mod:`quantizer.addends`.
 
     Parameters
     ----------

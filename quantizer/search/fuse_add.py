@@ -9,14 +9,15 @@ That saves the rounding of the result of the convolution, its saturation, and th
 vector unit that adds two maps.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import replace
 
 import numpy as np
 
 from ..accumulators import check_limits
+from ..addends import fused_graph, fusible_convs
 from ..errors import ModelError
-from ..graph import Add, Conv, Graph, Node
+from ..graph import Add, Conv
 from ..model import Limits, QuantizedModel
 from .weights import integer_weights
 
@@ -28,34 +29,10 @@ _FINER = 2
 """Bits by which a result may be finer than an addend for which weights are lowered."""
 
 
-def _candidates(graph: Graph, add: Add) -> Iterator[tuple[Conv, str]]:
-    """Yield the convolutions that could do an Add, and what they would add, the last one first.
-
-    That is one without a clamp and addend of its own, whose result is an operand of the same
-    shape as the other one, and nothing else.
-    """
-    if len({graph.shapes[name] for name in add.inputs}) > 1:
-        return
-    for node in reversed(graph.nodes):
-        if type(node) is not Conv or node.output not in add.inputs:
-            continue
-        (other,) = {*add.inputs} - {node.output} or {node.output}
-        if (not node.clamped and node.addend is None and other != node.output
-                and graph.consumers(node.output) == [add] and node.output != graph.output):
-            yield node, other
-
-
 def _with_fused(model: QuantizedModel, conv: Conv, add: Add, other: str) -> QuantizedModel:
     """Return the model in which a convolution stands in the place of an Add."""
-    graph = model.graph
-    fused = replace(
-        conv, inputs=(conv.inputs[0], other), output=add.output, lo=add.lo, hi=add.hi,
-        sources=(*conv.sources, *add.sources))
-    nodes: list[Node] = [
-        fused if node is add else node for node in graph.nodes if node is not conv]
-    shapes = {name: shape for name, shape in graph.shapes.items() if name != conv.output}
     formats = {name: fmt for name, fmt in model.formats.items() if name != conv.output}
-    return replace(model, graph=replace(graph, nodes=nodes, shapes=shapes), formats=formats)
+    return replace(model, graph=fused_graph(model.graph, conv, add, other), formats=formats)
 
 
 def _lowered(model: QuantizedModel, conv: Conv, limits: Limits) -> QuantizedModel:
@@ -99,7 +76,7 @@ def fuse_adds(
     """
     done: dict[str, str] = {}
     for add in [node for node in model.graph if isinstance(node, Add)]:
-        for conv, other in _candidates(model.graph, add):
+        for conv, other in fusible_convs(model.graph, add):
             fused = _with_fused(model, conv, add, other)
             node = fused.graph.node(conv.name)
             assert isinstance(node, Conv)

@@ -1,6 +1,7 @@
 """Adds that convolutions do, against the network without that and in onnxruntime."""
 
 import numpy as np
+import onnx
 import pytest
 
 from arch.formats import Format
@@ -8,9 +9,10 @@ from quantizer.accumulators import check_limits
 from quantizer.errors import ModelError
 from quantizer.execute import execute, quantize_input, run
 from quantizer.explain import explain
-from quantizer.export import ort_tensors
+from quantizer.export import export_qdq, export_qonnx, ort_tensors
 from quantizer.graph import Add, Conv, Pool, Window
 from quantizer.model import Limits
+from quantizer.quantized_import import import_quantized
 from quantizer.ranges import snr_db
 from quantizer.search.fuse_add import fuse_adds
 from quantizer.storage import load, save
@@ -156,6 +158,20 @@ def test_message_names_the_shift():
     model = quantized(residual_graph())
     with pytest.raises(ModelError, match="left shift of the addend must be in 0..1 bits, not"):
         check_limits(model, Limits(addend_left=1))
+
+
+@pytest.mark.parametrize("export", [export_qdq, export_qonnx])
+@pytest.mark.parametrize("per_channel", [False, True])
+def test_exported_and_imported(tmp_path, export, per_channel):
+    """In QONNX a result of a convolution that is added has no quantizer of its own."""
+    graph = residual_graph(8)
+    model = quantized(graph, per_channel=per_channel)
+    onnx.save(export(model), tmp_path / "net.onnx")
+    again = import_quantized(tmp_path / "net.onnx")
+    assert again.formats == model.formats
+    assert [node.inputs for node in again.graph] == [node.inputs for node in model.graph]
+    codes = quantize_input(model, inputs_for(graph, 4, seed=2))
+    assert_same(execute(again, codes), execute(model, codes))
 
 
 def test_stored_and_explained(tmp_path):
