@@ -64,7 +64,8 @@ class MacArray(wiring.Component):
         self.w_width = w_width
         self.taps = taps
         self.has_wide = taps > 1 and w_width == 8
-        self.o_width = x_width + w_width * (1 + self.has_wide) + (in_lanes - 1).bit_length()
+        growth = max((in_lanes - 1).bit_length(), w_width if self.has_wide else 0)
+        self.o_width = x_width + w_width + growth
         super().__init__({
             "x": In(data.ArrayLayout(signed(x_width), in_lanes)),
             "x_valid": In(1),
@@ -90,6 +91,11 @@ class MacArray(wiring.Component):
         m.d.sync += moving.eq(Cat(self.x_valid, moving))
         enable = Signal()
         m.d.comb += enable.eq(self.x_valid | moving.any())
+        wide = self.wide
+        for stage in range(self.latency):
+            after = Signal(name=f"wide_{stage}")
+            m.d.sync += after.eq(wide)
+            wide = after
         for k in range(self.out_lanes):
             weights = [
                 self.w.word_select(k * self.in_lanes + c, self.w_width).as_signed()
@@ -102,8 +108,20 @@ class MacArray(wiring.Component):
                 multiply(m, x, w, load_b=self.load, enable=enable)
                 for x, w in zip(codes, weights)
             ]
-            # The first product, which may be wider, is added last.
-            m.d.comb += self.o[k].eq(sum_tree(m, products[::-1], enable))
+            # Beside a wide weight all other products are zero: the upper bits of its product need
+            # no adder.
+            lower = self.x_width + self.w_width
+            total = sum_tree(m, [product[:lower].as_signed() for product in products], enable)
+            upper = products[0][lower:]
+            for stage in range(tree_depth(self.in_lanes)):
+                after = Signal(len(upper), name=f"upper_{k}_{stage}")
+                with m.If(enable):
+                    m.d.sync += after.eq(upper)
+                upper = after
+            m.d.comb += self.o[k].eq(total)
+            if self.has_wide:
+                with m.If(wide):
+                    m.d.comb += self.o[k].eq(Cat(total[:lower], upper).as_signed())
         return m
 
 

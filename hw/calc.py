@@ -380,9 +380,11 @@ class CalcEngine(wiring.Component):
                 stored = acc.r_data.word_select(lane, config.acc_bits).as_signed()
                 before = Mux(forward, sums[lane], stored)
                 m.d.sync += sums[lane].eq(array.o[lane] + Mux(flags[at].bias, bias, before))
+        kept = flags[at + 1].result & ~flags[at + 1].finish
+        if config.dual_products:
+            kept = kept & ~_second_block(flags[at + 1])
         m.d.comb += [
-            acc.w_en.eq(
-                flags[at + 1].result & ~flags[at + 1].finish & ~_second_block(flags[at + 1])),
+            acc.w_en.eq(kept),
             acc.w_row.eq(indices[-1]),
             acc.w_data.eq(sums.as_value()),
         ]

@@ -73,7 +73,7 @@ def test_run_with_widths(network, images, tmp_path, stand_in):
                     options=Options(widths=widths))
     assert found["engines_equal"] is True
     assert [layer["weight_format"] and layer["weight_format"][:2] for layer in found["layers"]] == [
-        "s3", "s2", None, None, "s8"]
+        "s3", "s2", None, "s8"]
 
 
 def test_accuracies_and_predictions(images, folder, stand_in):
