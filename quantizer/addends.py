@@ -36,5 +36,7 @@ def fused_graph(graph: Graph, conv: Conv, add: Add, other: str) -> Graph:
         sources=(*conv.sources, *add.sources))
     nodes: list[Node] = [
         fused if node is add else node for node in graph.nodes if node is not conv]
-    return replace(graph, nodes=nodes, shapes={
-        name: shape for name, shape in graph.shapes.items() if name != conv.output})
+    return replace(
+        graph, nodes=nodes,
+        shapes={name: shape for name, shape in graph.shapes.items() if name != conv.output},
+        exponents={name: each for name, each in graph.exponents.items() if name != conv.output})
