@@ -252,6 +252,23 @@ class AcceleratorConfig:
             return 1
         return min(CHUNK_BEATS, self.weight_row_size // self.dram_width)
 
+    def factor_bits(self, shift: int) -> int:
+        """Return the bits of the weights that shift codes left on their way to the accumulators.
+
+        Parameters
+        ----------
+        shift : int
+            Left shift, in bits.
+
+        Returns
+        -------
+        int
+            :attr:`weight_bits`, or twice that where one is too few and the window of a depthwise
+            convolution can take two weights as one. The largest power of two has two bits less.
+        """
+        pairs = self.weight_bits == 8 and self.window_taps > 1
+        return 16 if pairs and shift > self.weight_bits - 2 else self.weight_bits
+
     def stored_bits(self, bits: int) -> int:
         """Return the bits in DRAM of a weight code of ``bits``: packed beside 8-bit ones only."""
         return bits if self.weight_bits == 8 else self.weight_bits

@@ -102,6 +102,17 @@ class Products(enum.IntEnum):
     ONE = 0
     BLOCKS = 1
     TAPS = 2
+    SECOND = 3
+
+    @property
+    def pairs(self) -> bool:
+        """Whether a multiplier makes two at a time."""
+        return self in (Products.BLOCKS, Products.TAPS)
+
+    @property
+    def targets(self) -> tuple[int, ...]:
+        """Accumulators that they are added to: 0 the first, 1 those of the second of two blocks."""
+        return {Products.BLOCKS: (0, 1), Products.SECOND: (1,)}.get(self, (0,))
 
 
 @dataclass(frozen=True)
@@ -218,7 +229,9 @@ _CONV_FIELDS = (
     Field("pool_right", 1, "pooling: the last column ends a window, however wide"),
     Field("pool_bottom", 1, "pooling: the last line ends a window, however high"),
     Field("pool_row", 9, "pooling: first row of the line buffer"),
-    Field("products", 2, "of a multiplier: 0 one, 1 two of two output blocks, 2 two of two taps"),
+    Field("products", 2, "of a multiplier: 0 one, 1 two of two output blocks, 2 two of two taps, "
+          "3 one of the second of two blocks"),
+    Field("wide", 1, "depthwise: one tap, whose weight is two codes, the low one first"),
 )
 
 _VECTOR_FIELDS = (

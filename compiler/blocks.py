@@ -20,7 +20,9 @@ def _blocks(first: Task, second: Task, tasks: Sequence[Task], depth: int) -> int
         return 0
     made = first.output
     readers = [task for task in tasks if made.name in (stored.name for stored in task.inputs)]
-    if first.groups > 1 or made.home is not None or first.pooling or readers != [second]:
+    if first.groups > 1 or made.home is not None or first.pooling or first.addend:
+        return 0
+    if readers != [second]:
         return 0
     if second.inputs[0] != made or made.rows <= depth // 2:
         return 0

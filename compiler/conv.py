@@ -152,7 +152,7 @@ def emit_conv(
         extra |= emitter.pool_fields(task, piece.block, rect)
     many = rect.size > 1
     row = target.row(rect.y0, rect.x0, piece.block)
-    param_row = emitter.params(task, piece.block)
+    param_row = emitter.params(task, piece.block - (piece.products == Products.SECOND))
     fields = {
         **calc_fields(start, loops, config.feature_words),
         "row": row, "row_step": target.step if many else 0,
@@ -160,12 +160,12 @@ def emit_conv(
         "signed": int(task.inputs[piece.source].format.signed),
         "lo": task.lo, "weight_row": weight_row, "param_row": param_row,
         "init": int(piece.first), "finish": int(piece.last),
-        "products": int(piece.products), **extra,
+        "products": int(piece.products), "wide": int(task.bits > config.weight_bits), **extra,
     }
     first, last = _lines(task, rect, piece)
     reads: tuple[Span, ...] = (
         Span(Space.WEIGHT, weight_row, weight_row + piece.passes),
-        Span(Space.PARAM, param_row, param_row + len(piece.blocks)),
+        Span(Space.PARAM, param_row, param_row + piece.products.targets[-1] + 1),
     )
     if last >= 0 and first < task.inputs[piece.source].height:
         read = _read_rect(task, rect, piece)
@@ -233,13 +233,16 @@ def lower_conv(emitter: Emitter, task: ConvTask, tiling: Tiling, turn: int = 0) 
         target = emitter.output_buffer(task, tiling, turn + step, rect, blocks)
         for unit in section:
             weight_row = emitter.weights(task, unit)
-            every_part = (
-                part for piece in unit.pieces for part in _parts(emitter, task, rect, piece))
-            for piece in every_part:
-                ring = emitter.ring_lines(task.inputs[piece.source])
-                source = emitter.input_buffer(
-                    task, piece.source, tiling,
-                    task.input_rect(rect) if ring is None else _read_rect(task, rect, piece))
-                emit_conv(emitter, task, rect, piece, weight_row + piece.offset, source, target)
+            for whole in unit.pieces:
+                view = task.phase(whole.phase)
+                index = whole.source
+                own = replace(whole, source=0) if whole.phase else whole
+                for piece in _parts(emitter, view, rect, own):
+                    ring = emitter.ring_lines(task.inputs[index])
+                    source = emitter.input_buffer(
+                        task, index, tiling,
+                        view.input_rect(rect) if ring is None else _read_rect(view, rect, piece))
+                    emit_conv(
+                        emitter, view, rect, piece, weight_row + piece.offset, source, target)
         if last:
             emitter.save(task, tiling, rect, target)

@@ -103,6 +103,8 @@ def operator_text(graph: Graph, node: Node) -> str:
             text = f"LRN {size}"
         case _:
             text = type(node).__name__
+    if isinstance(node, Conv) and node.addend is not None:
+        text += " + Add"
     if node.lo == 0:
         text += " + ReLU" if node.hi == np.inf else f" + ReLU{node.hi:g}"
     elif node.clamped:

@@ -95,6 +95,10 @@ def _calc(opcode: Opcode, values: Mapping[str, int]) -> str:
                 f"lines[{values['pool_row']}]")
         if values.get("products") == Products.BLOCKS:
             kind += ", two blocks"
+        if values.get("wide"):
+            kind += ", wide"
+        if values.get("products") == Products.SECOND:
+            kind += ", of the second block"
         if values.get("products") == Products.TAPS:
             kind += f", two taps from step {values['warm']}"
         return (

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -219,6 +220,11 @@ class ConvTask(Task):
         Width of a weight code in DRAM.
     pooling : Pooling, optional
         Max pooling of the results; ``output`` is the pooled map then.
+    factors : int64, (k, 1, r, 1), optional
+        What the codes of the second input, the addend, are added with: ``r`` times, each time
+        multiplied by a power of two, or by 0.
+    factor_bits : int
+        Width of a factor; above the config's weights, it takes the place of two of them.
     """
 
     window: Window
@@ -229,6 +235,18 @@ class ConvTask(Task):
     upper: NDArray[np.int64]
     bits: int = 8
     pooling: "Pooling | None" = None
+    factors: NDArray[np.int64] | None = None
+    factor_bits: int = 8
+
+    @cached_property
+    def addend(self) -> "ConvTask | None":
+        """The depthwise convolution of the second input that adds it; all taps at its position."""
+        if self.factors is None:
+            return None
+        return replace(
+            self, inputs=self.inputs[1:], factors=None, codes=self.factors,
+            window=Window((self.factors.shape[2], 1), dilations=(0, 1)),
+            groups=len(self.factors), bits=self.factor_bits)
 
     @property
     def depthwise(self) -> bool:
@@ -247,12 +265,17 @@ class ConvTask(Task):
         return rect if self.pooling is None else self.pooling.computed(rect)
 
     def input_rect(self, rect: Rect, index: int = 0) -> Rect:
-        """Return the positions of the input that a rectangle of the output needs."""
+        """Return the positions of an input that a rectangle of the output needs."""
+        if index and self.factors is not None:
+            return self.computed_rect(rect)
         return window_rect(self.window, self.inputs[0], self.computed_rect(rect))
 
     def phase(self, number: int) -> "ConvTask":
-        """Return the convolution that some pieces of the weights are for: this one."""
-        return self
+        """Return the convolution that some pieces of the weights are for: 0 this, 1 its addend."""
+        if not number:
+            return self
+        assert self.addend is not None
+        return self.addend
 
     def placed(self, record: WriteRecord) -> WriteRecord:
         """Return a record of positions of this convolution as one of the output's positions."""

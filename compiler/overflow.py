@@ -26,7 +26,8 @@ def _bits(magnitude: int) -> int:
 def worst_bits(task: Task, bounds: Mapping[str, tuple[int, int]], shifts: tuple[int, ...]) -> int:
     """Return the bits that the largest possible accumulator of a layer needs.
 
-    Every partial sum is bounded too, as ``sum |w| * max |x| + |bias|`` bounds it in any order.
+    Every partial sum is bounded too, as ``sum |w| * max |x| + |bias|`` bounds it in any order,
+    with what an addend can be.
 
     Parameters
     ----------
@@ -42,7 +43,11 @@ def worst_bits(task: Task, bounds: Mapping[str, tuple[int, int]], shifts: tuple[
     match task:
         case ConvTask():
             weights = np.array([np.abs(kernel).sum(dtype=np.int64) for kernel in task.codes])
-            return _bits(int((weights * max(sizes) + np.abs(task.bias)).max(initial=0)))
+            worst = np.abs(task.bias)
+            if task.factors is not None:
+                *sizes, size = sizes
+                worst = worst + task.factors.sum((1, 2, 3)) * size
+            return _bits(int((weights * max(sizes) + worst).max(initial=0)))
         case PoolTask(pool=pool) if pool.kind == "average":
             r, s = pool.window.kernel
             return _bits((r * s * sizes[0]) << shifts[0])

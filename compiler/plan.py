@@ -114,10 +114,25 @@ def _conv_task(
             f"Layer '{node.name}': right shifts must be in 0..31 bits, not "
             f"{shift.min()}..{shift.max()}; choose other formats for its weights or output")
     kind = TransposedTask if isinstance(node, ConvTranspose) else ConvTask
-    return kind(
+    task = kind(
         *common, *model.bounds(node), window=node.window, groups=node.groups,
         codes=weights.codes, bias=weights.bias, shift=shift, upper=model.uppers(node),
         bits=config.stored_bits(weights.bits))
+    if node.addend is None:
+        return task
+    bits = config.factor_bits(int(model.addend_shifts(node).max()))
+    return replace(
+        task, factors=_factors(model.addend_shifts(node), bits - 2), factor_bits=bits)
+
+
+def _factors(shifts: NDArray[np.int64], most: int) -> NDArray[np.int64]:
+    """Return powers of two, of at most ``most`` bits, that add up to left shifts: (k, 1, r, 1)."""
+    if shifts.min() < 0:
+        raise CompileError(f"Left shifts of an addend must be at least 0, not {shifts.min()}")
+    counts = 1 << np.maximum(shifts - most, 0)
+    factors = np.where(
+        np.arange(counts.max()) < counts[:, None], 1 << np.minimum(shifts, most)[:, None], 0)
+    return factors[:, None, :, None]
 
 
 def _slope_task(
@@ -242,7 +257,7 @@ def unrolled(task: ConvTask, unroll: str) -> ConvTask:
         shape = (r * s * c, *task.computed)
     channels, height, width = shape
     plain = replace(source, channels=channels, height=height, width=width)
-    return replace(task, window=geometry, codes=codes, inputs=(plain,))
+    return replace(task, window=geometry, codes=codes, inputs=(plain, *task.inputs[1:]))
 
 
 def can_unroll(model: QuantizedModel) -> bool:
@@ -251,6 +266,7 @@ def can_unroll(model: QuantizedModel) -> bool:
     first = readers[0] if len(readers) == 1 else None
     return (
         isinstance(first, Conv) and not isinstance(first, ConvTranspose)
+        and first.addend != model.graph.input
         and first.groups == 1 and first.window.kernel != (1, 1)
         and model.graph.input != network_output(model.graph))
 

@@ -142,7 +142,7 @@ class Program:
         """For each layer, the most products that a multiplier makes for it per cycle."""
         two = {
             item.layer for item in self.instructions
-            if item.opcode == Opcode.CONV and item.values["products"] != Products.ONE}
+            if item.opcode == Opcode.CONV and Products(item.values["products"]).pairs}
         return [1 + (layer.index in two) for layer in self.layers]
 
     @property

@@ -227,7 +227,8 @@ def calc_cycles(
         pieces = [piece for unit in units for piece in unit.pieces]
         twice = sum(piece.last and piece.products == Products.BLOCKS for piece in pieces)
         return twice * rect.size + sum(
-            CALC_START + CALC_REST + piece.passes * _pass_cycles(task, rect, piece)
+            CALC_START + CALC_REST
+            + piece.passes * _pass_cycles(task.phase(piece.phase), rect, piece)
             for piece in pieces)
     steps = len(task.inputs)
     match task:

@@ -137,13 +137,20 @@ class _Addresses:
             tiles = values["weight_row"] + np.arange(groups)
             products = Products(values["products"])
             _check(
-                not products or (
-                    config.dual_products and not values["depthwise"] and not values["skip"]),
+                not products or (config.dual_products and not (
+                    products.pairs and (values["depthwise"] or values["skip"]))),
                 instruction, "makes products that the config has not")
+            _check(
+                not values["wide"] or bool(
+                    values["depthwise"] and config.weight_bits == 8 and config.window_taps > 1),
+                instruction, "takes two weights as one where that cannot be")
+            _check(
+                products != Products.SECOND or not values["finish"], instruction,
+                "ends a second block alone")
             blocks = np.arange(2 if products == Products.BLOCKS else 1)
             reads += [
                 Access(Space.WEIGHT, tiles),
-                Access(Space.PARAM, values["param_row"] + blocks)]
+                Access(Space.PARAM, values["param_row"] + np.array(products.targets))]
             _check(
                 products != Products.BLOCKS or not is_pooled(values), instruction,
                 "pools two blocks at once")
@@ -342,20 +349,23 @@ def _check_order(
 
 
 def _check_accumulators(instructions: Sequence[Instruction]) -> None:
-    """Check that partial sums are taken up by the very next CONV."""
-    kept = 0
-    two_kept = False
+    """Check that partial sums are taken up by the next CONV of their block, or two blocks."""
+    kept = [0, 0]
     for instruction in instructions:
         if instruction.opcode == Opcode.CONV:
             values = instruction.values
-            steps, two = conv_results(values), values["products"] == Products.BLOCKS
+            steps = conv_results(values)
+            for target in Products(values["products"]).targets:
+                _check(
+                    values["init"] == (kept[target] == 0), instruction,
+                    "loses or misses partial sums")
+                _check(
+                    bool(values["init"]) or kept[target] == steps, instruction,
+                    "takes up other positions")
+                kept[target] = 0 if values["finish"] else steps
             _check(
-                values["init"] == (kept == 0), instruction, "loses or misses partial sums")
-            _check(
-                bool(values["init"]) or (kept, two_kept) == (steps, two), instruction,
-                "takes up other positions")
-            kept, two_kept = 0 if values["finish"] else steps, two
-    if kept:
+                not (values["finish"] and any(kept)), instruction, "leaves partial sums behind")
+    if any(kept):
         raise VerifyError("the last CONV leaves partial sums")
 
 
@@ -408,7 +418,7 @@ def _check_pairs(instructions: Sequence[Instruction], config: AcceleratorConfig)
             groups = values["count_2"] * values["count_3"] * values["count_4"]
             used = paired[values["weight_row"]:values["weight_row"] + groups]
             _check(
-                bool((used == bool(values["products"])).all()), instruction,
+                bool((used == Products(values["products"]).pairs).all()), instruction,
                 "takes pairs of weights for single ones, or the reverse")
 
 

@@ -63,7 +63,7 @@ class Piece:
     source : int
         Number of the input that is read.
     phase : int
-        Number of the phase of a transposed convolution.
+        Number of the phase of a transposed convolution; 1 for the addend of a plain one.
     more : bool
         Whether pieces of other phases of the block follow.
     products : Products
@@ -138,7 +138,7 @@ class Unit:
     @property
     def pairs(self) -> bool:
         """Whether a code of weight memory is a pair of weights; then all are."""
-        return self.pieces[0].products != Products.ONE
+        return _paired(self.pieces)
 
     def size(self, config: AcceleratorConfig) -> int:
         """Return the bytes in DRAM."""
@@ -280,19 +280,18 @@ def cut_weights(
             rows = 0
 
     bits = enough = most = 0
-    for block, products in turns(task.output.blocks, sharing):
-        pieces = _cut_pieces(task, block, config, limit, products)
-        width = task.bits if products == Products.ONE else 2 * task.bits
-        if width != bits:
+    for pieces, width in _runs(task, config, sharing, limit):
+        if width != bits or (pending and _paired(pending) != _paired(pieces)):
             close()
             enough, most = (
                 max(1, size * 8 // (config.multipliers * width))
                 for size in (first_size, _LOAD_SIZE))
             bits = width
         together = sum(piece.passes for piece in pieces) <= limit
-        if block == task.output.blocks - 1 and _saved(task, pieces, config) >= _CUT_SIZE:
+        used = _used_columns(task, pieces, width, config)
+        if used != columns:
             close()
-            columns = _used_columns(task, block, config)
+            columns = used
         for piece in pieces:
             if not together or rows + piece.passes > limit:
                 close()
@@ -307,25 +306,55 @@ def cut_weights(
     return units
 
 
+def _runs(
+    task: ConvTask, config: AcceleratorConfig, sharing: Sharing, limit: int
+) -> Iterator[tuple[list[Piece], int]]:
+    """Yield the pieces of a block whose weights have the same bits in DRAM, and these bits."""
+    for block, products in turns(task.output.blocks, sharing):
+        pieces = _cut_pieces(task, block, config, limit, products)
+        width = task.bits if products == Products.ONE else 2 * task.bits
+        if task.factors is None:
+            yield pieces, width
+            continue
+        pieces[0] = replace(pieces[0], first=False)
+        addends = [
+            replace(piece, source=1, phase=1, last=False,
+                    products=Products.SECOND if one > block else Products.ONE)
+            for one in pieces[0].blocks
+            for piece in _cut_pieces(task.phase(1), one, config, limit)]
+        if width == config.weight_bits and not products.pairs:
+            yield [*addends, *pieces], width
+        else:
+            yield addends, config.weight_bits
+            yield pieces, width
+
+
+def _paired(pieces: Sequence[Piece]) -> bool:
+    """Return whether a code of weight memory is a pair of weights."""
+    return pieces[0].products.pairs
+
+
 def all_cuts(task: ConvTask, config: AcceleratorConfig) -> list[list[Unit]]:
     """Return the units for every way in which the weights can share multipliers, none first."""
     ways = [SEPARATE] if runs_in_window(task, config) else sharings(task, config)
     return [cut_weights(task, config, way) for way in ways]
 
 
-def _used_columns(task: ConvTask, block: int, config: AcceleratorConfig) -> int:
-    """Return the columns of a row that have weights of an output block."""
-    lanes = min(config.out_lanes, task.output.channels - block * config.out_lanes)
-    return config.stored_columns(lanes, task.bits)
+def _used_columns(
+    task: ConvTask, pieces: Sequence[Piece], bits: int, config: AcceleratorConfig
+) -> int:
+    """Return the columns of a row that DRAM holds of some pieces of a block; 0 for all.
 
-
-def _saved(task: ConvTask, pieces: list[Piece], config: AcceleratorConfig) -> int:
-    """Return the bytes that a block takes less in DRAM without the columns that it leaves idle."""
-    if pieces[0].products != Products.ONE:
+    Those of the lanes that the last block uses, where that saves enough.
+    """
+    block = pieces[0].block
+    if block < task.output.blocks - 1 or _paired(pieces):
         return 0
+    lanes = min(config.out_lanes, task.output.channels - block * config.out_lanes)
+    columns = config.stored_columns(lanes, bits)
     rows = sum(piece.passes for piece in pieces)
-    columns = _used_columns(task, pieces[0].block, config)
-    return config.packed_size(rows, task.bits) - config.packed_size(rows, task.bits, columns)
+    saved = config.packed_size(rows, bits) - config.packed_size(rows, bits, columns)
+    return columns if saved >= _CUT_SIZE else 0
 
 
 def group_units(units: list[Unit], limit: int) -> list[list[Unit]]:
@@ -419,6 +448,15 @@ class WeightImage:
         tiles[:, :len(codes), :(codes.shape[2] - 1) * step + 1:step] = codes.transpose(1, 0, 2)
         return tiles
 
+    def _factor_tiles(self, task: ConvTask, piece: Piece) -> NDArray[Any]:
+        """Return the tiles of factors of 16 bits, (r, out_lanes, in_lanes): two weights each."""
+        config = self._config
+        first = piece.block * config.out_lanes
+        codes = task.codes[first:first + config.out_lanes, 0, slice(*piece.lines), 0].T
+        tiles = np.zeros((len(codes), config.out_lanes, config.in_lanes), "<i1")
+        tiles[:, :codes.shape[1], :2] = codes.astype("<i2")[..., None].view("<i1")
+        return tiles
+
     def _join_tiles(self, task: JoinTask, piece: Piece) -> NDArray[Any]:
         """Return the tiles of a piece of a Concat, (words, out_lanes, in_lanes)."""
         config = self._config
@@ -443,7 +481,8 @@ class WeightImage:
         if isinstance(task, JoinTask):
             return self._join_tiles(task, piece)
         if piece.depthwise:
-            return self._window_tiles(task, piece)
+            tiles = self._factor_tiles if task.bits > config.weight_bits else self._window_tiles
+            return tiles(task, piece)
         kernels, per_group = task.codes.shape[:2]
         kernels_per_group = kernels // task.groups
         lines, columns = slice(*piece.lines), slice(*piece.columns)
@@ -481,11 +520,11 @@ class WeightImage:
         if unit.columns:
             kept = unit.columns * config.dram_width // config.weight_size
             codes = codes.reshape(unit.rows, -1)[:, :kept].ravel()
-        if task.bits << unit.pairs < config.weight_bits:
-            packed = pack_planes(
-                codes, task.bits, CHUNK_BEATS * config.dram_width, pairs=unit.pairs)
-        elif unit.pairs:
-            packed = pack_codes(codes, task.bits)
+        bits = unit.bits // 2 if unit.pairs else unit.bits
+        if unit.bits < config.weight_bits:
+            packed = pack_planes(codes, bits, CHUNK_BEATS * config.dram_width, pairs=unit.pairs)
+        elif bits < config.weight_bits:
+            packed = pack_codes(codes, bits)
         else:
             packed = codes.tobytes()
         return packed.ljust(unit.size(config), b"\0")

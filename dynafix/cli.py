@@ -157,6 +157,8 @@ FORMAT_OPTIONS = _options(
                  metavar="NAME=BITS|FILE",
                  help="Width of one layer's data, or of NAME.weights; repeatable, or a JSON or "
                       "TOML file."),
+    click.option("--no-fuse-add", "fuse_add", is_flag=True, default=True, flag_value=False,
+                 help="Round the result of a convolution before it is added to another map."),
     click.option("--formats", metavar="FILE", help="JSON file of formats to use instead."),
     click.option("--calibration", default=100, show_default=True, metavar="N",
                  help="Most images to calibrate with."),

@@ -51,6 +51,8 @@ class Options:
     widths : mapping from str to int, or path
         Widths of single layers, by name of a layer, or of a convolution followed by
         ``.weights``; or a JSON or TOML file of them.
+    fuse_add : bool
+        Whether convolutions do the Adds behind them, with one rounding for both.
     formats : path or None
         JSON file of formats that override those chosen.
     calibration : int
@@ -73,6 +75,7 @@ class Options:
     equalize: bool = True
     correct: bool = True
     widths: Mapping[str, int] | str | Path = dataclasses.field(default_factory=dict)
+    fuse_add: bool = True
     formats: str | Path | None = None
     calibration: int = 100
 

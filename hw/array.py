@@ -10,6 +10,7 @@ from .primitives import MULTIPLIER_LATENCY, multiply
 __all__ = (
     "MacArray",
     "factor",
+    "joined_weight",
     "sum_tree",
     "tree_depth",
 )
@@ -20,7 +21,9 @@ class MacArray(wiring.Component):
 
     Computes ``o[k] = sum(x[c] * w[k][c] for c in range(in_lanes))`` with the weights loaded last;
     with ``depthwise`` set, the first ``taps`` terms are ``window[c][k] * w[k][c]``, those not in
-    ``mask`` zero, and the others are to have zero weights.
+    ``mask`` zero, and the others are to have zero weights. With at least two taps, weights that
+    are loaded with ``wide`` set have those of the first two terms as the halves of the first one's,
+    the lower half first; ``mask`` is to leave the second term out.
     Latency is :attr:`latency` cycles; throughput is one word per cycle; new weights cost no cycle.
 
     Parameters
@@ -48,6 +51,8 @@ class MacArray(wiring.Component):
         Weight tile: lane ``c`` of output ``k`` at code ``k * in_lanes + c``.
     load : In(1)
         Take ``w`` together with the ``x`` of this cycle.
+    wide : In(1)
+        The weights of the first two terms are one.
     o : Out(ArrayLayout(signed(o_width), out_lanes))
         Sums.
     """
@@ -58,7 +63,9 @@ class MacArray(wiring.Component):
         self.x_width = x_width
         self.w_width = w_width
         self.taps = taps
-        self.o_width = x_width + w_width + (in_lanes - 1).bit_length()
+        self.has_wide = taps > 1 and w_width == 8
+        growth = max((in_lanes - 1).bit_length(), w_width if self.has_wide else 0)
+        self.o_width = x_width + w_width + growth
         super().__init__({
             "x": In(data.ArrayLayout(signed(x_width), in_lanes)),
             "x_valid": In(1),
@@ -67,6 +74,7 @@ class MacArray(wiring.Component):
             "mask": In(taps),
             "w": In(in_lanes * out_lanes * w_width),
             "load": In(1),
+            "wide": In(1),
             "o": Out(data.ArrayLayout(signed(self.o_width), out_lanes)),
         })
 
@@ -83,18 +91,44 @@ class MacArray(wiring.Component):
         m.d.sync += moving.eq(Cat(self.x_valid, moving))
         enable = Signal()
         m.d.comb += enable.eq(self.x_valid | moving.any())
+        wide = self.wide
+        for stage in range(self.latency):
+            after = Signal(name=f"wide_{stage}")
+            m.d.sync += after.eq(wide)
+            wide = after
         for k in range(self.out_lanes):
             weights = [
                 self.w.word_select(k * self.in_lanes + c, self.w_width).as_signed()
                 for c in range(self.in_lanes)
             ]
             codes = [factor(self, c, k) for c in range(self.in_lanes)]
+            if self.has_wide:
+                weights[0] = joined_weight(weights[0], weights[1], self.wide)
             products = [
                 multiply(m, x, w, load_b=self.load, enable=enable)
                 for x, w in zip(codes, weights)
             ]
-            m.d.comb += self.o[k].eq(sum_tree(m, products, enable))
+            # Beside a wide weight all other products are zero: the upper bits of its product need
+            # no adder.
+            lower = self.x_width + self.w_width
+            total = sum_tree(m, [product[:lower].as_signed() for product in products], enable)
+            upper = products[0][lower:]
+            for stage in range(tree_depth(self.in_lanes)):
+                after = Signal(len(upper), name=f"upper_{k}_{stage}")
+                with m.If(enable):
+                    m.d.sync += after.eq(upper)
+                upper = after
+            m.d.comb += self.o[k].eq(total)
+            if self.has_wide:
+                with m.If(wide):
+                    m.d.comb += self.o[k].eq(Cat(total[:lower], upper).as_signed())
         return m
+
+
+def joined_weight(low, high, wide):
+    """Return a signed weight, or one whose upper half is another one, one LUT4 a bit of that."""
+    upper = Mux(wide, high.as_unsigned(), low[-1].replicate(len(high)))
+    return Cat(low, upper).as_signed()
 
 
 def factor(array, c, k):

@@ -218,7 +218,7 @@ class CalcEngine(wiring.Component):
             "conv": 1, "vector": 1, "first": 1, "group_first": 1, "group_last": 1,
             "inside": 1, "counted": 1, "odd": 1, "signed": 1, "bias": 1, "finish": 1,
             "result": 1, "depthwise": 1, "line_first": 1, "wrapped": 1,
-            "hold": 1, "line_last": 1, "in_last_line": 1, "products": 2,
+            "hold": 1, "line_last": 1, "in_last_line": 1, "products": 2, "wide": 1,
             "part": max(1, (self.config.words_per_row - 1).bit_length()),
         })
         inside = (
@@ -248,6 +248,7 @@ class CalcEngine(wiring.Component):
                 & (step.result | ~(conv.depthwise | (conv.products == Products.TAPS)))),
             flags[1].products.eq(conv.products),
             flags[1].depthwise.eq(conv.depthwise),
+            flags[1].wide.eq(conv.wide),
             flags[1].line_first.eq(step.line_first),
             flags[1].wrapped.eq(step.wrapped),
             flags[1].hold.eq(step.hold),
@@ -335,7 +336,10 @@ class CalcEngine(wiring.Component):
                 value = word.word_select(lane, config.data_bits)
                 extended = Cat(value, value[-1] & row.signed)
                 m.d.sync += array.x[lane].eq(Mux(row.inside, extended, 0))
-        m.d.comb += array.depthwise.eq(flags[word_stage].depthwise)
+        m.d.comb += [
+            array.depthwise.eq(flags[word_stage].depthwise),
+            array.wide.eq(flags[word_stage].wide),
+        ]
         if config.dual_products:
             m.d.comb += [
                 array.products.eq(flags[word_stage].products),
@@ -376,8 +380,11 @@ class CalcEngine(wiring.Component):
                 stored = acc.r_data.word_select(lane, config.acc_bits).as_signed()
                 before = Mux(forward, sums[lane], stored)
                 m.d.sync += sums[lane].eq(array.o[lane] + Mux(flags[at].bias, bias, before))
+        kept = flags[at + 1].result & ~flags[at + 1].finish
+        if config.dual_products:
+            kept = kept & ~_second_block(flags[at + 1])
         m.d.comb += [
-            acc.w_en.eq(flags[at + 1].result & ~flags[at + 1].finish),
+            acc.w_en.eq(kept),
             acc.w_row.eq(indices[-1]),
             acc.w_data.eq(sums.as_value()),
         ]
@@ -395,42 +402,47 @@ class CalcEngine(wiring.Component):
             columns=1, column_width=config.out_lanes * config.acc_bits, depth=config.acc_depth)
         ask = at - RowMemory.latency
         before, now = flags[ask - 1], flags[at - 1]
-        with m.If(before.conv & before.first & _two_blocks(before)):
+        with m.If(before.conv & before.first & _has_second(before)):
             m.d.comb += [param.r_en.eq(1), param.r_row.eq(conv.param_row + 1)]
         held = self._second_params
-        with m.If(now.conv & now.first & _two_blocks(now)):
+        with m.If(now.conv & now.first & _has_second(now)):
             for lane in range(config.out_lanes):
                 row = _params(param, lane)
                 m.d.sync += [
                     held[lane].bias.eq(row.bias), held[lane].shift.eq(row.shift),
                     held[lane].upper.eq(row.upper)]
         sums = self._second_sums
-        used = flags[at].result & _two_blocks(flags[at])
+        used = flags[at].result & _has_second(flags[at])
         with m.If(used):
             for lane in range(config.out_lanes):
                 stored = second.r_data.word_select(lane, config.acc_bits).as_signed()
                 total = Mux(forward, sums[lane], stored)
+                products = Mux(
+                    _second_block(flags[at]), self._array.o[lane], self._array.o_second[lane])
                 m.d.sync += sums[lane].eq(
-                    self._array.o_second[lane] + Mux(flags[at].bias, held[lane].bias, total))
+                    products + Mux(flags[at].bias, held[lane].bias, total))
         kept = Signal()
         m.d.sync += kept.eq(used)
         m.d.comb += [
             second.r_en.eq(acc.r_en), second.r_row.eq(acc.r_row),
-            second.w_en.eq(acc.w_en & kept), second.w_row.eq(acc.w_row),
+            second.w_en.eq(
+                flags[at + 1].result & ~flags[at + 1].finish & kept), second.w_row.eq(acc.w_row),
             second.w_data.eq(sums.as_value()),
         ]
 
     def _window(self, m, row):
         """Shift the row just read into the window; mask the codes of other lines than a result's.
 
-        A result that wraps has the codes from before the line, every other those of the line.
+        A result that wraps has the codes from before the line, every other those of the line, of
+        which a wide weight takes the newest only.
         """
         window, mask = self._array.window, self._array.mask
         seen = Signal(self._array.taps)  # codes of the window that are of the line
         seen_next = Cat(Const(1, 1), Mux(row.line_first, 0, seen))[:len(seen)]
         with m.If(row.conv & row.depthwise):
             m.d.sync += [
-                seen.eq(seen_next), mask.eq(seen_next ^ row.wrapped.replicate(len(seen)))]
+                seen.eq(seen_next), mask.eq(
+                    Mux(row.wide, 1, seen_next ^ row.wrapped.replicate(len(seen))))]
         for lane in range(self.config.out_lanes):
             value = self.read_data.word_select(lane, self.config.data_bits)
             extended = Cat(value, value[-1] & row.signed).as_signed()
@@ -557,3 +569,11 @@ def _params(memory, lane):
 
 def _two_blocks(step):
     return step.products == Products.BLOCKS
+
+
+def _second_block(step):
+    return step.products == Products.SECOND
+
+
+def _has_second(step):
+    return _two_blocks(step) | _second_block(step)

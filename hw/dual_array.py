@@ -31,6 +31,8 @@ class DualMacArray(wiring.Component):
     byte gives ``o = 16 * H + L``. Of a pair the lower one is stored as ``low = w + 8``, so that
     its sum is ``L - 8 * sum(x)``; that goes to ``o`` and ``H`` to ``o_second``, or, where the pair
     belongs to neighbouring taps, ``o`` is the lower one's sum and the ``H`` of the step before.
+    With ``wide`` the halves of a weight of 16 bits are multiplied as they are, and
+    ``o = (H << 13) + L``.
     Latency is :attr:`latency` cycles; throughput is one word per cycle.
 
     Parameters
@@ -42,7 +44,7 @@ class DualMacArray(wiring.Component):
 
     Members
     -------
-    x, x_valid, window, depthwise, mask, w, load
+    x, x_valid, window, depthwise, mask, w, load, wide
         As of :class:`MacArray`.
     products : In(Products)
         What the weights are, together with ``x``.
@@ -59,7 +61,8 @@ class DualMacArray(wiring.Component):
         self.out_lanes = out_lanes
         self.taps = taps
         growth = (in_lanes - 1).bit_length()
-        self.o_width = _X_WIDTH + 8 + growth
+        self.has_wide = taps > 1
+        self.o_width = _X_WIDTH + (16 if self.has_wide else 8) + growth
         self.second_width = _SHIFT + growth
         x = data.ArrayLayout(signed(_X_WIDTH), in_lanes)
         super().__init__({
@@ -73,6 +76,7 @@ class DualMacArray(wiring.Component):
             "line_first": In(1),
             "w": In(in_lanes * out_lanes * 8),
             "load": In(1),
+            "wide": In(1),
             "o": Out(data.ArrayLayout(signed(self.o_width), out_lanes)),
             "o_second": Out(data.ArrayLayout(signed(self.second_width), out_lanes)),
         })
@@ -91,12 +95,13 @@ class DualMacArray(wiring.Component):
 
         # What the last stage must know of a step.
         step = Cat(
-            self.products == Products.ONE, self.products == Products.TAPS, self.line_first)
+            (self.products == Products.ONE) | (self.products == Products.SECOND),
+            self.products == Products.TAPS, self.line_first, self.wide)
         for stage in range(self.latency - 1):
             after = Signal(len(step), name=f"step_{stage}")
             m.d.sync += after.eq(step)
             step = after
-        one, taps, line_first = step
+        one, taps, line_first, wide = step
         offset = -_OFFSET * sum_tree(m, list(self.x), enable)
         for stage in range(MULTIPLIER_LATENCY):
             after = Signal(offset.shape(), name=f"offset_{stage}")
@@ -109,6 +114,9 @@ class DualMacArray(wiring.Component):
             for c in range(self.in_lanes):
                 byte = self.w.word_select(k * self.in_lanes + c, 8)
                 weights = Cat(byte[:4], C(0, _SHIFT - 4), byte[4:]).as_signed()
+                if self.has_wide and c == 0:
+                    second = self.w.word_select(k * self.in_lanes + 1, 8)
+                    weights = Mux(self.wide, Cat(byte, second).as_signed(), weights)
                 products.append(multiply(
                     m, factor(self, c, k), weights, load_b=self.load, enable=enable))
             low = sum_tree(m, [product[:_SHIFT].as_signed() for product in products], enable)
@@ -121,6 +129,9 @@ class DualMacArray(wiring.Component):
                 other.eq(Mux(one, high << 4, offset)),
                 before.eq(Mux(taps & ~line_first, self.o_second[k], 0)),
             ]
+            if self.has_wide:
+                with m.If(wide):
+                    m.d.comb += other.eq(high << _SHIFT)
             with m.If(enable):
                 m.d.sync += [self.o[k].eq(low + other + before), self.o_second[k].eq(high)]
         return m

@@ -12,6 +12,7 @@ from .model import Limits, QuantizedModel
 
 
 __all__ = (
+    "addend_worst_case",
     "check_limits",
     "code_bounds",
     "is_power_of_two",
@@ -77,6 +78,14 @@ def worst_case(
     axes = tuple(range(1, codes.ndim))
     worst: NDArray[np.int64] = np.abs(codes).sum(axes) * max(-lo, hi) + np.abs(bias)
     return worst
+
+
+def addend_worst_case(model: QuantizedModel, node: Conv) -> NDArray[np.int64]:
+    """Return the largest magnitude that the addend of a convolution has in its sums, (k,)."""
+    if node.addend is None:
+        return np.zeros(len(model.weights[node.name].bias), np.int64)
+    lo, hi = code_bounds(model, node.addend)
+    return max(-lo, hi) << model.addend_shifts(node)
 
 
 def pool_counts(node: Pool, shape: tuple[int, int, int]) -> NDArray[np.int64]:
@@ -151,8 +160,13 @@ def _conv_errors(model: QuantizedModel, node: Conv, limits: Limits) -> Iterator[
     shifts = model.shifts(node)
     for shift in (int(shifts.min()), int(shifts.max())):
         yield _shift_error(node, "right shift", shift, 0, limits.conv_shift)
+    if node.addend is not None:
+        lefts = model.addend_shifts(node)
+        for left in (int(lefts.min()), int(lefts.max())):
+            yield _shift_error(node, "left shift of the addend", left, 0, limits.addend_left)
     weights = model.weights[node.name]
     worst = worst_case(weights.codes, weights.bias, *code_bounds(model, node.inputs[0]))
+    worst = worst + addend_worst_case(model, node)
     yield _accumulator_error(node, int(worst.max()), limits)
     bias = int(np.abs(weights.bias).max())
     if bias >= 1 << (limits.bias_bits - 1):

@@ -37,6 +37,7 @@ from .kernels import (
     pieces,
     prelu_tiles,
     rescale,
+    with_addend,
 )
 from .model import ActivationTable, QuantizedModel
 from .moves import pad, resize, transposed_tiles
@@ -158,7 +159,10 @@ def accumulate(
             inputs[0], node, model.weights[node.name], fracs[0], bounds)
     elif isinstance(node, Conv):
         ready = prepare(model, [node]) if prepared is None else prepared
-        yield from ready[node.name].tiles(inputs[0])
+        tiles = ready[node.name].tiles(inputs[0])
+        if node.addend is not None:
+            tiles = with_addend(tiles, inputs[1], model.addend_shifts(node))
+        yield from tiles
     elif isinstance(node, Add):
         yield from add_tiles(inputs, fracs)
     elif isinstance(node, Mul):

@@ -98,6 +98,9 @@ class Node:
 class Conv(Node):
     """Convolution, with BatchNormalization folded in; Gemm is one whose kernel is the whole map.
 
+    A second input, the *addend*, is a map of the shape of the output that is added to the sums of
+    products, before the clamp; see :mod:`quantizer.addends`.
+
     Parameters
     ----------
     window : Window
@@ -117,6 +120,11 @@ class Conv(Node):
     weight: NDArray[np.floating] = field(default_factory=lambda: np.zeros((0, 0, 0, 0)))
     bias: NDArray[np.floating] = field(default_factory=lambda: np.zeros(0))
     upper: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+
+    @property
+    def addend(self) -> str | None:
+        """Name of the map that is added to the result."""
+        return self.inputs[1] if len(self.inputs) > 1 else None
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ float64 (exact below 2^53) elsewhere, or in int64.
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,7 @@ __all__ = (
     "pieces",
     "prelu_tiles",
     "rescale",
+    "with_addend",
 )
 
 
@@ -370,6 +371,32 @@ class Convolution:
         """Yield the accumulators over data codes (n, h, w, c), biases included."""
         for images, lines, values in self._sums(x):
             yield Tile(images, lines, values, self._frac)
+
+
+def with_addend(
+    tiles: Iterator[Tile], addend: NDArray[Any], shifts: NDArray[np.int64]
+) -> Iterator[Tile]:
+    """Yield the accumulators of a convolution with another map added to them.
+
+    Parameters
+    ----------
+    tiles : iterator of Tile
+        Sums of products and biases.
+    addend : int, (n, h, w, k)
+        Codes of the map.
+    shifts : int64, (k,)
+        Left shift of the codes of each channel, in bits.
+
+    Yields
+    ------
+    Tile
+        Exact sums.
+    """
+    scales = np.ldexp(1.0, shifts)
+    for tile in tiles:
+        values = addend[tile.images, tile.lines] * scales
+        values += tile.values
+        yield replace(tile, values=values)
 
 
 def pieces(x: NDArray[Any], size: int) -> Iterator[tuple[slice, slice]]:

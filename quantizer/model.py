@@ -41,6 +41,8 @@ class Limits:
         ``conv_shift``.
     bias_bits : int
         Width of a bias, in bits.
+    addend_left : int
+        Largest left shift of what a convolution adds to its sums, in bits; the smallest is 0.
     """
 
     conv_shift: int = 31
@@ -50,6 +52,7 @@ class Limits:
     acc_bits: int = 32
     concat_left: int = 6
     bias_bits: int = 40
+    addend_left: int = 14
 
 
 @dataclass(frozen=True)
@@ -188,6 +191,13 @@ class QuantizedModel:
             self.formats[node.inputs[0]].frac + self.weights[node.name].frac
             - self.formats[node.output].frac
         )
+
+    def addend_shifts(self, node: Conv) -> NDArray[np.int64]:
+        """Return the left shift of the addend for each output channel, (k,), in bits."""
+        assert node.addend is not None
+        return (
+            self.formats[node.inputs[0]].frac + self.weights[node.name].frac
+            - self.formats[node.addend].frac)
 
     def vector_shifts(self, node: Add | Pool) -> tuple[tuple[int, ...], int]:
         """Return the left shift of each operand and the right shift of the result, in bits.

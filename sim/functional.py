@@ -358,7 +358,9 @@ class FunctionalMachine:
         products = fields["products"]
         if products and not self.config.dual_products:
             raise SimulationError(f"The config has one product of a multiplier: {fields}")
-        if products and (fields["depthwise"] or fields["skip"]):
+        if fields.get("wide") and not fields["depthwise"]:
+            raise SimulationError(f"Weights of two codes are for the window: {fields}")
+        if Products(products).pairs and (fields["depthwise"] or fields["skip"]):
             raise SimulationError(f"Two products are for plain convolutions: {fields}")
         config = self.config
         steps = conv_results(fields)
@@ -374,11 +376,14 @@ class FunctionalMachine:
         elif products == Products.TAPS:
             totals = [self._tap_products(fields, weights, groups)]
         elif fields["depthwise"]:
+            if fields.get("wide"):
+                weights = self._wide(fields, tiles.reshape(weights.shape))
             totals = [self._window_products(fields, weights, groups, steps)]
         else:
             totals = [self._products(fields, weights, groups, steps)]
         found = [
-            self._accumulate(fields, number, total) for number, total in enumerate(totals)]
+            self._accumulate(fields, number, total)
+            for number, total in zip(Products(products).targets, totals, strict=True)]
         if not fields["finish"]:
             return
         if fields.get("pool_kernel") or fields.get("pool_stride"):
@@ -390,6 +395,14 @@ class FunctionalMachine:
         if len(rows):
             codes = np.stack(found, axis=1).reshape(-1, config.out_lanes)
             self._write((rows[:, None] + np.arange(len(found))).ravel(), codes)
+
+    def _wide(self, fields: dict[str, int], tiles: NDArray[Any]) -> NDArray[np.float64]:
+        """Return the weights of a CONV with one tap of two codes."""
+        if self.config.weight_bits != 8 or self.config.window_taps < 2:
+            raise SimulationError(f"The config has no weights of two codes: {fields}")
+        weights = np.zeros(tiles.shape)
+        weights[:, :, 0] = np.ascontiguousarray(tiles[:, :, :2]).view("<i2")[:, :, 0]
+        return weights
 
     def _accumulate(
         self, fields: dict[str, int], number: int, total: NDArray[np.int64]

@@ -180,8 +180,8 @@ def _search(graph: Graph, calibration: NDArray[np.float32], options: Options,
         first_last_bits=options.first_last_bits, precision=options.precision, ranges=options.ranges,
         per_channel=options.per_channel, weight_rounding=options.weight_rounding,
         refine=options.refine, equalize=options.equalize, correct=options.correct,
-        widths=options.widths, overrides=overrides, progress=progress, limits=limits,
-        preprocess=rule.to_json())
+        fuse_add=options.fuse_add, widths=options.widths, overrides=overrides, progress=progress,
+        limits=limits, preprocess=rule.to_json())
     _tell_refined(model, steps)
     return model
 

@@ -7,7 +7,13 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from ..accumulators import code_bounds, pool_counts, vector_worst_case
+from ..accumulators import (
+    addend_worst_case,
+    code_bounds,
+    pool_counts,
+    vector_worst_case,
+    worst_case,
+)
 from ..graph import (
     Activation,
     Add,
@@ -47,6 +53,15 @@ def _conv(builder: Builder, model: QuantizedModel, node: Conv) -> None:
         node.name, float_name(x), model.formats[x].frac, code_bounds(model, x), weights.codes,
         weights.bits, weights.frac, node.window, node.groups,
         node.output_padding if isinstance(node, ConvTranspose) else None), weights.bias)
+    if node.addend is not None:
+        operand = float_name(node.addend)
+        worst = int((
+            worst_case(weights.codes, weights.bias, *code_bounds(model, x))
+            + addend_worst_case(model, node)).max())
+        if double or not is_exact_single(-worst, worst):
+            value = value if double else builder.to_double(value)
+            operand, double = builder.to_double(operand), True
+        value = builder.node("Add", value, operand)
     quantize = builder.quantize_double if double else builder.quantize
     quantize(value, node.output, model.formats[node.output], *model.channel_bounds(node))
 

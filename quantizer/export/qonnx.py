@@ -158,6 +158,8 @@ def _conv(builder: _Builder, model: QuantizedModel, node: Conv) -> None:
     if lower.any():  # a bias has more bits than float32
         value = builder.node("Add", value, builder.constant(
             lower.reshape(-1, 1, 1), np.float32, f"{node.name}.bias.lower"))
+    if node.addend is not None:
+        value = builder.node("Add", value, float_name(node.addend))
     builder.quantize(value, node.output, model.formats[node.output], *model.channel_bounds(node))
 
 

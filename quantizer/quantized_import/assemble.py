@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 from arch.formats import Format, Rounding
 
 from ..accumulators import check_limits
+from ..addends import fused_graph, fusible_convs
 from ..errors import ModelError, NodeError
 from ..graph import (
     Activation,
+    Add,
     Concat,
     Conv,
     Graph,
@@ -69,7 +71,7 @@ def assemble(plain: Plain, file: str) -> QuantizedModel:
         raise error
 
     graph = convert(network_of(plain.model, file), refuse)
-    graph = _with_output(_merged(graph, plain), plain)
+    graph = _with_addends(_with_output(_merged(graph, plain), plain), plain)
     roundings = {quantizer.rounding for quantizer in plain.data.values()}
     if plain.input is None:
         raise ModelError(f"{file}: the network's input {graph.input!r} must be quantized; "
@@ -135,6 +137,16 @@ def _with_output(graph: Graph, plain: Plain) -> Graph:
         names.get(name, name): shape for name, shape in graph.shapes.items()})
 
 
+def _with_addends(graph: Graph, plain: Plain) -> Graph:
+    """Return the graph in which convolutions whose results have no quantizer do the Adds."""
+    for add in [node for node in graph if isinstance(node, Add)]:
+        for conv, other in fusible_convs(graph, add):
+            if conv.output not in plain.data:
+                graph = fused_graph(graph, conv, add, other)
+                break
+    return graph
+
+
 def _set_format(
     model: QuantizedModel, node: Node, plain: Plain, protos: Mapping[str, onnx.NodeProto],
     file: str,
@@ -192,8 +204,9 @@ def _set_weights(
     x_frac = model.formats[node.inputs[0]].frac
     if quantizer is None:
         bits, frac = _least(node.weight, place, "weights")
-        # The result must not have a finer step than the sums.
-        coarse = max(model.formats[node.output].frac - x_frac - frac, 0)
+        # Neither the result nor an addend may have a finer step than the sums.
+        others = (node.output, *node.inputs[1:])
+        coarse = max(*(model.formats[name].frac - x_frac - frac for name in others), 0)
         bits, fracs = bits + coarse, np.full(len(node.weight), frac + coarse)
     else:
         bits, fracs = quantizer.bits, _channel_fracs(node, quantizer, protos, place)

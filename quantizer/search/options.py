@@ -50,6 +50,8 @@ class Options:
         Powers of two for each channel, see ``quantizer.prepare``.
     correct : bool
         Biases that take away what rounding adds on average.
+    fuse_add : bool
+        Whether convolutions do the Adds behind them, where they can.
 
     Raises
     ------
@@ -68,6 +70,7 @@ class Options:
     widths: Mapping[str, int] = field(default_factory=dict)
     equalize: bool = False
     correct: bool = False
+    fuse_add: bool = True
 
     def __post_init__(self) -> None:
         """Check every rule."""

@@ -13,12 +13,13 @@ from ..errors import ModelError
 from ..graph import Graph
 from ..graph_json import ARRAYS
 from ..model import Limits, QuantizedModel
-from ..overrides import check_overrides
+from ..overrides import WEIGHTS_SUFFIX, check_overrides
 from ..ranges import Reference, check_calibration
 from ..widths import check_widths
 from .context import Context
 from .data import search_data
 from .equalized import equalized
+from .fuse_add import fuse_adds
 from .options import Options, Precision, Progress, WeightRounding
 from .refine import refine as refine_search
 from .static import search_static
@@ -62,6 +63,7 @@ def quantize(
     widths: Mapping[str, int] | None = None,
     equalize: bool = False,
     correct: bool = False,
+    fuse_add: bool = True,
     limits: Limits | None = None,
     overrides: Mapping[str, Format] | None = None,
     progress: Progress | None = None,
@@ -109,6 +111,10 @@ def quantize(
         the float network stays the same.
     correct : bool
         Add to each bias what the mean of its channel lacks against the float network.
+    fuse_add : bool
+        Let convolutions do the Adds behind them where shifters and accumulators allow it. All
+        other formats are those of the network without that, see
+        :func:`~quantizer.search.fuse_add.fuse_adds`.
     limits : Limits, optional
         What the hardware can align and hold; by default that of 8-bit hardware, with 48-bit
         accumulators when a code is wider than 8 bits.
@@ -138,7 +144,8 @@ def quantize(
     overrides = check_overrides(graph, overrides or {})
     options = Options(
         data_bits, weight_bits, first_last_bits, precision, ranges, per_channel, weight_rounding,
-        refine, check_widths(graph, widths or {}, overrides), equalize, correct)
+        refine, check_widths(graph, widths or {}, overrides), equalize, correct,
+        fuse_add)
     _check_numbers(graph)
     images = check_calibration(calibration, graph)
     widest = max([options.widest, *(fmt.bits for fmt in overrides.values())])
@@ -170,7 +177,12 @@ def quantize(
         "chosen": {name: _plain(entry) for name, entry in context.log.items()},
         "numpy": np.__version__,
     }
-    return model
+    if not options.fuse_add:
+        return model
+    fixed = {
+        node.name for node in context.convs
+        if options.precision == "static" or node.name + WEIGHTS_SUFFIX in overrides}
+    return fuse_adds(model, limits, fixed=fixed)
 
 
 def _plain(entry: dict[str, Any]) -> dict[str, Any]:

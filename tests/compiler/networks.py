@@ -21,7 +21,8 @@ from quantizer.graph import (
     Softmax,
     Window,
 )
-from quantizer.model import QuantizedModel, QuantizedSlopes, QuantizedWeights
+from quantizer.model import Limits, QuantizedModel, QuantizedSlopes, QuantizedWeights
+from quantizer.search.fuse_add import fuse_adds
 from quantizer.tables import model_table
 
 
@@ -246,7 +247,9 @@ class NetworkBuilder:
         for name in tensors[1:]:
             self.formats[name] = self.formats[tensors[0]]
 
-    def model(self, output=None, *, name="network", rounding=Rounding.HALF_EVEN):
+    def model(
+        self, output=None, *, name="network", rounding=Rounding.HALF_EVEN, fuse_add=False,
+    ):
         output = output or self.nodes[-1].output
         graph = Graph(name, "input", output, self.nodes, self.shapes, self.shapes["input"],
                       self.shapes[output])
@@ -255,7 +258,8 @@ class NetworkBuilder:
         for node in self.nodes:
             if isinstance(node, Activation):
                 model.tables[node.name] = model_table(model, node)
-        return model
+        limits = Limits(acc_bits=32 if self.bits <= 8 else 48)
+        return fuse_adds(model, limits) if fuse_add else model
 
 
 def random_codes(rng, model):
@@ -413,4 +417,4 @@ def random_model(rng, *, shape=None, layers=4, max_channels=20, max_size=12, bit
             tensor = builder.add(branch, tensor, relu=rng.choice([None, "relu"]))
     if rng.integers(2):
         tensor = builder.fc(tensor, int(rng.integers(1, max_channels + 1)))
-    return builder.model(tensor)
+    return builder.model(tensor, fuse_add=bool(rng.integers(2)))

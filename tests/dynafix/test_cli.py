@@ -28,7 +28,7 @@ def test_run(dynafix, network, images, tmp_path, stand_in):
     assert _steps(out) == [
         "import", "read", "weights", "formats", "static", "evaluate", "losses", "compile",
         "verilog", "verilate", "simulate", "compare",
-        "layer", "conv1", "conv2", "add", "pool", "fc", "total", "DRAM",
+        "compare", "layer", "conv1", "conv2", "pool", "fc", "total", "DRAM",
         "engines", "predicted", "accuracy", "speed", "report"]
     assert out.splitlines()[0] == (
         " import     small.onnx: 7 operators, 0.01 M MAC, 379 parameters; input 1×8×8, GRAY, "
@@ -82,7 +82,7 @@ def test_compile_explain(dynafix, folder):
     code, out, err = dynafix("compile", folder, "--config", "tiny", "--explain", "--json")
     assert (code, err) == (0, "")
     found = json.loads(out)
-    assert [layer["name"] for layer in found["layers"]] == ["conv1", "conv2", "add", "pool", "fc"]
+    assert [layer["name"] for layer in found["layers"]] == ["conv1", "conv2", "pool", "fc"]
     assert sum(sum(layer["parts"].values()) for layer in found["layers"]) == found["cycles"]
     code, out, err = dynafix("compile", folder, "--config", "tiny", "--explain")
     assert (code, err) == (0, "")
@@ -99,7 +99,7 @@ def test_compile_explain(dynafix, folder):
 
 def test_json_of_quantize(dynafix, network, images, tmp_path):
     _, out, _ = dynafix("quantize", network, "--data", images, "--output", tmp_path, "--json")
-    assert set(json.loads(out)["formats"]) == {"x", "a1", "t2", "s", "p", "g"}
+    assert set(json.loads(out)["formats"]) == {"x", "a1", "s", "p", "g"}
 
 
 def test_explain(dynafix, folder):

@@ -145,7 +145,10 @@ class Model:
                     sums = sum(
                         tile[:, tap] * codes for tap, (other, codes) in enumerate(
                             window[:self.config.window_taps]) if other == target)
-                    self.accumulate(code, number, len(groups), index, sums)
+                    if code.get("wide"):
+                        sums = ((tile[:, 0] & 255) + (tile[:, 1] << 8)) * window[0][1]
+                    second = code.get("products") == Products.SECOND
+                    self.accumulate(code, number, len(groups), index, sums, int(second))
                     index += 1
 
     def conv(self, code, groups):
@@ -157,8 +160,9 @@ class Model:
             index, before = 0, None
             for n, (word, y, x) in enumerate(group):
                 codes = self.codes(code, word, y, x)
-                if not code.get("products"):
-                    self.accumulate(code, number, len(groups), n, tile @ codes)
+                if code.get("products", 0) in (Products.ONE, Products.SECOND):
+                    second = code.get("products", 0) == Products.SECOND
+                    self.accumulate(code, number, len(groups), n, tile @ codes, int(second))
                     continue
                 sums, second = ((tile & 15) - 8) @ codes, (tile >> 4) @ codes
                 if code["products"] == Products.BLOCKS:
@@ -485,6 +489,40 @@ def test_two_products_of_two_taps(warm):
 
 def test_plain_instructions_where_two_products_could_be():
     run(28, [conv(), depthwise(row=140, fence=0), conv(row=180, signed=0, fence=0), add()], DUAL)
+
+
+def addend(**changes):
+    """Return what adds a 5 x 6 map of one row a pixel to the sums of another instruction."""
+    return depthwise(**{
+        "y": 0, "warm": 0, "wide": 1, "count_2": 1, "word_2": 0, "x_2": 0, "y_2": 0, "finish": 0,
+        "gap": 0, **changes})
+
+
+@pytest.mark.parametrize("config", [CONFIG, DUAL, MIXED], ids=["plain", "dual", "16 x 8"])
+@pytest.mark.parametrize("seed", range(2))
+def test_addend_before_a_convolution(config, seed):
+    single = {f"count_{level}": 1 for level in range(LEVELS)}
+    run(30 + seed, [
+        addend(word=2, signed=seed), conv(init=0, fence=0), depthwise(row=140, fence=0),
+        addend(row=150, weight_row=7, fence=0), conv(row=170, init=0, fence=0),
+        addend(**single, fence=0), conv(**single, y=0, x=0, init=0, row=10, fence=0),
+        addend(init=1, finish=1, row=20, fence=0), conv(row=60)], config)
+
+
+def test_addend_behind_a_convolution():
+    run(32, [conv(finish=0), addend(init=0, finish=1, row=140, fence=0)])
+
+
+@pytest.mark.parametrize("wide", [0, 1])
+def test_addends_of_two_blocks(wide):
+    two = {"products": Products.BLOCKS.value, "row_step": 2}
+    second = {"products": Products.SECOND.value}
+    run(33 + wide, [
+        addend(wide=wide), addend(**second, wide=wide, word=4, weight_row=9, fence=0),
+        conv(**two, init=0, fence=0),
+        conv(count_2=1, count_3=1, count_4=1, finish=0, row=0, fence=0, y=0, x=0),
+        conv(**second, count_2=1, count_3=1, count_4=1, finish=0, fence=0, y=0, x=0),
+        conv(**two, row=170, init=0, fence=0)], DUAL)
 
 
 BOUNDS = {"lo": -(1 << 15)}

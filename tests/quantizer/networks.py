@@ -158,6 +158,8 @@ def slow_execute(model, codes):
             operands = (x, node) if slow is _slow_conv else (node, x)
             acc = slow(*operands, weights.codes, weights.bias)
             hi = np.reshape(model.channel_bounds(node)[1], (-1, 1, 1))
+            if node.addend is not None:
+                acc = acc + (values[node.addend] << model.addend_shifts(node)[:, None, None])
             y = requantize(acc, model.shifts(node)[:, None, None], lo, hi, model.rounding)
         elif isinstance(node, Add):
             lefts, right = model.vector_shifts(node)
@@ -263,7 +265,12 @@ def random_model(rng, graph, *, data_bits=8, weight_bits=8, per_channel=True, ro
             model.weights[node.name] = QuantizedWeights(
                 rng.integers(-half, half, node.weight.shape), weight_bits, frac,
                 rng.integers(-(1 << 12), 1 << 12, kernels))
+            if node.addend is not None:  # its shift must be in range
+                least = max(0, fracs[1] - fracs[0])
+                frac[:] = rng.integers(least, least + 9, kernels if per_channel else 1)
             fmt = Format(data_bits, fracs[0] + int(rng.integers(-4, 4)), fmt.signed)
+            if node.addend is not None:
+                fmt = Format(data_bits, min(fmt.frac, fracs[0] + int(frac.min())), fmt.signed)
         elif isinstance(node, Concat):
             fmt = Format(data_bits, min(fracs) + int(rng.integers(-4, 7)), fmt.signed)
         elif isinstance(node, Slice | Resize | Pad):

@@ -117,7 +117,7 @@ def float_execute(graph, inputs):
             case Pad():
                 result = slow_pad(node, *operands, node.value)
             case Conv():
-                result = _conv(node, *operands)
+                result = sum(operands[1:], _conv(node, operands[0]))
             case Pool():
                 result = _pool(node, *operands)
             case Add():

@@ -27,7 +27,7 @@ def explained(model, layer, **more):
 
 
 def test_tensor(graph):
-    model = quantized(graph)
+    model = quantized(graph, fuse_add=False)
     images = inputs_for(graph)
     found = explained(model, "conv2")
     assert (found.layer, found.operator, found.name) == ("conv2", "Conv", "conv2_out")
@@ -56,7 +56,7 @@ def test_tensor(graph):
 
 def test_consumers_follow(graph):
     """Another format of a tensor moves the biases of the convolutions that read it."""
-    model = quantized(graph)
+    model = quantized(graph, fuse_add=False)
     found = explained(model, "mean_out")
     images = inputs_for(graph)
     fmt = model.formats["mean_out"]
@@ -112,7 +112,7 @@ def test_input_and_override_and_static(graph):
     model = quantized(graph, overrides={"x": Format(8, 5)})
     found = explained(model, "x")
     assert (found.layer, found.operator, found.chosen_by) == ("x", "Input", "override")
-    model = quantized(graph, precision="static")
+    model = quantized(graph, precision="static", fuse_add=False)
     assert explained(model, "add").chosen_by.startswith(
         "static: least sum of squared errors of fractional lengths ")
     model.provenance = {}
@@ -164,7 +164,7 @@ def test_shipped_network(lenet, mnist):
 ])
 def test_refuses_unknown_layer(graph, layer, message):
     with pytest.raises(ModelError) as error:
-        explained(quantized(graph), layer)
+        explained(quantized(graph, fuse_add=False), layer)
     assert str(error.value) == message
 
 

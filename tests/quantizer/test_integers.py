@@ -38,5 +38,5 @@ def test_grouped_layer():
 
 def test_refuses_layer_without_weights():
     with pytest.raises(ModelError) as error:
-        layer_integers(quantized(small_graph()), "add")
+        layer_integers(quantized(small_graph(), fuse_add=False), "add")
     assert str(error.value) == "Layer 'add' must be a convolution to have weights, not Add"

@@ -56,7 +56,7 @@ def test_weights_have_the_least_error(bits, norm, per_channel):
 def test_data_is_greedy(options):
     graph = small_graph()
     images = inputs_for(graph, 6)
-    model = quantized(graph, images, **options)
+    model = quantized(graph, images, fuse_add=False, **options)
     norm = options.get("ranges", "l2")
     exact = SlowReference(graph).tensors(images)
     seen = []
@@ -85,7 +85,7 @@ def test_data_is_greedy(options):
 
 def test_signs_and_widths():
     graph = small_graph()
-    model = quantized(graph, data_bits=4, weight_bits=3, first_last_bits=7)
+    model = quantized(graph, data_bits=4, weight_bits=3, first_last_bits=7, fuse_add=False)
     assert str(model.formats["x"])[:2] == "s7"
     assert not model.formats["conv1_out"].signed
     assert model.formats["conv1_out"].bits == 4
@@ -119,7 +119,7 @@ def test_best_frac_prefers_room_below_60_db():
 def test_static_has_one_frac_with_the_least_error(norm):
     graph = small_graph()
     images = inputs_for(graph, 4)
-    model = quantized(graph, images, precision="static", ranges=norm)
+    model = quantized(graph, images, precision="static", ranges=norm, fuse_add=False)
     frac, = {fmt.frac for fmt in model.formats.values()}
     weight_frac, = {int(f) for weights in model.weights.values() for f in weights.frac}
     exact = SlowReference(graph).tensors(images)

@@ -85,11 +85,11 @@ def assert_equal(models):
 
 
 def test_corners():
-    assert assert_equal(corners()) == set(Products)
+    assert assert_equal(corners()) == {Products.ONE, Products.BLOCKS, Products.TAPS}
 
 
 def test_random_networks():
-    assert assert_equal(networks(60)) == set(Products)
+    assert assert_equal(networks(60)) >= {Products.ONE, Products.BLOCKS, Products.TAPS}
 
 
 def test_verilog_lints():
