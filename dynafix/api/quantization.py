@@ -29,6 +29,7 @@ from .quantized import Quantized, save_quantized
 __all__ = (
     "now",
     "quantize",
+    "widths_of",
 )
 
 
@@ -121,14 +122,28 @@ def _overrides(graph: Graph, path: str | Path | None) -> dict[str, Format] | Non
         raise UsageError(f"--formats {path}: {error}") from error
 
 
-def _widths(graph: Graph, widths: Mapping[str, int] | str | Path,
-            overrides: Mapping[str, Format] | None) -> dict[str, int]:
-    from quantizer.widths import check_widths, load_widths
+def widths_of(widths: Mapping[str, int] | str | Path) -> Mapping[str, int]:
+    """Return widths of single layers, read from their file where there is one.
+
+    Raises
+    ------
+    UsageError
+        If the file cannot be used.
+    """
+    from quantizer.widths import load_widths
 
     try:
-        loaded = widths if isinstance(widths, Mapping) else load_widths(named(widths, "--width"))
+        return (
+            widths if isinstance(widths, Mapping) else load_widths(named(widths, "--width")))
     except ModelError as error:
         raise UsageError(f"--width {error}") from error
+
+
+def _widths(graph: Graph, widths: Mapping[str, int] | str | Path,
+            overrides: Mapping[str, Format] | None) -> dict[str, int]:
+    from quantizer.widths import check_widths
+
+    loaded = widths_of(widths)
     try:
         return check_widths(graph, loaded, overrides)
     except ModelError as error:

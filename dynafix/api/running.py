@@ -6,12 +6,13 @@ from typing import Any
 
 from arch.config import AcceleratorConfig
 from quantizer.model import Limits
+from quantizer.overrides import WEIGHTS_SUFFIX
 
 from ..errors import UsageError
 from ..options import Dram, Options, load_config
 from ..steps import Steps
 from .compilation import DEFAULT_CONFIG, compile, verilog
-from .quantization import quantize
+from .quantization import quantize, widths_of
 from .reporting import CLOCK_MHZ, check_clock, report
 from .simulation import check_images, simulate
 
@@ -88,5 +89,11 @@ def _check_widths(config: AcceleratorConfig, options: Options) -> None:
             ("first-last", widest, min(config.data_bits, config.weight_bits))):
         if bits > most:
             raise UsageError(f"--{name}-bits must be at most {most}, the width of config "
+                             f"'{config.name}', not {bits}. To see the accuracy without "
+                             f"hardware: dynafix quantize")
+    for name, bits in widths_of(options.widths).items():
+        most = config.weight_bits if name.endswith(WEIGHTS_SUFFIX) else config.data_bits
+        if bits > most:
+            raise UsageError(f"--width of '{name}' must be at most {most}, the width of config "
                              f"'{config.name}', not {bits}. To see the accuracy without "
                              f"hardware: dynafix quantize")

@@ -305,6 +305,18 @@ def test_widths_that_the_config_has_not(options, message, tmp_path):
         f"accuracy without hardware: dynafix quantize")
 
 
+@pytest.mark.parametrize("name", ["conv1", "conv1.weights"])
+def test_widths_of_single_layers_that_a_config_does_not_have(tmp_path, name):
+    path = tmp_path / "widths.json"
+    path.write_text(json.dumps({name: 9}))
+    for widths in ({name: 9}, path):
+        assert _refused(
+            api.run, "no.onnx", "no.npz", tmp_path / "out", config="tiny",
+            options=Options(widths=widths)) == (
+            f"--width of '{name}' must be at most 8, the width of config 'tiny', not 9. To see the "
+            "accuracy without hardware: dynafix quantize")
+
+
 def test_widths_of_a_config_with_wide_data_and_narrow_weights(tmp_path):
     config = replace(preset("tiny"), data_bits=16, acc_bits=48)
     message = _refused(
