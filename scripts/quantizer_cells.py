@@ -134,7 +134,7 @@ def _software() -> str:
     """Return a digest of the code that cells depend on."""
     files = [path for pattern in ("arch/formats.py", "quantizer/**/*.py", "dynafix/api/accuracy.py",
                                   "dynafix/intervals.py", "scripts/quantizer_peers.py")
-             for path in sorted(ROOT.glob(pattern))]
+             for path in sorted(ROOT.glob(pattern)) if path.parent.name != "quantized_import"]
     return _digest(*(path.read_text() for path in files))
 
 
