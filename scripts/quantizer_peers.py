@@ -127,7 +127,8 @@ class Peer:
         with tempfile.TemporaryDirectory() as folder:
             source, target = Path(folder) / "float.onnx", Path(folder) / "quantized.onnx"
             onnx.utils.extract_model(str(model), str(source), [graph.input], [logits])
-            with contextlib.redirect_stdout(io.StringIO()):  # Quark prints tables
+            # Quark prints tables, and leaves files where it runs.
+            with contextlib.redirect_stdout(io.StringIO()), contextlib.chdir(folder):
                 self.quantize(source, target, _Reader(graph.input, calibration))
             run, step = _session(target)
             for start in range(0, len(labels), BATCH):
