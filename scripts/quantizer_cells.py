@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import quantizer_peers
 from numpy.typing import NDArray
 from quantizer_peers import Peer
 
@@ -133,8 +134,8 @@ def _digest(*parts: Any) -> str:
 def _software() -> str:
     """Return a digest of the code that cells depend on."""
     files = [path for pattern in ("arch/formats.py", "quantizer/**/*.py", "dynafix/api/accuracy.py",
-                                  "dynafix/intervals.py", "scripts/quantizer_peers.py")
-             for path in sorted(ROOT.glob(pattern))]
+                                  "dynafix/intervals.py")
+             for path in sorted(ROOT.glob(pattern)) if path.parent.name != "quantized_import"]
     return _digest(*(path.read_text() for path in files))
 
 
@@ -201,7 +202,9 @@ class Bench:
         """Return the cell of another quantizer, or why there is none."""
         if peer.missing:
             return {"error": peer.missing}
-        return self.cell(network, peer.name, {"peer": peer.version}, lambda: _kept(peer.measure(
+        code = _digest(Path(quantizer_peers.__file__).read_text())
+        options = {"peer": peer.version, "code": code}
+        return self.cell(network, peer.name, options, lambda: _kept(peer.measure(
             network.model, network.graph, network.calibration_inputs, network.inputs,
             network.dataset.evaluation.labels[:network.count], network.reference)))
 

@@ -10,6 +10,8 @@ __all__ = ("draw",)
 
 
 WIDTH, PANEL, LEFT, RIGHT, TOP, BOTTOM = 1200, 420, 90, 30, 60, 90
+WIDEST = 90  # pixels of a bar
+LABEL = 30  # pixels of a bar in which its number has room
 PAPER, INK, FAINT = "#ffffff", "#222222", "#dddddd"
 COLORS = {"static": "#c0504d", "dynamic": "#3b75af", "dynamic, per channel": "#6aa84f"}
 FLOAT = "#555555"
@@ -58,22 +60,26 @@ def _panel(canvas: ImageDraw.ImageDraw, top: int, network: str,
     y = height(values["float"])
     for x in range(LEFT, WIDTH - RIGHT, 12):
         canvas.line((x, y, x + 6, y), FLOAT, 2)
-    canvas.text((WIDTH - RIGHT, y - 4), f"float {100 * values['float']:.1f} %", FLOAT, small,
-                anchor="rb")
+    canvas.text((WIDTH - RIGHT, top + 24), f"- - -  float {100 * values['float']:.1f} %", FLOAT,
+                small, anchor="rm")
     _legend(canvas, top + PANEL - 28, {kind for kinds in groups.values() for kind in kinds})
 
 
 def _group(canvas: ImageDraw.ImageDraw, left: float, room: float, low: float,
            height, widths: str, kinds: Mapping[str, float]) -> None:
     small = ImageFont.load_default(14)
-    bar = 0.8 * room / len(COLORS)
+    bar = min(0.8 * room / len(COLORS), WIDEST)
+    left += (room - bar * len(COLORS)) / 2
     for index, (kind, color) in enumerate(COLORS.items()):
         if kind not in kinds:
             continue
-        x, y = left + 0.1 * room + index * bar, height(kinds[kind])
+        x, y = left + index * bar, height(kinds[kind])
         canvas.rectangle((x + 4, y, x + bar - 4, low), color)
-        canvas.text((x + bar / 2, y - 4), f"{100 * kinds[kind]:.1f}", INK, small, anchor="mb")
-    canvas.text((left + room / 2, low + 8), f"{widths} bits, data/weights", INK, small, anchor="mt")
+        text, inside = f"{100 * kinds[kind]:.1f}", low - y > LABEL
+        canvas.text((x + bar / 2, y + 8 if inside else y - 4), text, PAPER if inside else INK,
+                    small, anchor="mt" if inside else "mb")
+    canvas.text((left + bar * len(COLORS) / 2, low + 8), f"{widths} bits, data/weights", INK, small,
+                anchor="mt")
 
 
 def _legend(canvas: ImageDraw.ImageDraw, y: int, kinds: set[str]) -> None:

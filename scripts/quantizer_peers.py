@@ -1,7 +1,9 @@
 """Other quantizers on the same images, where they are installed; none is needed by the project."""
 
+import contextlib
 import importlib.metadata
 import importlib.util
+import io
 import logging
 import tempfile
 from collections.abc import Callable, Sequence
@@ -125,7 +127,9 @@ class Peer:
         with tempfile.TemporaryDirectory() as folder:
             source, target = Path(folder) / "float.onnx", Path(folder) / "quantized.onnx"
             onnx.utils.extract_model(str(model), str(source), [graph.input], [logits])
-            self.quantize(source, target, _Reader(graph.input, calibration))
+            # Quark prints tables, and leaves files where it runs.
+            with contextlib.redirect_stdout(io.StringIO()), contextlib.chdir(folder):
+                self.quantize(source, target, _Reader(graph.input, calibration))
             run, step = _session(target)
             for start in range(0, len(labels), BATCH):
                 x = inputs(range(start, min(start + BATCH, len(labels))))

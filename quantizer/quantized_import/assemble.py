@@ -17,6 +17,7 @@ from ..graph import (
     Add,
     Concat,
     Conv,
+    ConvTranspose,
     Graph,
     Lrn,
     Node,
@@ -102,7 +103,11 @@ def assemble(plain: Plain, file: str) -> QuantizedModel:
 
 
 def _merged(graph: Graph, plain: Plain) -> Graph:
-    """Return the graph without the Clips that stand for quantizers of results that only move."""
+    """Return the graph without Clips and factors of 1 of which the operator before can be rid.
+
+    These are Clips that stand for quantizers of results that only move, and factors that Quark puts
+    behind an average pooling.
+    """
     nodes: list[Node] = []
     uses = [name for node in graph.nodes for name in node.inputs] + [graph.output]
     for node in graph.nodes:
@@ -114,11 +119,24 @@ def _merged(graph: Graph, plain: Plain) -> Graph:
                 uses.count(before.output) == 1):
             nodes[nodes.index(before)] = replace(
                 before, output=node.output, sources=before.sources + node.sources)
+        elif isinstance(before, Pool) and not before.clamped and _is_one(node) and (
+                uses.count(before.output) == 1):
+            nodes[nodes.index(before)] = replace(
+                before, output=node.output, lo=node.lo, hi=node.hi,
+                sources=before.sources + node.sources)
         else:
             nodes.append(node)
     used = {graph.input, *(node.output for node in nodes)}
     return replace(graph, nodes=nodes, shapes={
         name: shape for name, shape in graph.shapes.items() if name in used})
+
+
+def _is_one(node: Node) -> bool:
+    """Return whether a node multiplies by 1."""
+    return (isinstance(node, Conv) and not isinstance(node, ConvTranspose)
+            and node.window == Window() and node.groups == len(node.weight)
+            and node.weight.shape[1] == 1 and not node.bias.any()
+            and bool((node.weight == 1).all()))
 
 
 def _with_output(graph: Graph, plain: Plain) -> Graph:

@@ -6,7 +6,7 @@ result of the Clip has the name of the tensor that was quantized, and that gets 
 its name; in QONNX, where there is one node, it is the output of that.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -58,6 +58,27 @@ class Plain:
     weights: dict[str, Quantizer] = field(default_factory=dict)
 
 
+def _order(nodes: Sequence[onnx.NodeProto]) -> list[int]:
+    """Return the places of nodes so that each comes behind those it reads; Quark has others.
+
+    Nodes of a cycle come last, as they are.
+    """
+    writers = {name: index for index, node in enumerate(nodes) for name in node.output if name}
+    before = [{writers[name] for name in node.input if name in writers} for node in nodes]
+    done: dict[int, None] = {}
+    waiting = list(range(len(nodes)))
+    while waiting:
+        ready = []
+        for index in waiting:
+            if before[index] <= done.keys():
+                done[index] = None
+                ready.append(index)
+        if not ready:
+            break
+        waiting = [index for index in waiting if index not in done]
+    return [*done, *waiting]
+
+
 class Rewriter:
     """The walk over a quantized file.
 
@@ -97,9 +118,10 @@ class Rewriter:
         NodeError
             If ``convert`` does, or the network's input is read without a quantizer.
         """
-        graph = self.model.graph
-        for label, proto in zip(node_labels(graph.node), graph.node, strict=True):
-            node = OnnxNode(self.file, label, proto)
+        labels = node_labels(self.model.graph.node)
+        for index in _order(self.model.graph.node):
+            proto = self.model.graph.node[index]
+            node = OnnxNode(self.file, labels[index], proto)
             if proto.op_type == "Constant" and node.standard:
                 self._constant(node)
             elif not convert(node):

@@ -93,8 +93,9 @@ class _Walk:
             kind = helper_type(np.asarray(constants[codes]))
         quantizer = self._quantizer(node, default=kind, codes=before)
         if codes in constants:
+            zero = 0 if before is not None else self._zero(node)
             self._rewriter.quantize_constant(
-                node.output, np.asarray(constants[codes], np.int64), quantizer)
+                node.output, np.asarray(constants[codes], np.int64) - zero, quantizer)
             return
         assert before is not None
         if not before.does_the_same(quantizer):
@@ -114,7 +115,6 @@ class _Walk:
         kind = node.attribute("output_dtype", 0) or default
         if len(inputs) > 2 and inputs[2]:
             zero = rewriter.constant(node, 2, "zero point")
-            _check_zero(node, zero)
             kind = self._types.get(inputs[2]) or helper_type(np.asarray(zero))
         if codes is not None and not (len(inputs) > 2 and inputs[2]):
             bits, signed = codes.bits, codes.signed
@@ -124,20 +124,35 @@ class _Walk:
             raise node.error(f"codes must be integers of 4 to 32 bits, not "
                              f"{onnx.TensorProto.DataType.Name(kind)}")
         lo = -(1 << (bits - 1)) if signed else 0
+        if self._zero(node):
+            lo = self._shifted(node, lo, bits)
+            signed = lo < 0
         return Quantizer(
             node.error("").place, fracs(node, scale), int(node.attribute("axis", 1)), bits, signed,
             lo, lo + (1 << bits) - 1, Rounding.HALF_EVEN)
+
+    def _zero(self, node: OnnxNode) -> int:
+        """Return the zero point of a node, the first one where it is not 0."""
+        inputs = node.proto.input
+        if len(inputs) < 3 or not inputs[2]:
+            return 0
+        values = np.asarray(self._rewriter.constant(node, 2, "zero point")).reshape(-1)
+        others = values[values != 0]
+        return int(others[0]) if len(others) else 0
+
+    def _shifted(self, node: OnnxNode, lo: int, bits: int) -> int:
+        """Return the least code behind a zero point, with which unsigned is signed or reverse."""
+        zero, half = self._zero(node), 1 << (bits - 1)
+        values = np.asarray(self._rewriter.constant(node, 2, "zero point"), np.int64)
+        if np.any(values != zero) or lo - zero not in (0, -half):
+            raise node.error(
+                f"zero point must be 0, or {-half if lo else half} with which codes are "
+                f"{'un' if lo else ''}signed, not {zero}",
+                "quantize symmetrically (onnxruntime: extra_options ActivationSymmetric and "
+                "WeightSymmetric), with unsigned codes only for what is never negative")
+        return lo - zero
 
 
 def helper_type(array: NDArray[np.generic]) -> int:
     """Return the ONNX type of an array."""
     return int(onnx.helper.np_dtype_to_tensor_dtype(array.dtype))
-
-
-def _check_zero(node: OnnxNode, zero: NDArray[np.generic]) -> None:
-    values = np.asarray(zero).reshape(-1).astype(np.int64)
-    if values.any():
-        raise node.error(
-            f"zero point must be 0, not {int(values[np.flatnonzero(values)[0]])}",
-            "quantize symmetrically (onnxruntime: extra_options ActivationSymmetric and "
-            "WeightSymmetric), with unsigned codes only for what is never negative")

@@ -148,6 +148,48 @@ def test_scale_a_channel(tmp_path):
     assert check(file, tmp_path).weights["conv"].frac.tolist() == [7, 6, 7, 8]
 
 
+def test_zero_points_in_the_middle(tmp_path):
+    """Unsigned codes around 128 are signed ones, signed codes from -128 are unsigned ones."""
+    file = Qdq()
+    file.set("x_zero", np.uint8(128))
+    file.set("w", (file.constants["w"].astype(int) + 128).astype(np.uint8))
+    file.set("w_zero", np.uint8(128))
+    file.set("y_zero", np.int8(-128))
+    model = check(file, tmp_path)
+    assert [str(model.formats[name]) for name in ("x", "r")] == ["s8 .5", "u8 .6"]
+    assert np.array_equal(model.weights["conv"].codes, Qdq().constants["w"])
+
+
+def test_any_order_of_nodes(tmp_path):
+    """Quark writes nodes before what they read; onnxruntime sorts them."""
+    file = Qdq()
+    file.nodes = file.nodes[::-1]
+    check(file, tmp_path)
+
+
+def test_factor_of_one(tmp_path):
+    """Quark puts a factor behind an average pooling, also where it is 1."""
+    file = Qdq()
+    file.drop("relu")
+    file.insert(5, "QuantizeLinear", ["c", "c_scale", "c_zero"], ["c_codes"], "quantize c")
+    file.insert(6, "DequantizeLinear", ["c_codes", "c_scale", "c_zero"], ["c_map"], "dequantize c")
+    file.insert(7, "AveragePool", ["c_map"], ["mean"], "mean", kernel_shape=[2, 2])
+    file.insert(8, "Mul", ["mean", "one"], ["scaled"], "scale")
+    file.set("c_scale", np.float32(2**-5))
+    file.set("c_zero", np.int8(0))
+    file.set("one", np.float32(1))
+    file.read("quantize y", "r", "scaled")
+    path = file.save(tmp_path)
+    proto = onnx.load(path)
+    for axis in (2, 3):
+        proto.graph.output[0].type.tensor_type.shape.dim[axis].dim_value = 3
+    onnx.save(proto, path)
+    model = import_quantized(path)
+    assert [node.name for node in model.graph] == ["conv", "mean"]
+    inputs = np.random.default_rng(5).standard_normal((20, 3, 4, 4)).astype(np.float32)
+    assert np.array_equal(run(model, inputs), run_file(path, inputs))
+
+
 def test_four_bit_weights(tmp_path):
     file = Qdq()
     file.set("w_zero", np.int8(0))
@@ -253,9 +295,9 @@ def _input_channels(file):
      ("node 'dequantize w' (DequantizeLinear): scale must be a power of two, not 0.0; quantize "
       "again with power-of-two scales, or give the float network to 'quantize'")),
     (_set("x_zero", np.int8(3)),
-     ("node 'quantize x' (QuantizeLinear): zero point must be 0, not 3; quantize symmetrically "
-      "(onnxruntime: extra_options ActivationSymmetric and WeightSymmetric), with unsigned codes "
-      "only for what is never negative")),
+     ("node 'quantize x' (QuantizeLinear): zero point must be 0, or -128 with which codes are "
+      "unsigned, not 3; quantize symmetrically (onnxruntime: extra_options ActivationSymmetric and "
+      "WeightSymmetric), with unsigned codes only for what is never negative")),
     (lambda file: (file.set("x_scale", np.float32([2**-5, 2**-4, 2**-5])),
                    file.set("x_zero", np.zeros(3, np.int8))),
      ("node 'dequantize x' (DequantizeLinear): data must have one scale, not one for each channel; "
