@@ -215,6 +215,8 @@ class SlowReference:
                 y = slow_pad(node, x, node.value)
             elif isinstance(node, Conv):
                 y = _slow_conv(x, node, node.weight.astype(np.float64), node.bias)
+                if node.addend is not None:
+                    y = y + values[node.addend]
                 if node.upper.size:
                     y = np.minimum(y, node.upper[:, None, None])
             elif isinstance(node, Add):

@@ -30,8 +30,8 @@ def test_output_comes_nearer(options):
     graph = small_graph()
     images = inputs_for(graph, 12)
     options = {"data_bits": 5, "weight_bits": 4, **options}
-    before = quantized(graph, images, **options)
-    model = quantized(graph, images, refine=True, **options)
+    before = quantized(graph, images, fuse_add=False, **options)
+    model = quantized(graph, images, fuse_add=False, refine=True, **options)
     found = model.provenance["refined"]
     assert found["images"] == 12
     assert found["moves"] or "weight_rounding" in options  # which leaves little to gain
@@ -49,7 +49,7 @@ def test_nothing_single_is_better_afterwards():
     """No tensor's fractional length, one smaller or one larger, improves both halves."""
     graph = small_graph()
     images = inputs_for(graph, 12)
-    model = quantized(graph, images, data_bits=5, weight_bits=4, refine=True)
+    model = quantized(graph, images, fuse_add=False, data_bits=5, weight_bits=4, refine=True)
     for name in ("conv2_out", "add_out", "mean_out", "fc_out"):
         for delta in (-1, 1):
             moved = refinement.with_tensor(model, name, model.formats[name].frac + delta)
@@ -66,7 +66,7 @@ def test_bad_start_is_mended(monkeypatch):
     """A tensor four bits too coarse comes back; passes are bounded."""
     graph = small_graph()
     images = inputs_for(graph, 8)
-    natural = quantized(graph, images).formats["conv2_out"].frac
+    natural = quantized(graph, images, fuse_add=False).formats["conv2_out"].frac
     seen = {}
 
     def spoiled(context, progress):
@@ -75,7 +75,7 @@ def test_bad_start_is_mended(monkeypatch):
         seen.update(context.refined["moves"])
 
     monkeypatch.setattr(sys.modules["quantizer.search.quantize"], "refine_search", spoiled)
-    model = quantized(graph, images, refine=True)
+    model = quantized(graph, images, fuse_add=False, refine=True)
     assert seen["conv2_out"] >= 1
     assert model.formats["conv2_out"].frac > natural - 4
 
@@ -86,10 +86,11 @@ def test_overrides_stay_and_runs_are_equal(tmp_path):
     overrides = {"conv1_out": Format(5, 1, signed=False), "fc.weights": Format(4, 0)}
     calls = []
     options = {"data_bits": 5, "weight_bits": 4, "overrides": overrides, "refine": True}
-    model = quantized(graph, images, progress=lambda *call: calls.append(call), **options)
+    model = quantized(
+        graph, images, fuse_add=False, progress=lambda *call: calls.append(call), **options)
     assert model.formats["conv1_out"] == overrides["conv1_out"]
     assert set(model.weights["fc"].frac) == {0}
-    again = quantized(graph, images, **options)
+    again = quantized(graph, images, fuse_add=False, **options)
     assert again.formats == model.formats
     assert again.provenance == model.provenance
     refined = [call for call in calls if call[0] == "refine"]
@@ -102,7 +103,8 @@ def test_overrides_stay_and_runs_are_equal(tmp_path):
 def test_a_single_image():
     graph = small_graph()
     images = inputs_for(graph, 1)
-    found = quantized(graph, images, refine=True, data_bits=4).provenance["refined"]
+    model = quantized(graph, images, fuse_add=False, refine=True, data_bits=4)
+    found = model.provenance["refined"]
     assert found["images"] == 1
     assert found["snr_db"] == found["held_out_snr_db"]
     zeros = quantized(graph, np.zeros_like(images), refine=True).provenance["refined"]
