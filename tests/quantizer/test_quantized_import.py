@@ -12,7 +12,7 @@ from quantizer.errors import ModelError
 from quantizer.execute import execute, run
 from quantizer.export import export_float, export_qdq, export_qonnx
 from quantizer.export.record import RECORD
-from quantizer.graph import Activation, Pool
+from quantizer.graph import Activation, Conv, Pool
 from quantizer.quantized_import import import_quantized
 from quantizer.reference import FloatReference
 from tests.quantizer.networks import inputs_for, quantized, random_codes, random_model, small_graph
