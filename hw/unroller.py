@@ -239,7 +239,8 @@ class Unroller(wiring.Component):
             m.d.sync += self.o.valid.eq(turned.valid & turned.emit)
         for number in range(codes):
             new, old = (word.word_select(number, code) for word in (rotated, held))
-            is_held = number < turned.count
+            # The last code is never held: a whole beat would have gone out.
+            is_held = number < turned.count if number < codes - 1 else C(0)
             with m.If(advance & turned.valid):
                 m.d.sync += self.o.payload.word_select(number, code).eq(Mux(is_held, old, new))
                 with m.If(turned.emit | ~is_held):
