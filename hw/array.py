@@ -108,20 +108,21 @@ class MacArray(wiring.Component):
                 multiply(m, x, w, load_b=self.load, enable=enable)
                 for x, w in zip(codes, weights)
             ]
-            # Beside a wide weight all other products are zero: the upper bits of its product need
-            # no adder.
             lower = self.x_width + self.w_width
             total = sum_tree(m, [product[:lower].as_signed() for product in products], enable)
+            m.d.comb += self.o[k].eq(total)
+            if not self.has_wide:
+                continue
+            # Beside a wide weight all other products are zero: the upper bits of its product need
+            # no adder.
             upper = products[0][lower:]
             for stage in range(tree_depth(self.in_lanes)):
                 after = Signal(len(upper), name=f"upper_{k}_{stage}")
                 with m.If(enable):
                     m.d.sync += after.eq(upper)
                 upper = after
-            m.d.comb += self.o[k].eq(total)
-            if self.has_wide:
-                with m.If(wide):
-                    m.d.comb += self.o[k].eq(Cat(total[:lower], upper).as_signed())
+            with m.If(wide):
+                m.d.comb += self.o[k].eq(Cat(total[:lower], upper).as_signed())
         return m
 
 

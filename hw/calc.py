@@ -499,7 +499,7 @@ class CalcEngine(wiring.Component):
             m.d.sync += [lo.eq(conv.lo), row.eq(conv.row), row_step.eq(conv.row_step)]
         with m.Elif(write & ~second[-1]):
             m.d.sync += row.eq(row + row_step)
-        self._upper_bounds(m, conv, vector, conv_first, vector_first, second, lo)
+        self._upper_bounds(m, conv, vector, conv_first, vector_first, second)
         m.d.sync += self.write.eq(write)
         with m.If(write):
             m.d.sync += [
@@ -507,24 +507,27 @@ class CalcEngine(wiring.Component):
                 self.write_data.eq(result),
             ]
 
-    def _upper_bounds(self, m, conv, vector, conv_first, vector_first, second, lo):
+    def _upper_bounds(self, m, conv, vector, conv_first, vector_first, second):
         """Give the requantizer its upper bounds: one for all of VECTOR, those of CONV by lane.
 
         The sign of the latter is that of the lower bound. They stay for an instruction, but for
         the results of a second block, which have their own.
         """
         config = self.config
+
+        def with_sign(upper):
+            return Cat(upper, upper[-1] & conv.lo[-1]).as_signed()
+
         for lane in range(config.out_lanes):
-            params = _params(self._param, lane)
-            upper = params.upper[:config.data_bits]
-            own = Cat(upper, upper[-1] & conv.lo[-1])
-            hi = Signal(signed(config.data_bits + 1), name=f"hi_{lane}")
+            own = with_sign(_params(self._param, lane).upper[:config.data_bits])
+            bound = Signal(signed(config.data_bits + 1), name=f"hi_{lane}")
             with m.If(conv_first | vector_first):
-                m.d.sync += hi.eq(Mux(conv_first, own, vector.hi[:len(hi)]).as_signed())
-            bound = hi
+                m.d.sync += bound.eq(Mux(conv_first, own, vector.hi[:len(bound)]))
             if config.dual_products:
-                held = self._second_params[lane].upper
-                bound = Mux(second[-2], Cat(held, held[-1] & lo[-1]), hi).as_signed()
+                other = Signal.like(bound, name=f"second_hi_{lane}")
+                with m.If(conv_first):
+                    m.d.sync += other.eq(with_sign(self._second_params[lane].upper))
+                bound = Mux(second[-2], other, bound)
             m.d.comb += self._requantizer.hi[lane].eq(bound)
 
     def _pooled(self, m, conv, flags, conv_first, vector_first):
