@@ -1,0 +1,203 @@
+"""Widths of weights, layer by layer, for a budget: what they cost and what they lose."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from arch.config import AcceleratorConfig
+from compiler import DramTiming, Program, compile_model
+from quantizer.budget import Choice, Point, best_within, pareto_front
+from quantizer.execute import execute, output_name, quantize_input
+from quantizer.graph import Conv
+from quantizer.model import QuantizedModel
+from quantizer.reference import FloatReference
+from quantizer.sensitivity import output_noise
+
+from .steps import Steps
+
+
+__all__ = (
+    "METRICS",
+    "Measured",
+    "Metric",
+    "Mixer",
+)
+
+
+Metric = Literal["cycles", "bytes", "size"]
+
+METRICS: Mapping[Metric, str] = {
+    "cycles": "cycles an image, predicted", "bytes": "bytes of DRAM traffic an image, predicted",
+    "size": "bytes of weights and biases in DRAM"}
+_TINY = float(np.finfo(np.float64).tiny)
+_SAMPLES = 12  # points of the front that are compiled and run
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a network with some widths costs and loses.
+
+    Parameters
+    ----------
+    kind : str
+        ``"mixed"``, or ``"uniform"`` if all layers have the same width.
+    bits : dict from layer name to int
+        Widths of the weights.
+    cycles, bytes, size : int
+        Costs, by :data:`METRICS`.
+    noise : float
+        Squared error of the output relative to the squared output, on the images of the search.
+    """
+
+    kind: str
+    bits: dict[str, int]
+    cycles: int
+    bytes: int
+    size: int
+    noise: float
+
+    @property
+    def snr_db(self) -> float:
+        """Signal-to-noise ratio of the output."""
+        return -10 * float(np.log10(max(self.noise, _TINY)))
+
+    def cost(self, metric: Metric) -> int:
+        """Return one of the costs."""
+        return {"cycles": self.cycles, "bytes": self.bytes, "size": self.size}[metric]
+
+
+def _layer_costs(program: Program) -> dict[str, dict[Metric, int]]:
+    return {
+        layer.name: {
+            "cycles": predicted.cycles, "bytes": predicted.bytes, "size": layer.stored_size}
+        for layer, predicted in zip(program.layers, program.prediction.layers, strict=True)}
+
+
+class Mixer:
+    """Networks that mix the weights of several, and what each costs on an accelerator.
+
+    Parameters
+    ----------
+    networks : mapping from int to QuantizedModel
+        The same network with weights of that many bits, at least two; all have the same formats
+        for data.
+    config : AcceleratorConfig
+        The accelerator.
+    dram : DramTiming
+        Its DRAM.
+    inputs : float32 (n, *input_dims)
+        Images to measure losses with; calibration images, not those of the evaluation.
+    steps : Steps
+        Is told the progress.
+
+    Attributes
+    ----------
+    uniform : list of Measured
+        The networks themselves, from the widest on.
+    """
+
+    def __init__(
+        self, networks: Mapping[int, QuantizedModel], config: AcceleratorConfig, dram: DramTiming,
+        inputs: NDArray[np.float32], steps: Steps,
+    ) -> None:
+        self._networks, self._steps = dict(sorted(networks.items(), reverse=True)), steps
+        self._config, self._dram, self._inputs = config, dram, inputs
+        self._widest = next(iter(self._networks.values()))
+        graph = self._widest.graph
+        self._convs = [node.name for node in graph.accelerated if isinstance(node, Conv)]
+        self._reference = FloatReference(graph)
+        name = output_name(graph)
+        self._exact = self._reference.tensors(inputs, [name])[name]
+        self._costs: dict[int, dict[str, dict[Metric, int]]] = {}
+        self.uniform: list[Measured] = []
+        for index, (bits, model) in enumerate(self._networks.items()):
+            steps.progress("costs", index, len(self._networks), "networks")
+            program = compile_model(model, config, dram=dram)
+            self._costs[bits] = _layer_costs(program)
+            self.uniform.append(self._measured("uniform", model, program))
+        steps.progress("costs", len(self._networks), len(self._networks), "networks")
+
+    def _measured(self, kind: str, model: QuantizedModel, program: Program) -> Measured:
+        return Measured(
+            kind, {name: model.weights[name].bits for name in self._convs},
+            program.prediction.cycles, program.prediction.bytes,
+            sum(layer.stored_size for layer in program.layers), self._noise(model))
+
+    def _noise(self, model: QuantizedModel) -> float:
+        name = output_name(model.graph)
+        error = 0.0
+        for index in range(len(self._inputs)):
+            part = slice(index, index + 1)
+            codes = execute(model, quantize_input(model, self._inputs[part]), names={name})[name]
+            error += float(np.square(
+                model.formats[name].dequantize(codes) - self._exact[part]).sum())
+        return error / max(float(np.square(self._exact, dtype=np.float64).sum()), _TINY)
+
+    def choices(self, metric: Metric) -> dict[str, list[Choice]]:
+        """Return what may be chosen for each layer, with its cost and its noise."""
+        narrower = {
+            bits: model for bits, model in self._networks.items() if model is not self._widest}
+        noise = output_noise(
+            self._widest, narrower, self._inputs, self._reference,
+            lambda stage, done, total: self._steps.progress(stage, done, total, "runs"))
+        return {
+            name: [
+                Choice(bits, self._costs[bits][name][metric], noise[name].get(bits, 0.0))
+                for bits in self._networks]
+            for name in self._convs}
+
+    def mixed(self, bits: Mapping[str, int]) -> QuantizedModel:
+        """Return the network in which each layer has the weights of the network of a width."""
+        weights = {
+            name: self._networks[width].weights[name] for name, width in bits.items()}
+        return replace(self._widest, weights=weights)
+
+    def front(self, metric: Metric, budget: float) -> tuple[list[Measured], Measured]:
+        """Return measured points of the Pareto front, and the best one within a budget.
+
+        Points are ordered by sums over the layers; those of the search for the budget, and some
+        more, are compiled and run, since layers are not independent.
+
+        Parameters
+        ----------
+        metric : "cycles", "bytes" or "size"
+            What is limited.
+        budget : float
+            Largest cost.
+
+        Raises
+        ------
+        ModelError
+            If even the narrowest weights cost more.
+        """
+        points = pareto_front(self.choices(metric))
+        found: dict[int, Measured] = {}
+
+        def measure(index: int) -> Measured:
+            if index not in found:
+                model = self.mixed(points[index].bits)
+                program = compile_model(model, self._config, dram=self._dram)
+                found[index] = self._measured("mixed", model, program)
+                self._steps.progress("front", len(found), _SAMPLES, "networks")
+            return found[index]
+
+        below, within = -1, len(points) - 1
+        measure(within)
+        while within - below > 1:
+            middle = (below + within) // 2
+            if measure(middle).cost(metric) <= budget:
+                within = middle
+            else:
+                below = middle
+        for index in np.linspace(0, len(points) - 1, _SAMPLES).round().astype(int).tolist():
+            if len(found) < _SAMPLES:
+                measure(index)
+        self._steps.progress("front", _SAMPLES, _SAMPLES, "networks")
+        seen = [found[index] for index in sorted(found)]
+        best = best_within(
+            [Point(each.bits, each.cost(metric), each.noise) for each in seen], budget,
+            METRICS[metric])
+        return seen, next(each for each in seen if each.bits == best.bits)
