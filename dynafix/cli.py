@@ -5,12 +5,27 @@ import json
 import math
 import shlex
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
+from .cli_options import (
+    CLOCK,
+    CONFIG,
+    DATA,
+    DRAM_OPTIONS,
+    FORMAT_OPTIONS,
+    FUSE,
+    IMAGES,
+    MOVED_DATA,
+    OUTPUT,
+    OUTPUT_OPTIONS,
+    PREPROCESS_OPTIONS,
+    numbers,
+    with_options,
+)
 from .errors import UsageError, VerificationError
 
 
@@ -62,125 +77,6 @@ def _is_mendable(error: ValueError) -> bool:
 def _exit(message: str, code: int) -> None:
     click.echo(f"error: {message}", err=True)
     sys.exit(code)
-
-
-def _numbers(context: click.Context, parameter: click.Parameter, value: str | None) -> Any:
-    if value is None:
-        return None
-    try:
-        numbers = [float(word) for word in value.replace(",", " ").split()]
-    except ValueError:
-        numbers = []
-    if not numbers:
-        raise UsageError(f"--{parameter.name} must be numbers separated by commas, "
-                         f"not {value!r}")
-    return numbers
-
-
-def _size(context: click.Context, parameter: click.Parameter, value: str | None) -> Any:
-    if value is None:
-        return None
-    words = value.lower().split("x")
-    if len(words) > 2 or not all(word.isdigit() for word in words):
-        raise UsageError(f"--resize must be a number of pixels or HEIGHTxWIDTH, not {value!r}")
-    return int(words[0]) if len(words) == 1 else tuple(map(int, words))
-
-
-def _widths(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> Any:
-    """Return pairs of name and bits, or the one file that has them."""
-    files = [value for value in values if "=" not in value]
-    if files:
-        if len(values) > 1:
-            raise UsageError("--width must be one FILE, or NAME=BITS for each layer, "
-                             f"not both {files[0]!r} and {len(values) - 1} more")
-        return files[0]
-    found = {}
-    for value in values:
-        name, _, bits = value.rpartition("=")
-        if not name or not bits.isdigit():
-            raise UsageError(f"--width must be NAME=BITS, such as conv1.weights=4, not {value!r}")
-        if name in found:
-            raise UsageError(f"--width must name '{name}' once")
-        found[name] = int(bits)
-    return found
-
-
-def _options(*options: Callable) -> Callable:
-    """Return one decorator for several options, which help shows in this order."""
-    def decorate(function: Callable) -> Callable:
-        for option in reversed(options):
-            function = option(function)
-        return function
-    return decorate
-
-
-DATA = click.option(
-    "--data", required=True, metavar="FILE|FOLDER",
-    help="Images: an .npz file with calib_x, eval_x and eval_y, or a folder with one folder of "
-         "pictures a class.")
-MOVED_DATA = click.option(
-    "--data", metavar="FILE|FOLDER",
-    help="The images, where they are no longer where quantize found them.")
-OUTPUT = click.option("--output", required=True, metavar="FOLDER", help="Folder for the results.")
-CONFIG = click.option(
-    "--config", default="ecp5_85f", show_default=True, metavar="PRESET|FILE",
-    help="Accelerator: tiny, small, ecp5_85f, large, large16, or a JSON file of parameters.")
-IMAGES = click.option("--images", default=10, show_default=True, metavar="N",
-                      help="Evaluation images to simulate.")
-CLOCK = click.option("--clock", default=150.0, show_default=True, metavar="MHZ",
-                     help="Clock at which latency is shown.")
-FUSE = click.option("--no-fuse", "fuse", is_flag=True, default=True, flag_value=False,
-                    help="Write every tensor, also those that are only pooled.")
-FORMAT_OPTIONS = _options(
-    click.option("--data-bits", default=8, show_default=True, metavar="BITS",
-                 help="Width of data, 2 to 16."),
-    click.option("--weight-bits", default=8, show_default=True, metavar="BITS",
-                 help="Width of weights, 2 to 16."),
-    click.option("--first-last-bits", type=int, metavar="BITS",
-                 help="Width of data and weights of the first and last layer, where it differs."),
-    click.option("--precision", default="dynamic", show_default=True, metavar="dynamic|static",
-                 help="One fractional length a tensor, or one for all."),
-    click.option("--ranges", default="l2", show_default=True, metavar="RULE",
-                 help="How a range is chosen: max, percentile:P, l1, l2, entropy or mode."),
-    click.option("--equalize/--no-equalize", default=True, show_default=True,
-                 help="Multiply channels by powers of two so that they suit one format."),
-    click.option("--correct-bias/--no-correct-bias", "correct", default=True, show_default=True,
-                 help="Take away in the biases what rounding adds to a channel on average."),
-    click.option("--per-channel", is_flag=True,
-                 help="One fractional length for each output channel's weights."),
-    click.option("--weight-rounding", default="nearest", show_default=True,
-                 metavar="nearest|feedback|learned",
-                 help="Round weights for themselves, or by the error of their layer's output."),
-    click.option("--refine", is_flag=True,
-                 help="Move fractional lengths on, by the error of the network's output."),
-    click.option("--width", "widths", multiple=True, callback=_widths,
-                 metavar="NAME=BITS|FILE",
-                 help="Width of one layer's data, or of NAME.weights; repeatable, or a JSON or "
-                      "TOML file."),
-    click.option("--no-fuse-add", "fuse_add", is_flag=True, default=True, flag_value=False,
-                 help="Round the result of a convolution before it is added to another map."),
-    click.option("--formats", metavar="FILE", help="JSON file of formats to use instead."),
-    click.option("--calibration", default=100, show_default=True, metavar="N",
-                 help="Most images to calibrate with."),
-)
-PREPROCESS_OPTIONS = _options(
-    click.option("--resize", callback=_size, metavar="N|HxW",
-                 help="Resize the shorter side, or both."),
-    click.option("--crop", type=int, metavar="N", help="Cut an N × N square from the center."),
-    click.option("--color", metavar="RGB|BGR|GRAY", help="Order of colors, or gray."),
-    click.option("--mean", callback=_numbers, metavar="X[,X,X]", help="Subtracted from pixels."),
-    click.option("--std", callback=_numbers, metavar="X[,X,X]", help="Divides pixels, after."),
-)
-DRAM_OPTIONS = _options(
-    click.option("--dram-latency", default=30, show_default=True, metavar="CYCLES",
-                 help="Cycles from a request to its first beat."),
-    click.option("--dram-bytes-per-cycle", type=float, metavar="BYTES",
-                 help="Bandwidth of the DRAM; that of the bus by default."),
-)
-OUTPUT_OPTIONS = _options(
-    click.option("--quiet", is_flag=True, help="Print the last lines only."),
-    click.option("--json", "as_json", is_flag=True, help="Print the results as JSON instead."),
-)
 
 
 def _version(context: click.Context, parameter: click.Parameter, value: bool) -> None:
@@ -249,7 +145,7 @@ def _split(values: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
 
 @cli.command(short_help="Quantize, compile, simulate and report MODEL.")
 @click.argument("model")
-@_options(DATA, CONFIG, IMAGES, OUTPUT, FORMAT_OPTIONS, PREPROCESS_OPTIONS, DRAM_OPTIONS, CLOCK,
+@with_options(DATA, CONFIG, IMAGES, OUTPUT, FORMAT_OPTIONS, PREPROCESS_OPTIONS, DRAM_OPTIONS, CLOCK,
           FUSE, OUTPUT_OPTIONS)
 def run(model: str, data: str, config: str, images: int, output: str, dram_latency: int,
         dram_bytes_per_cycle: float | None, clock: float, fuse: bool, quiet: bool, as_json: bool,
@@ -275,7 +171,7 @@ def run(model: str, data: str, config: str, images: int, output: str, dram_laten
 
 @cli.command(short_help="Choose the formats of MODEL.")
 @click.argument("model")
-@_options(DATA, OUTPUT, FORMAT_OPTIONS, PREPROCESS_OPTIONS, OUTPUT_OPTIONS)
+@with_options(DATA, OUTPUT, FORMAT_OPTIONS, PREPROCESS_OPTIONS, OUTPUT_OPTIONS)
 def quantize(model: str, data: str, output: str, quiet: bool, as_json: bool,
              **values: Any) -> None:
     """Choose the formats of MODEL; writes FOLDER/quantized."""
@@ -293,9 +189,46 @@ def quantize(model: str, data: str, output: str, quiet: bool, as_json: bool,
             show_quantized(terminal, found)
 
 
+@cli.command(short_help="Choose a width for each layer of MODEL.")
+@click.argument("model")
+@with_options(
+    DATA, OUTPUT,
+    click.option("--budget", required=True, metavar="cycles|bytes|size=N|N%",
+                 help="The most that the network may cost: cycles or bytes of DRAM traffic an "
+                      "image, or bytes of weights; N% is a share of what the widest weights take."),
+    click.option("--narrower", callback=numbers, default="2,3,4,5,6", show_default=True,
+                 metavar="BITS,...", help="Widths to choose from, besides --weight-bits."),
+    click.option("--images", default=16, show_default=True, metavar="N",
+                 help="Calibration images to measure losses with."),
+    CONFIG, DRAM_OPTIONS, FORMAT_OPTIONS, PREPROCESS_OPTIONS, OUTPUT_OPTIONS)
+def widths(model: str, data: str, output: str, budget: str, narrower: list[float], images: int,
+           config: str, dram_latency: int, dram_bytes_per_cycle: float | None, quiet: bool,
+           as_json: bool, **values: Any) -> None:
+    """Choose a width for each layer's weights, for the least loss within a budget.
+
+    Writes FOLDER/widths.json for `dynafix quantize --width`, and the Pareto front as
+    FOLDER/pareto.csv and FOLDER/pareto.png.
+    """
+    from . import api
+    from .options import Dram
+    from .summary import show_widths
+
+    chosen, preprocess = _split(values)
+    terminal, steps = _terminal(quiet, as_json)
+    with terminal:
+        found = api.choose_widths(
+            model, data, output, budget=budget, config=config, options=chosen, images=images,
+            dram=Dram(dram_latency, dram_bytes_per_cycle), narrower=narrower,
+            preprocess=preprocess, steps=steps)
+        if as_json:
+            _print_json(found)
+        else:
+            show_widths(terminal, found, Path(output))
+
+
 @cli.command("import", short_help="Take MODEL, which is quantized already.")
 @click.argument("model")
-@_options(DATA, OUTPUT, PREPROCESS_OPTIONS, OUTPUT_OPTIONS)
+@with_options(DATA, OUTPUT, PREPROCESS_OPTIONS, OUTPUT_OPTIONS)
 def import_(model: str, data: str, output: str, quiet: bool, as_json: bool,
             **preprocess: Any) -> None:
     """Take MODEL, quantized already, as QDQ or QONNX, bit for bit; writes FOLDER/quantized.
@@ -317,7 +250,7 @@ def import_(model: str, data: str, output: str, quiet: bool, as_json: bool,
 
 @cli.command(short_help="Write FOLDER's network for other tools.")
 @click.argument("folder")
-@_options(
+@with_options(
     click.option("--format", "form", default="qdq", show_default=True, metavar="qdq|qonnx",
                  help="QuantizeLinear and DequantizeLinear, or the Quant nodes of QONNX."),
     click.option("--output", required=True, metavar="FILE", help="The ONNX file."),
@@ -337,7 +270,7 @@ def export(folder: str, form: str, output: str, quiet: bool, as_json: bool) -> N
 
 @cli.command(short_help="Measure what FOLDER's network loses against float.")
 @click.argument("folder")
-@_options(
+@with_options(
     click.option("--data", metavar="FILE|FOLDER",
                  help="Images: an .npz file with eval_x and eval_y, or a folder with one folder of "
                       "pictures a class; by default those given to quantize."),
@@ -365,7 +298,7 @@ def evaluate(folder: str, data: str | None, images: int | None, quiet: bool,
 
 @cli.command(short_help="Make the program of FOLDER's network.")
 @click.argument("folder")
-@_options(
+@with_options(
     CONFIG, DRAM_OPTIONS,
     click.option("--explain", is_flag=True,
                  help="Say for each layer what bounds it, and by how much."),
@@ -399,7 +332,7 @@ def compile(folder: str, config: str, dram_latency: int,
 
 @cli.command(short_help="Write the Verilog of an accelerator.")
 @click.argument("folder", required=False)
-@_options(
+@with_options(
     click.option("--config", metavar="PRESET|FILE",
                  help="Accelerator; that of FOLDER's program by default."),
     click.option("--output", metavar="FOLDER", help="Folder for the result; FOLDER by default."),
@@ -423,7 +356,7 @@ def verilog(folder: str | None, config: str | None, output: str | None, quiet: b
 
 @cli.command(short_help="Run FOLDER's program on the Verilog.")
 @click.argument("folder")
-@_options(
+@with_options(
     IMAGES,
     click.option("--image", type=int, metavar="I", help="Run this evaluation image only."),
     click.option("--layer", metavar="NAME", help="Layer that the waveform shows."),
@@ -449,7 +382,7 @@ def simulate(folder: str, images: int, image: int | None, layer: str | None, wav
 
 @cli.command(short_help="Show where the engines first differ on FOLDER's program.")
 @click.argument("folder", metavar="RUN")
-@_options(
+@with_options(
     click.option("--image", default=0, show_default=True, metavar="I",
                  help="Evaluation image to run."),
     click.option("--verilog", metavar="FILE",
@@ -477,7 +410,7 @@ def diff(folder: str, image: int, verilog: str | None, data: str | None, quiet: 
 
 @cli.command(short_help="Write results.json and report.html.")
 @click.argument("folder")
-@_options(CLOCK, OUTPUT_OPTIONS)
+@with_options(CLOCK, OUTPUT_OPTIONS)
 def report(folder: str, clock: float, quiet: bool, as_json: bool) -> None:
     """Write FOLDER/results.json and FOLDER/report.html of a simulated network."""
     from . import api
@@ -513,7 +446,7 @@ def inspect(model: str, quiet: bool, as_json: bool) -> int:
 @cli.command(short_help="Say why a LAYER has its formats.")
 @click.argument("folder")
 @click.argument("layer")
-@_options(MOVED_DATA, OUTPUT_OPTIONS)
+@with_options(MOVED_DATA, OUTPUT_OPTIONS)
 def explain(folder: str, layer: str, data: str | None, quiet: bool, as_json: bool) -> None:
     """Say why the formats of a LAYER of FOLDER's network were chosen."""
     from . import api

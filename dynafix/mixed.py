@@ -1,8 +1,7 @@
 """Widths of weights, layer by layer, for a budget: what they cost and what they lose."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,61 +11,20 @@ from compiler import DramTiming, Program, compile_model
 from quantizer.budget import Choice, Point, best_within, pareto_front
 from quantizer.execute import execute, output_name, quantize_input
 from quantizer.graph import Conv
-from quantizer.model import QuantizedModel
+from quantizer.model import Limits, QuantizedModel
 from quantizer.reference import FloatReference
+from quantizer.search.fuse_add import fuse_adds
 from quantizer.sensitivity import output_noise
 
+from .costs import METRICS, Measured, Metric
 from .steps import Steps
 
 
-__all__ = (
-    "METRICS",
-    "Measured",
-    "Metric",
-    "Mixer",
-)
+__all__ = ("Mixer",)
 
 
-Metric = Literal["cycles", "bytes", "size"]
-
-METRICS: Mapping[Metric, str] = {
-    "cycles": "cycles an image, predicted", "bytes": "bytes of DRAM traffic an image, predicted",
-    "size": "bytes of weights and biases in DRAM"}
 _TINY = float(np.finfo(np.float64).tiny)
 _SAMPLES = 12  # points of the front that are compiled and run
-
-
-@dataclass(frozen=True)
-class Measured:
-    """What a network with some widths costs and loses.
-
-    Parameters
-    ----------
-    kind : str
-        ``"mixed"``, or ``"uniform"`` if all layers have the same width.
-    bits : dict from layer name to int
-        Widths of the weights.
-    cycles, bytes, size : int
-        Costs, by :data:`METRICS`.
-    noise : float
-        Squared error of the output relative to the squared output, on the images of the search.
-    """
-
-    kind: str
-    bits: dict[str, int]
-    cycles: int
-    bytes: int
-    size: int
-    noise: float
-
-    @property
-    def snr_db(self) -> float:
-        """Signal-to-noise ratio of the output."""
-        return -10 * float(np.log10(max(self.noise, _TINY)))
-
-    def cost(self, metric: Metric) -> int:
-        """Return one of the costs."""
-        return {"cycles": self.cycles, "bytes": self.bytes, "size": self.size}[metric]
 
 
 def _layer_costs(program: Program) -> dict[str, dict[Metric, int]]:
@@ -92,6 +50,8 @@ class Mixer:
         Images to measure losses with; calibration images, not those of the evaluation.
     steps : Steps
         Is told the progress.
+    limits : Limits, optional
+        Those of the accelerator; if given, convolutions do the Adds behind them where they can.
 
     Attributes
     ----------
@@ -101,10 +61,10 @@ class Mixer:
 
     def __init__(
         self, networks: Mapping[int, QuantizedModel], config: AcceleratorConfig, dram: DramTiming,
-        inputs: NDArray[np.float32], steps: Steps,
+        inputs: NDArray[np.float32], steps: Steps, *, limits: Limits | None = None,
     ) -> None:
         self._networks, self._steps = dict(sorted(networks.items(), reverse=True)), steps
-        self._config, self._dram, self._inputs = config, dram, inputs
+        self._config, self._dram, self._inputs, self._limits = config, dram, inputs, limits
         self._widest = next(iter(self._networks.values()))
         graph = self._widest.graph
         self._convs = [node.name for node in graph.accelerated if isinstance(node, Conv)]
@@ -115,16 +75,19 @@ class Mixer:
         self.uniform: list[Measured] = []
         for index, (bits, model) in enumerate(self._networks.items()):
             steps.progress("costs", index, len(self._networks), "networks")
-            program = compile_model(model, config, dram=dram)
+            found, program = self._measured("uniform", model)
+            self.uniform.append(found)
             self._costs[bits] = _layer_costs(program)
-            self.uniform.append(self._measured("uniform", model, program))
         steps.progress("costs", len(self._networks), len(self._networks), "networks")
 
-    def _measured(self, kind: str, model: QuantizedModel, program: Program) -> Measured:
+    def _measured(self, kind: str, model: QuantizedModel) -> tuple[Measured, Program]:
+        if self._limits:
+            model = fuse_adds(model, self._limits)
+        program = compile_model(model, self._config, dram=self._dram)
         return Measured(
             kind, {name: model.weights[name].bits for name in self._convs},
             program.prediction.cycles, program.prediction.bytes,
-            sum(layer.stored_size for layer in program.layers), self._noise(model))
+            sum(layer.stored_size for layer in program.layers), self._noise(model)), program
 
     def _noise(self, model: QuantizedModel) -> float:
         name = output_name(model.graph)
@@ -142,7 +105,7 @@ class Mixer:
             bits: model for bits, model in self._networks.items() if model is not self._widest}
         noise = output_noise(
             self._widest, narrower, self._inputs, self._reference,
-            lambda stage, done, total: self._steps.progress(stage, done, total, "runs"))
+            lambda _, done, total: self._steps.progress("noise", done, total, "runs"))
         return {
             name: [
                 Choice(bits, self._costs[bits][name][metric], noise[name].get(bits, 0.0))
@@ -178,9 +141,7 @@ class Mixer:
 
         def measure(index: int) -> Measured:
             if index not in found:
-                model = self.mixed(points[index].bits)
-                program = compile_model(model, self._config, dram=self._dram)
-                found[index] = self._measured("mixed", model, program)
+                found[index], _ = self._measured("mixed", self.mixed(points[index].bits))
                 self._steps.progress("front", len(found), _SAMPLES, "networks")
             return found[index]
 
@@ -195,7 +156,8 @@ class Mixer:
         for index in np.linspace(0, len(points) - 1, _SAMPLES).round().astype(int).tolist():
             if len(found) < _SAMPLES:
                 measure(index)
-        self._steps.progress("front", _SAMPLES, _SAMPLES, "networks")
+        if len(found) < _SAMPLES:
+            self._steps.progress("front", len(found), len(found), "networks")
         seen = [found[index] for index in sorted(found)]
         best = best_within(
             [Point(each.bits, each.cost(metric), each.noise) for each in seen], budget,

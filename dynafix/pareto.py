@@ -8,8 +8,8 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
+from .costs import METRICS, Measured, Metric
 from .files import write_bytes, write_text
-from .mixed import METRICS, Measured, Metric
 from .text import grouped
 
 

@@ -29,6 +29,7 @@ __all__ = (
     "show_quantized",
     "show_results",
     "show_simulated",
+    "show_widths",
 )
 
 
@@ -255,6 +256,26 @@ def _loss_cells(loss: Mapping[str, Any]) -> list[str]:
 
 def _factors(bits: int, low: int, high: int) -> str:
     return f"s{bits} .{low}" if low == high else f"s{bits} .{low} … .{high}"
+
+
+def show_widths(terminal: Terminal, found: Mapping[str, Any], folder: Path) -> None:
+    """Show the trade of cost for noise, and what was chosen."""
+    columns = (Column("weights"), *(Column(name, right=True) for name in (
+        "cycles", "DRAM bytes", "weight bytes", "SNR, dB")), Column(""))
+    rows = []
+    for point in found["points"]:
+        bits = sorted(set(point["bits"].values()))
+        widths = f"{bits[0]} bits" if len(bits) == 1 else f"{bits[0]} to {bits[-1]} bits"
+        rows.append([
+            widths, *(grouped(point[name]) for name in ("cycles", "bytes", "size")),
+            f"{point['snr_db']:.1f}", "chosen" if point == found["chosen"] else ""])
+    terminal.blank()
+    terminal.table(columns, rows)
+    terminal.blank()
+    budget = found["budget"]
+    terminal.summary("budget", f"{grouped(round(budget['limit']))} {budget['unit']}")
+    terminal.summary("written", f"{folder / 'widths.json'} for quantize --width, pareto.csv and "
+                                f"{folder / 'pareto.png'}")
 
 
 def show_compiled(terminal: Terminal, program: "Program", folder: Path) -> None:

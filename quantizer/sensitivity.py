@@ -50,7 +50,8 @@ def rerun(model: QuantizedModel, maps: Maps, changed: Node) -> Maps:
         Tensors with other codes than before; only nodes that these reach are computed.
     """
     nodes = model.graph.accelerated
-    now, different = dict(maps), set()
+    now = dict(maps)
+    different: set[str] = set()
     for node in nodes[nodes.index(changed):]:
         if node is changed or different.intersection(node.inputs):
             codes = execute_node(model, node, now)

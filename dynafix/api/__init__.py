@@ -13,9 +13,11 @@ from .quantization import quantize
 from .reporting import report
 from .running import run
 from .simulation import simulate
+from .widths import choose_widths
 
 
 __all__ = (
+    "choose_widths",
     "compile",
     "diff",
     "evaluate",

@@ -12,7 +12,8 @@ from ..errors import UsageError
 from ..options import Dram, Options, load_config
 from ..steps import Steps
 from .compilation import DEFAULT_CONFIG, compile, verilog
-from .quantization import quantize, widths_of
+from .preparation import widths_of
+from .quantization import quantize
 from .reporting import CLOCK_MHZ, check_clock, report
 from .simulation import check_images, simulate
 

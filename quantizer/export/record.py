@@ -7,6 +7,7 @@ initializers; where a convolution is written as several, its codes are in the me
 import base64
 import json
 import zlib
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -48,7 +49,7 @@ def to_record(model: QuantizedModel, stored: set[str]) -> str:
     """
     return json.dumps({
         "schema": _SCHEMA,
-        "graph": graph_to_json(model.graph),
+        "graph": graph_to_json(replace(model.graph, exponents={})),  # float weights go with codes
         "formats": {name: fmt.to_json() for name, fmt in model.formats.items()},
         "rounding": str(model.rounding),
         "preprocess": model.preprocess,

@@ -19,7 +19,7 @@ from ..accumulators import check_limits
 from ..addends import fused_graph, fusible_convs
 from ..errors import ModelError
 from ..graph import Add, Conv
-from ..model import Limits, QuantizedModel, QuantizedWeights
+from ..model import Limits, QuantizedModel
 
 
 __all__ = ("fuse_adds",)
@@ -47,9 +47,9 @@ def _lowered(model: QuantizedModel, conv: Conv, limits: Limits) -> QuantizedMode
     left = (model.shifts(conv) - excess)[excess > 0]
     if left.min(initial=limits.addend_left) < limits.addend_left - _FINER or not len(left):
         return model
-    lowered = QuantizedWeights(
-        _halved(weights.codes, excess[:, None, None, None]), weights.bits, weights.frac - excess,
-        _halved(weights.bias, excess))
+    lowered = replace(
+        weights, codes=_halved(weights.codes, excess[:, None, None, None]),
+        frac=weights.frac - excess, bias=_halved(weights.bias, excess))
     return replace(model, weights={**model.weights, conv.name: lowered})
 
 

@@ -1,0 +1,94 @@
+"""Widths for a budget, from the command line to the files."""
+
+import csv
+import json
+
+import pytest
+from PIL import Image
+
+from dynafix import api
+from dynafix.api.widths import Budget
+from dynafix.errors import UsageError
+from dynafix.options import Options
+
+
+@pytest.fixture(scope="module")
+def found(network, images, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("widths")
+    return folder, api.choose_widths(
+        network, images, folder, budget="size=75%", config="tiny", narrower=(3, 5), images=4)
+
+
+def test_budget_is_kept(found):
+    _, result = found
+    widest = result["points"][0]
+    assert result["budget"]["limit"] == 0.75 * widest["size"]
+    assert result["chosen"]["size"] <= result["budget"]["limit"] < widest["size"]
+    within = [point for point in result["points"]
+              if point["kind"] == "mixed" and point["size"] <= result["budget"]["limit"]]
+    assert result["chosen"]["noise"] == min(
+        point["noise"] for point in [*within, result["chosen"]])
+
+
+def test_widths_are_those_that_quantize_takes(found, network, images, tmp_path):
+    folder, result = found
+    path = folder / "widths.json"
+    assert json.loads(path.read_text()) == result["widths"]
+    quantized = api.quantize(network, images, tmp_path / "out", options=Options(widths=path))
+    widths = {f"{name}.weights": each.bits for name, each in quantized.model.weights.items()}
+    assert widths == result["widths"]
+    program = api.compile(quantized, config="tiny")
+    assert sum(layer.stored_size for layer in program.layers) == result["chosen"]["size"]
+
+
+def test_front_as_numbers_and_as_picture(found):
+    folder, result = found
+    rows = list(csv.DictReader((folder / "pareto.csv").read_text().splitlines()))
+    assert [int(row["size"]) for row in rows] == [point["size"] for point in result["points"]]
+    assert [row["kind"] for row in rows[:3]] == ["uniform"] * 3
+    assert sum(int(row["chosen"]) for row in rows) == 1
+    with Image.open(folder / "pareto.png") as picture:
+        assert len(picture.getcolors(1 << 20)) > 5
+
+
+def test_budget_that_cannot_be_met_leaves_nothing(dynafix, network, images, tmp_path):
+    folder = tmp_path / "out"
+    code, _, error = dynafix(
+        "widths", network, "--data", images, "--output", folder, "--config", "tiny",
+        "--narrower", "4", "--images", "2", "--budget", "bytes=10")
+    assert code == 2
+    assert "--budget: the budget must be at least" in error
+    assert "bytes of DRAM traffic" in error
+    assert not folder.exists()
+
+
+def test_command(dynafix, network, images, tmp_path):
+    folder = tmp_path / "out"
+    code, out, _ = dynafix(
+        "widths", network, "--data", images, "--output", folder, "--config", "tiny",
+        "--narrower", "4", "--images", "2", "--budget", "bytes=95%")
+    assert code == 0
+    assert "chosen" in out
+    assert {path.name for path in folder.iterdir()} == {"widths.json", "pareto.csv", "pareto.png"}
+
+
+@pytest.mark.parametrize(("text", "message"), [
+    ("bytes", "--budget must be"), ("time=3", "--budget must be"), ("cycles=-1", "not 'cycles=-1'"),
+    ("size=0%", "--budget must be"),
+])
+def test_bad_budget(text, message):
+    with pytest.raises(UsageError, match=message):
+        Budget.parse(text)
+
+
+@pytest.mark.parametrize(("changes", "message"), [
+    ({"narrower": (8,)}, r"--narrower must be widths in 2\.\.7 bits, not 8"),
+    ({"narrower": (2.5,)}, "not 2.5"),
+    ({"narrower": ()}, "not none"),
+    ({"images": 0}, "--images must be at least 1"),
+    ({"options": Options(weight_bits=12)}, "--weight-bits must be at most 8"),
+    ({"options": Options(precision="static")}, "--precision must be dynamic"),
+])
+def test_bad_options(network, images, tmp_path, changes, message):
+    with pytest.raises(UsageError, match=message):
+        api.choose_widths(network, images, tmp_path, budget="bytes=50%", config="tiny", **changes)
