@@ -73,7 +73,7 @@ def main() -> int:
                 dram, terminal)
             slow = {each.name for each in bounds(before) if each.bound_by == "DRAM"}
             new, gain, lost = rows(title, (before, after), (before_scores, after_scores), slow)
-            rows += new
+            table += new
             missed += gain < LEAST_GAIN or lost > MOST_LOST
         terminal.blank()
         terminal.table(COLUMNS, table)
