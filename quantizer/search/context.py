@@ -139,8 +139,16 @@ class Context:
         return frac
 
     def capped(self, node: Conv, frac: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Lower fractional lengths of weights where the hardware demands it, (k,)."""
+        """Lower fractional lengths of weights where the hardware demands it, (k,).
+
+        Where the format of the result is known already, they are raised to what the shifter, which
+        shifts to the right only, can bring to it; large weights saturate then. They are not where
+        that would take more bits than the search itself tries.
+        """
         x_frac = self.model.formats[node.inputs[0]].frac
+        if self.is_known(node.output):
+            least = np.maximum(frac, self.expected(node.output) - x_frac)
+            frac = np.where(least - frac <= CANDIDATES[-1], least, frac)
         return cap_frac(
             node, self.weight_bits(node), frac, x_frac=x_frac,
             bounds=code_bounds(self.model, node.inputs[0]),
@@ -148,13 +156,14 @@ class Context:
             limits=self.limits, per_channel=self.options.per_channel)
 
     def set_weights(self, node: Conv, frac: NDArray[np.int64]) -> None:
-        """Give a convolution its integers; lowers ``frac`` where the hardware demands it."""
+        """Give a convolution its integers; changes ``frac`` where the hardware demands it."""
         name, bits = node.name + WEIGHTS_SUFFIX, self.weight_bits(node)
         x_frac = self.model.formats[node.inputs[0]].frac
         if name not in self.overrides:
             chosen, frac = frac, self.capped(node, frac)
             if np.any(frac != chosen):
-                self.log[name]["rule"] = "search, then lowered to fit accumulator and shifter"
+                way = "lowered" if np.any(frac < chosen) else "raised"
+                self.log[name]["rule"] = f"search, then {way} to fit accumulator and shifter"
         self.model.weights[node.name] = integer_weights(node, bits, frac, x_frac)
 
     def correct(self, node: Conv, x: NDArray[np.integer]) -> None:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from arch.formats import Format
 from quantizer.errors import ModelError
 from quantizer.execute import output_name
 from quantizer.graph import Conv
@@ -77,3 +78,14 @@ def test_formats_of_data_must_be_the_same():
     model, other = quantized(graph, images), quantized(graph, images, data_bits=7)
     with pytest.raises(ModelError, match="must have the same format with 4-bit weights"):
         output_noise(model, {4: other}, images, SlowReference(graph), lambda *args: None)
+
+
+def test_narrow_weights_reach_the_formats_of_wide_ones():
+    """Two bits are so coarse that products would have to be shifted to the left."""
+    graph = small_graph()
+    images = inputs_for(graph, 3)
+    narrow = quantized(
+        graph, images, fuse_add=False, weight_bits=2,
+        overrides={"conv1_out": Format(8, 10, signed=False)})
+    assert narrow.shifts(graph.node("conv1")).min() == 0
+    assert "raised" in narrow.provenance["chosen"]["conv1.weights"]["rule"]
