@@ -49,21 +49,24 @@ QUICK = ("lenet_caffe_mnist", "resnet8_mlperftiny", "kws_dscnn")
 
 METHODS: dict[str, dict[str, Any]] = {
     "plain": {},
+    "l1": {"ranges": "l1"},
     "max": {"ranges": "max"},
     "percentile": {"ranges": "percentile:99.99"},
     "entropy": {"ranges": "entropy"},
     "mode": {"ranges": "mode"},
     "ends 16": {"first_last_bits": 16},
     "per channel": {"per_channel": True},
+    "equalize": {"equalize": True},
+    "correct": {"correct": True},
     "feedback": {"weight_rounding": "feedback"},
     "learned": {"weight_rounding": "learned"},
     "refine": {"refine": True},
+    "all, per tensor": {"equalize": True, "correct": True, "weight_rounding": "feedback"},
 }
 """Options of ``quantizer.quantize`` by name; a method is one line."""
 
-ALL: dict[str, Any] = {
-    "per_channel": True, "first_last_bits": 16, "weight_rounding": "learned", "refine": True}
-"""Options of all methods together."""
+ALL: dict[str, Any] = {**METHODS["all, per tensor"], "per_channel": True}
+"""Options of all methods together that cost neither bits nor minutes."""
 
 STATIC = {"precision": "static"}
 STATIC_REFUSES = {
