@@ -61,11 +61,11 @@ METHODS: dict[str, dict[str, Any]] = {
     "feedback": {"weight_rounding": "feedback"},
     "learned": {"weight_rounding": "learned"},
     "refine": {"refine": True},
-    "all, per tensor": {"equalize": True, "correct": True, "weight_rounding": "feedback"},
+    "all per tensor": {"equalize": True, "correct": True, "weight_rounding": "feedback"},
 }
 """Options of ``quantizer.quantize`` by name; a method is one line."""
 
-ALL: dict[str, Any] = {**METHODS["all, per tensor"], "per_channel": True}
+ALL: dict[str, Any] = {**METHODS["all per tensor"], "per_channel": True}
 """Options of all methods together that cost neither bits nor minutes."""
 
 STATIC = {"precision": "static"}
