@@ -12,7 +12,7 @@ from quantizer.errors import ModelError
 from quantizer.execute import execute, run
 from quantizer.export import export_float, export_qdq, export_qonnx
 from quantizer.export.record import RECORD
-from quantizer.graph import Activation, Conv, Pool
+from quantizer.graph import Activation, Pool
 from quantizer.quantized_import import import_quantized
 from quantizer.reference import FloatReference
 from tests.quantizer.networks import inputs_for, quantized, random_codes, random_model, small_graph
@@ -65,7 +65,6 @@ def test_qdq_comes_back(folder, graph, seed, bits, rounding):
 @given(graphs(), st.integers(0, 999), BITS,
        st.sampled_from([Rounding.HALF_EVEN, Rounding.HALF_AWAY, Rounding.FLOOR]))
 def test_qonnx_comes_back(folder, graph, seed, bits, rounding):
-    assume(not any(isinstance(node, Conv) and node.upper.size for node in graph))  # a Min
     rng = np.random.default_rng(seed)
     model = random_model(
         rng, graph, data_bits=bits[0], weight_bits=bits[1], rounding=rounding)
