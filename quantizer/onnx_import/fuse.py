@@ -35,6 +35,7 @@ from .windows import has_empty_window
 __all__ = (
     "LOWEST",
     "fuse",
+    "merge_bounds",
 )
 
 
@@ -50,23 +51,29 @@ def fuse(graph: Graph) -> Graph:
     Activations that are spelled out become one node.
     """
     with np.errstate(over="ignore", invalid="ignore"):  # what overflows is not merged
-        graph = _into_producers(match_activations(graph))
+        graph = _into_producers(match_activations(graph), _with_what_follows)
         graph = _into_consumers(graph, _with_padding, shared=True)
         graph = _into_consumers(graph, _with_scaling, shared=False)
     used = {graph.input, *(node.output for node in graph.nodes)}
     return replace(graph, shapes={k: v for k, v in graph.shapes.items() if k in used})
 
 
-def _into_producers(graph: Graph) -> Graph:
-    """Merge scalings and clamps into the node before, where nothing else reads its result."""
+def merge_bounds(graph: Graph) -> Graph:
+    """Return the graph with upper bounds for each channel merged into the convolutions before."""
+    graph = _into_producers(graph, _bounded)
+    used = {graph.input, *(node.output for node in graph.nodes)}
+    return replace(graph, shapes={k: v for k, v in graph.shapes.items() if k in used})
+
+
+def _into_producers(graph: Graph, merge: Callable[[Node, Node], Node | None]) -> Graph:
+    """Merge nodes into the node before, where nothing else reads its result."""
     uses = _uses(graph)
     done: dict[str, Node] = {}
     for node in graph.nodes:
         producer = done.get(node.inputs[0]) if len(node.inputs) == 1 else None
         merged = None
         if producer is not None and uses[producer.output] == 1:
-            merged = (_bounded(producer, node) or _scaled(producer, node)
-                      or _clamped(producer, node) or _hardened(producer, node))
+            merged = merge(producer, node)
         if producer is None or merged is None:
             done[node.output] = node
         else:  # at the place of the producer, under the new name
@@ -108,6 +115,12 @@ def _is_per_channel(node: Node) -> bool:
             and node.window.kernel == (1, 1)
             and node.window.strides == (1, 1) and node.groups == len(node.weight)
             and node.weight.shape[1] == 1)
+
+
+def _with_what_follows(producer: Node, node: Node) -> Node | None:
+    """Return ``producer`` with the bounds, scaling or clamp ``node`` behind it."""
+    return (_bounded(producer, node) or _scaled(producer, node)
+            or _clamped(producer, node) or _hardened(producer, node))
 
 
 def _bounded(producer: Node, node: Node) -> Node | None:

@@ -30,6 +30,7 @@ from ..graph import (
     Window,
 )
 from ..model import Limits, QuantizedModel, QuantizedSlopes, QuantizedWeights
+from ..onnx_import.fuse import merge_bounds
 from ..onnx_import.importer import convert
 from ..onnx_import.node import OnnxNode
 from ..onnx_import.reader import network_of
@@ -162,7 +163,7 @@ def _with_addends(graph: Graph, plain: Plain) -> Graph:
             if conv.output not in plain.data:
                 graph = fused_graph(graph, conv, add, other)
                 break
-    return graph
+    return merge_bounds(graph)
 
 
 def _set_format(

@@ -1,5 +1,7 @@
 """Import of quantized files: our own exports, and files as other tools write them."""
 
+from dataclasses import replace
+
 import numpy as np
 import onnx
 import pytest
@@ -15,7 +17,15 @@ from quantizer.export.record import RECORD
 from quantizer.graph import Activation, Pool
 from quantizer.quantized_import import import_quantized
 from quantizer.reference import FloatReference
-from tests.quantizer.networks import inputs_for, quantized, random_codes, random_model, small_graph
+from tests.quantizer.networks import (
+    conv,
+    inputs_for,
+    make_graph,
+    quantized,
+    random_codes,
+    random_model,
+    small_graph,
+)
 from tests.quantizer.onnx_models import float_execute
 from tests.quantizer.qonnx_evaluator import evaluate
 from tests.quantizer.test_execute import graphs
@@ -75,6 +85,21 @@ def test_qonnx_comes_back(folder, graph, seed, bits, rounding):
     for name in expected.keys() & got.keys():
         assert np.array_equal(expected[name], got[name]), name
     assert_same_integers(reimported(folder, export_qonnx(found)), found)
+
+
+def test_qonnx_of_addend_and_bounds_for_each_channel_comes_back(folder):
+    rng = np.random.default_rng(3)
+    first = conv(rng, "first", "x", 2, 3)
+    last = conv(rng, "last", first.output, 3, 3)
+    last = replace(last, inputs=(*last.inputs, first.output), lo=0.0, hi=6.0,
+                   upper=np.array([6.0, 1.5, 3.0]))
+    model = random_model(rng, make_graph((2, 4, 4), [first, last]))
+    found = reimported(folder, export_qonnx(model))
+    assert [node.inputs for node in found.graph] == [node.inputs for node in model.graph]
+    assert_same_integers(found, model)
+    codes = random_codes(rng, model, 2)
+    expected, got = execute(model, codes), execute(found, codes)
+    assert np.array_equal(expected[model.graph.output], got[found.graph.output])
 
 
 @settings(max_examples=12, deadline=None)
