@@ -340,6 +340,14 @@ def test_min_for_each_channel_goes_into_conv_behind_relu(tmp_path):
     assert (node.lo, node.hi, node.upper.tolist()) == (0, 0.75, [0.5, 0.25, 0.75])
 
 
+def test_mins_for_each_channel_are_composed(tmp_path):
+    net = Builder(["n", 2, 5, 5])
+    y = net.node("Min", net.conv("x", 3, 2, 3, 3), net.constant(BOUNDS))
+    net.node("Min", y, net.constant(BOUNDS[::-1].copy()))
+    (node,) = check(net.save(tmp_path))
+    assert (node.hi, node.upper.tolist()) == (0.5, [0.5, 0.25, 0.5])
+
+
 def test_min_for_each_channel_below_the_lower_bound_stays(tmp_path):
     net = Builder(["n", 2, 5, 5])
     net.node("Min", net.node("Relu", net.conv("x", 3, 2, 3, 3)), net.constant(BOUNDS - 0.5))
