@@ -91,12 +91,14 @@ def test_qonnx_of_addend_and_bounds_for_each_channel_comes_back(folder):
     rng = np.random.default_rng(3)
     first = conv(rng, "first", "x", 2, 3)
     last = conv(rng, "last", first.output, 3, 3)
-    last = replace(last, inputs=(*last.inputs, first.output), lo=0.0, hi=6.0,
-                   upper=np.array([6.0, 1.5, 3.0]))
+    last = replace(last, inputs=(*last.inputs, first.output), lo=0.0, hi=6.0)
     model = random_model(rng, make_graph((2, 4, 4), [first, last]))
+    upper = model.formats[last.output].step * np.array([96.0, 24.0, 48.0])
+    model.graph.nodes[1] = replace(last, hi=float(upper.max()), upper=upper)
     found = reimported(folder, export_qonnx(model))
     assert [node.inputs for node in found.graph] == [node.inputs for node in model.graph]
     assert_same_integers(found, model)
+    assert np.array_equal(found.graph.nodes[1].upper, upper)
     codes = random_codes(rng, model, 2)
     expected, got = execute(model, codes), execute(found, codes)
     assert np.array_equal(expected[model.graph.output], got[found.graph.output])
