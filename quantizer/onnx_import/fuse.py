@@ -35,6 +35,7 @@ from .windows import has_empty_window
 __all__ = (
     "LOWEST",
     "fuse",
+    "merge_bounds",
 )
 
 
@@ -50,23 +51,29 @@ def fuse(graph: Graph) -> Graph:
     Activations that are spelled out become one node.
     """
     with np.errstate(over="ignore", invalid="ignore"):  # what overflows is not merged
-        graph = _into_producers(match_activations(graph))
+        graph = _into_producers(match_activations(graph), _with_what_follows)
         graph = _into_consumers(graph, _with_padding, shared=True)
         graph = _into_consumers(graph, _with_scaling, shared=False)
     used = {graph.input, *(node.output for node in graph.nodes)}
     return replace(graph, shapes={k: v for k, v in graph.shapes.items() if k in used})
 
 
-def _into_producers(graph: Graph) -> Graph:
-    """Merge scalings and clamps into the node before, where nothing else reads its result."""
+def merge_bounds(graph: Graph) -> Graph:
+    """Return the graph with upper bounds for each channel merged into the convolutions before."""
+    graph = _into_producers(graph, _bounded)
+    used = {graph.input, *(node.output for node in graph.nodes)}
+    return replace(graph, shapes={k: v for k, v in graph.shapes.items() if k in used})
+
+
+def _into_producers(graph: Graph, merge: Callable[[Node, Node], Node | None]) -> Graph:
+    """Merge nodes into the node before, where nothing else reads its result."""
     uses = _uses(graph)
     done: dict[str, Node] = {}
     for node in graph.nodes:
         producer = done.get(node.inputs[0]) if len(node.inputs) == 1 else None
         merged = None
         if producer is not None and uses[producer.output] == 1:
-            merged = (_scaled(producer, node) or _clamped(producer, node)
-                      or _hardened(producer, node))
+            merged = merge(producer, node)
         if producer is None or merged is None:
             done[node.output] = node
         else:  # at the place of the producer, under the new name
@@ -110,12 +117,37 @@ def _is_per_channel(node: Node) -> bool:
             and node.weight.shape[1] == 1)
 
 
+def _with_what_follows(producer: Node, node: Node) -> Node | None:
+    """Return ``producer`` with the bounds, scaling or clamp ``node`` behind it."""
+    return (_bounded(producer, node) or _scaled(producer, node)
+            or _clamped(producer, node) or _hardened(producer, node))
+
+
+def _bounded(producer: Node, node: Node) -> Node | None:
+    """Return a convolution with the bounds of ``node`` behind it, which only copies and clamps.
+
+    A lower bound is one for all channels: ``None`` where ``node`` bounds a channel below it.
+    """
+    if not (isinstance(producer, Conv) and isinstance(node, Conv) and node.upper.size
+            and _is_per_channel(node) and _is_pointwise(node.window)
+            and np.all(node.weight == 1) and not np.any(node.bias)):
+        return None
+    lo = max(producer.lo, node.lo)
+    if np.any(node.upper < lo):
+        return None
+    before = producer.upper if producer.upper.size else producer.hi
+    upper = np.maximum(np.minimum(before, node.upper), node.lo)
+    return replace(producer, output=node.output, lo=lo, hi=float(upper.max()), upper=upper,
+                   sources=producer.sources + node.sources)
+
+
 def _scaled(producer: Node, node: Node) -> Node | None:
     """Return a convolution with the scaling ``node`` behind it."""
     if not (isinstance(producer, Conv) and not producer.clamped and isinstance(node, Conv)
             and _is_per_channel(node) and _is_pointwise(node.window)):
         return None
-    return _rescaled(producer, node, node.weight.reshape(-1), node.bias, node.lo, node.hi)
+    return _rescaled(producer, node, node.weight.reshape(-1), node.bias, node.lo, node.hi,
+                     node.upper)
 
 
 def _hardened(producer: Node, node: Node) -> Node | None:
@@ -127,12 +159,12 @@ def _hardened(producer: Node, node: Node) -> Node | None:
     count = len(producer.weight)
     return _rescaled(
         producer, node, np.full(count, node.alpha), np.full(count, node.beta), float(lo),
-        float(hi))
+        float(hi), np.zeros(0))
 
 
 def _rescaled(
     producer: Conv, node: Node, scale: NDArray[np.floating], shift: NDArray[np.floating],
-    lo: float, hi: float,
+    lo: float, hi: float, upper: NDArray[np.float64],
 ) -> Node | None:
     """Return a convolution that does what ``node`` behind it does; ``None`` where it overflows."""
     if np.all(scale == 1):
@@ -143,7 +175,7 @@ def _rescaled(
     if not (np.isfinite(weight).all() and np.isfinite(bias).all()):
         return None
     return replace(producer, output=node.output, weight=weight, bias=bias, lo=lo, hi=hi,
-                   sources=producer.sources + node.sources)
+                   upper=upper, sources=producer.sources + node.sources)
 
 
 def _clamped(producer: Node, node: Node) -> Node | None:
@@ -153,8 +185,11 @@ def _clamped(producer: Node, node: Node) -> Node | None:
             and node.kind == "max" and _is_pointwise(node.window)):
         return None
     lo, hi = np.clip((producer.lo, producer.hi), node.lo, node.hi)
-    return replace(producer, output=node.output, lo=float(lo), hi=float(hi),
-                   sources=producer.sources + node.sources)
+    merged = replace(producer, output=node.output, lo=float(lo), hi=float(hi),
+                     sources=producer.sources + node.sources)
+    if isinstance(merged, Conv):
+        return replace(merged, upper=np.clip(merged.upper, node.lo, node.hi))
+    return merged
 
 
 def _with_padding(graph: Graph, producer: Node, node: Node) -> Node | None:

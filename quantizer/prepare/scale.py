@@ -36,7 +36,7 @@ def _scaled(node: Node, exponents: Exponents) -> Node:
     node = replace(
         node, weight=np.ldexp(node.weight, shift[:, :, None, None].astype(np.int32)),
         bias=np.ldexp(node.bias, after.astype(np.int32)))
-    if node.hi in (0, np.inf):
+    if node.hi in (0, np.inf) and not node.upper.size:
         return node
     upper = np.ldexp(node.hi if node.upper.size == 0 else node.upper, after.astype(np.int32))
     same = bool((upper == upper[0]).all())

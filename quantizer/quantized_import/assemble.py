@@ -30,6 +30,7 @@ from ..graph import (
     Window,
 )
 from ..model import Limits, QuantizedModel, QuantizedSlopes, QuantizedWeights
+from ..onnx_import.fuse import merge_bounds
 from ..onnx_import.importer import convert
 from ..onnx_import.node import OnnxNode
 from ..onnx_import.reader import network_of
@@ -135,7 +136,7 @@ def _is_one(node: Node) -> bool:
     """Return whether a node multiplies by 1."""
     return (isinstance(node, Conv) and not isinstance(node, ConvTranspose)
             and node.window == Window() and node.groups == len(node.weight)
-            and node.weight.shape[1] == 1 and not node.bias.any()
+            and node.weight.shape[1] == 1 and not node.bias.any() and not node.upper.size
             and bool((node.weight == 1).all()))
 
 
@@ -162,7 +163,7 @@ def _with_addends(graph: Graph, plain: Plain) -> Graph:
             if conv.output not in plain.data:
                 graph = fused_graph(graph, conv, add, other)
                 break
-    return graph
+    return merge_bounds(graph)
 
 
 def _set_format(
@@ -193,7 +194,8 @@ def _set_format(
                 "or leave the first one out")
     fmt = model.formats[node.output] = quantizer.format
     lo, hi = node.lo, node.hi
-    for bound in (lo, hi):
+    upper = node.upper if isinstance(node, Conv) else np.zeros(0)
+    for bound in (lo, hi, *upper.tolist()):
         if np.isfinite(bound) and fmt.min * fmt.step < bound < fmt.max * fmt.step and (
                 bound != fmt.dequantize(fmt.quantize([bound], model.rounding))[0]):
             raise ModelError(
@@ -203,6 +205,10 @@ def _set_format(
                   for name in node.sources if name in protos)
     if lo <= fmt.min * fmt.step:
         lo = 0.0 if lo == 0 and clamped else -np.inf  # a Relu stays one
+    if isinstance(node, Conv) and node.upper.size:
+        if np.any(upper < fmt.max * fmt.step):
+            return replace(node, lo=lo, hi=hi)
+        node = replace(node, upper=np.zeros(0))
     if hi >= fmt.max * fmt.step:
         hi = np.inf
     return replace(node, lo=lo, hi=hi)

@@ -139,7 +139,10 @@ def float_execute(graph, inputs):
             case Softmax():
                 powers = np.exp(operands[0] - operands[0].max(axis=1, keepdims=True))
                 result = powers / powers.sum(axis=1, keepdims=True)
-        values[node.output] = np.minimum(np.maximum(result, node.lo), node.hi)
+        result = np.minimum(np.maximum(result, node.lo), node.hi)
+        if isinstance(node, Conv) and node.upper.size:
+            result = np.minimum(result, node.upper[:, None, None])
+        values[node.output] = result
         assert values[node.output].shape[1:] == graph.shapes[node.output], node.name
     return values
 

@@ -315,3 +315,63 @@ def test_clip_refused(tmp_path, arrange, message):
     arrange(net)
     with pytest.raises(ModelError, match=rf"\(Clip\): {message}"):
         load_graph(net.save(tmp_path))
+
+
+# Min and Max
+
+BOUNDS = np.array([0.5, 0.25, 1.0], np.float32).reshape(3, 1, 1)
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+@pytest.mark.parametrize(("operator", "bounds"), [("Min", (-np.inf, 0.5)), ("Max", (0.5, np.inf))])
+def test_min_and_max_with_one_constant_are_clamps(tmp_path, operator, bounds, swapped):
+    net = Builder(["n", 2, 5, 5])
+    operands = [net.conv("x", 3, 2, 3, 3), net.constant(0.5)]
+    net.node(operator, *(reversed(operands) if swapped else operands))
+    (node,) = check(net.save(tmp_path))
+    assert (node.lo, node.hi, node.upper.size) == (*bounds, 0)
+
+
+def test_min_for_each_channel_goes_into_conv_behind_relu(tmp_path):
+    net = Builder(["n", 2, 5, 5])
+    y = net.node("Min", net.node("Relu", net.conv("x", 3, 2, 3, 3)), net.constant(BOUNDS))
+    y = net.node("Min", y, net.constant(0.75))
+    (node,) = check(net.save(tmp_path))
+    assert (node.lo, node.hi, node.upper.tolist()) == (0, 0.75, [0.5, 0.25, 0.75])
+
+
+def test_mins_for_each_channel_are_composed(tmp_path):
+    net = Builder(["n", 2, 5, 5])
+    y = net.node("Min", net.conv("x", 3, 2, 3, 3), net.constant(BOUNDS))
+    net.node("Min", y, net.constant(BOUNDS[::-1].copy()))
+    (node,) = check(net.save(tmp_path))
+    assert (node.hi, node.upper.tolist()) == (0.5, [0.5, 0.25, 0.5])
+
+
+def test_min_for_each_channel_below_the_lower_bound_stays(tmp_path):
+    net = Builder(["n", 2, 5, 5])
+    net.node("Min", net.node("Relu", net.conv("x", 3, 2, 3, 3)), net.constant(BOUNDS - 0.5))
+    graph = check(net.save(tmp_path))
+    assert kinds(graph) == ["Conv", "Conv"]
+    assert graph.nodes[1].upper.tolist() == [0, -0.25, 0.5]
+
+
+def test_min_for_each_channel_behind_pool_stays(tmp_path):
+    net = Builder(["n", 3, 6, 6])
+    y = net.node("MaxPool", "x", kernel_shape=[2, 2])
+    net.batch_normalization(net.node("Min", y, net.constant(BOUNDS)), 3)
+    assert kinds(check(net.save(tmp_path))) == ["Pool", "Conv", "Conv"]
+
+
+def test_max_for_each_channel_is_refused(tmp_path):
+    net = Builder(["n", 3, 5, 5])
+    net.node("Max", "x", net.constant(BOUNDS))
+    with pytest.raises(ModelError, match=r"'max0' \(Max\).*the same for all channels"):
+        load_graph(net.save(tmp_path))
+
+
+def test_min_of_two_maps_is_refused(tmp_path):
+    net = Builder(["n", 3, 5, 5])
+    net.node("Min", "x", net.node("Relu", "x"))
+    with pytest.raises(ModelError, match=r"\(Min\).*of which one is a constant"):
+        load_graph(net.save(tmp_path))

@@ -143,8 +143,8 @@ def test_unsupported_operator(tmp_path, operator, domain, hint):
         f"{path}: node 'odd' ({shown}): the operator is not supported{hint}; supported are Add, "
         f"AveragePool, BatchNormalization, Cast, Clip, Concat, Conv, ConvTranspose, Div, Dropout, "
         f"Flatten, Gemm, GlobalAveragePool, GlobalMaxPool, HardSigmoid, HardSwish, Identity, "
-        f"LRN, LeakyRelu, MatMul, MaxPool, Mul, PRelu, Pad, ReduceMean, Relu, Reshape, Resize, "
-        f"Shape, Sigmoid, Slice, Softmax, Split, Squeeze, Sub, Tanh, Transpose, Unsqueeze, "
+        f"LRN, LeakyRelu, MatMul, Max, MaxPool, Min, Mul, PRelu, Pad, ReduceMean, Relu, Reshape, "
+        f"Resize, Shape, Sigmoid, Slice, Softmax, Split, Squeeze, Sub, Tanh, Transpose, Unsqueeze, "
         f"Upsample, and any operator on constants")
     assert error.value.reason == f"the operator is not supported{hint}"
 

@@ -1,5 +1,7 @@
 """Import of quantized files: our own exports, and files as other tools write them."""
 
+from dataclasses import replace
+
 import numpy as np
 import onnx
 import pytest
@@ -12,10 +14,18 @@ from quantizer.errors import ModelError
 from quantizer.execute import execute, run
 from quantizer.export import export_float, export_qdq, export_qonnx
 from quantizer.export.record import RECORD
-from quantizer.graph import Activation, Conv, Pool
+from quantizer.graph import Activation, Pool
 from quantizer.quantized_import import import_quantized
 from quantizer.reference import FloatReference
-from tests.quantizer.networks import inputs_for, quantized, random_codes, random_model, small_graph
+from tests.quantizer.networks import (
+    conv,
+    inputs_for,
+    make_graph,
+    quantized,
+    random_codes,
+    random_model,
+    small_graph,
+)
 from tests.quantizer.onnx_models import float_execute
 from tests.quantizer.qonnx_evaluator import evaluate
 from tests.quantizer.test_execute import graphs
@@ -65,7 +75,6 @@ def test_qdq_comes_back(folder, graph, seed, bits, rounding):
 @given(graphs(), st.integers(0, 999), BITS,
        st.sampled_from([Rounding.HALF_EVEN, Rounding.HALF_AWAY, Rounding.FLOOR]))
 def test_qonnx_comes_back(folder, graph, seed, bits, rounding):
-    assume(not any(isinstance(node, Conv) and node.upper.size for node in graph))  # a Min
     rng = np.random.default_rng(seed)
     model = random_model(
         rng, graph, data_bits=bits[0], weight_bits=bits[1], rounding=rounding)
@@ -76,6 +85,23 @@ def test_qonnx_comes_back(folder, graph, seed, bits, rounding):
     for name in expected.keys() & got.keys():
         assert np.array_equal(expected[name], got[name]), name
     assert_same_integers(reimported(folder, export_qonnx(found)), found)
+
+
+def test_qonnx_of_addend_and_bounds_for_each_channel_comes_back(folder):
+    rng = np.random.default_rng(3)
+    first = conv(rng, "first", "x", 2, 3)
+    last = conv(rng, "last", first.output, 3, 3)
+    last = replace(last, inputs=(*last.inputs, first.output), lo=0.0, hi=6.0)
+    model = random_model(rng, make_graph((2, 4, 4), [first, last]))
+    upper = model.formats[last.output].step * np.array([96.0, 24.0, 48.0])
+    model.graph.nodes[1] = replace(last, hi=float(upper.max()), upper=upper)
+    found = reimported(folder, export_qonnx(model))
+    assert [node.inputs for node in found.graph] == [node.inputs for node in model.graph]
+    assert_same_integers(found, model)
+    assert np.array_equal(found.graph.nodes[1].upper, upper)
+    codes = random_codes(rng, model, 2)
+    expected, got = execute(model, codes), execute(found, codes)
+    assert np.array_equal(expected[model.graph.output], got[found.graph.output])
 
 
 @settings(max_examples=12, deadline=None)

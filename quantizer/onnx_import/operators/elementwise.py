@@ -15,6 +15,8 @@ __all__ = (
     "convert_batch_normalization",
     "convert_clip",
     "convert_div",
+    "convert_max",
+    "convert_min",
     "convert_mul",
     "convert_relu",
     "convert_sub",
@@ -34,12 +36,27 @@ def convert_clip(context: Context, node: OnnxNode) -> None:
     """``min(max(x, lo), hi)``."""
     hi = _bound(context, node, "max", 2, np.inf)
     lo = min(_bound(context, node, "min", 1, -np.inf), hi)
-    if lo == np.inf or hi == -np.inf:
-        raise node.error("min and max must leave finite values")
-    if lo == -np.inf and hi == np.inf:
-        context.define(node.output, context.map(node))
-    else:
-        emit_clamp(context, node, lo, hi)
+    _emit_bounds(context, node, 0, lo, hi)
+
+
+def convert_max(context: Context, node: OnnxNode) -> None:
+    """``max(x, lo)``, the same ``lo`` for all channels."""
+    index, bounds = _bounds(context, node)
+    if np.any(bounds != bounds[0]):
+        raise node.error("the constant must be the same for all channels; the accelerator has no "
+                         "lower bound for each channel",
+                         "take one constant for all channels")
+    _emit_bounds(context, node, index, _unbounded(float(bounds[0])), np.inf)
+
+
+def convert_min(context: Context, node: OnnxNode) -> None:
+    """``min(x, hi)``; an ``hi`` for each channel is the bound of a convolution that copies."""
+    index, bounds = _bounds(context, node)
+    if np.all(bounds == bounds[0]):
+        _emit_bounds(context, node, index, -np.inf, _unbounded(float(bounds[0])))
+        return
+    value = context.stream(node, index)
+    _emit_scaling(context, node, value, None, None, upper=bounds)
 
 
 def convert_batch_normalization(context: Context, node: OnnxNode) -> None:
@@ -125,8 +142,35 @@ def _bound(context: Context, node: OnnxNode, name: str, index: int, default: flo
     bound = node.attribute(name, default) if operand is None else operand
     if np.size(bound) != 1 or np.isnan(bound).any():
         raise node.error(f"{name} must be one number, not {np.asarray(bound).tolist()}")
-    number = float(np.asarray(bound).item())
-    return number if abs(number) < _LARGEST else float(np.copysign(np.inf, number))
+    return _unbounded(float(np.asarray(bound).item()))
+
+
+def _unbounded(bound: float) -> float:
+    """Return a bound, infinite where it is the largest number of float32, which bounds nothing."""
+    return bound if abs(bound) < _LARGEST else float(np.copysign(np.inf, bound))
+
+
+def _bounds(context: Context, node: OnnxNode) -> tuple[int, NDArray[np.float64]]:
+    """Return which operand of Min or Max is the map, and the other one, a bound a channel, (c,)."""
+    operands = context.operands(node)
+    index = next((i for i, operand in enumerate(operands) if isinstance(operand, Map)), None)
+    if len(operands) != 2 or index is None or isinstance(operands[1 - index], Map):
+        raise node.error("must have two operands, of which one is a constant",
+                         "split it into several, or use Clip or Relu")
+    constant = context.numbers(node, 1 - index, "the constant")
+    if constant is None:
+        raise node.error("must have two operands, of which one is a constant")
+    return index, context.per_channel(node, context.stream(node, index), constant)
+
+
+def _emit_bounds(context: Context, node: OnnxNode, index: int, lo: float, hi: float) -> None:
+    """Add a clamp of input ``index``, or nothing where there are no bounds."""
+    if lo == np.inf or hi == -np.inf:
+        raise node.error("min and max must leave finite values")
+    if lo == -np.inf and hi == np.inf:
+        context.define(node.output, context.map(node, index))
+    else:
+        emit_clamp(context, node, lo, hi, index=index)
 
 
 def _maps(context: Context, node: OnnxNode) -> tuple[Map, Map]:
@@ -160,9 +204,11 @@ def _map_and_constant(
     return context.stream(node, 1 - index), constant
 
 
-def emit_clamp(context: Context, node: OnnxNode, lo: float, hi: float) -> None:
-    """Add a clamp: a maximum over 1 x 1."""
-    value = context.stream(node)
+def emit_clamp(
+    context: Context, node: OnnxNode, lo: float, hi: float, *, index: int = 0
+) -> None:
+    """Add a clamp of input ``index``: a maximum over 1 x 1."""
+    value = context.stream(node, index)
     context.emit(
         Pool(node.label, (value.base,), node.output, lo, hi, (node.label,)),
         context.shapes[value.base], value.shape)
@@ -171,13 +217,16 @@ def emit_clamp(context: Context, node: OnnxNode, lo: float, hi: float) -> None:
 def _emit_scaling(
     context: Context, node: OnnxNode, value: Map,
     scale: NDArray[np.float64] | None, shift: NDArray[np.float64] | None,
+    *, upper: NDArray[np.float64] | None = None,
 ) -> None:
-    """Add ``x * scale + shift``, (c,) each: a 1 x 1 convolution with a group for each channel."""
+    """Add ``min(x * scale + shift, upper)``, (c,) each: a 1 x 1 convolution of each channel."""
     chw = context.shapes[value.base]
     channels = chw[0]
     scale = np.ones(channels) if scale is None else scale
     context.emit(
         Conv(node.label, (value.base,), node.output, sources=(node.label,), groups=channels,
              weight=scale.reshape(-1, 1, 1, 1),
-             bias=np.zeros(channels) if shift is None else shift),
+             bias=np.zeros(channels) if shift is None else shift,
+             hi=np.inf if upper is None else float(upper.max()),
+             upper=np.zeros(0) if upper is None else upper),
         chw, value.shape)
