@@ -130,12 +130,12 @@ def search_formats(
     options = prepared.options
 
     def progress(stage: str, done: int, total: int) -> None:
+        unit = "steps" if options.precision == "static" and stage == "data" else "layers"
         if step is None:
-            unit = "steps" if options.precision == "static" and stage == "data" else "layers"
             note = f"greedy against float ({options.ranges})" if stage == "data" else ""
             steps.progress(STAGES.get(stage, stage), done, total, unit, note)
         elif stage == "data":
-            steps.progress(step[0], done, total, "layers", step[1])
+            steps.progress(step[0], done, total, unit, step[1])
 
     model = search(
         prepared.graph, calibration, data_bits=options.data_bits, weight_bits=options.weight_bits,
