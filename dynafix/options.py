@@ -43,6 +43,9 @@ class Options:
         ``"nearest"``, or by the error of the layer's output: ``"feedback"`` or ``"learned"``.
     refine : bool
         Whether to refine the formats by the error of the network's output.
+    absorb : bool
+        Whether what channels always have before a Relu is moved into the biases that follow; the
+        float network stays the same on the calibration images.
     equalize : bool
         Whether channels are multiplied by powers of two first, so that they suit one format; the
         float network stays the same.
@@ -72,6 +75,7 @@ class Options:
     per_channel: bool = False
     weight_rounding: str = "nearest"
     refine: bool = False
+    absorb: bool = False
     equalize: bool = True
     correct: bool = True
     widths: Mapping[str, int] | str | Path = dataclasses.field(default_factory=dict)

@@ -337,6 +337,10 @@ class Graph:
     exponents : dict from tensor name to int64 (c,)
         Where channels are held at other magnitudes than in the ONNX file (``quantizer.prepare``):
         channel ``c`` is ``2 ** exponent`` times what it is there. Never the input or the output.
+    offsets : dict from tensor name to float64 (c,)
+        What channels lack against the ONNX file, in its units, where not all lack nothing:
+        channel ``c`` is held as ``(value - offset) * 2 ** exponent``. Never the input or the
+        output.
     """
 
     name: str
@@ -349,6 +353,7 @@ class Graph:
     metadata: dict[str, str] = field(default_factory=dict)
     source: str = ""
     exponents: dict[str, NDArray[np.int64]] = field(default_factory=dict)
+    offsets: dict[str, NDArray[np.float64]] = field(default_factory=dict)
 
     def consumers(self, tensor: str) -> list[Node]:
         """Return the nodes that read ``tensor``."""

@@ -90,6 +90,7 @@ def graph_to_json(graph: Graph) -> dict[str, Any]:
         "input_dims": list(graph.input_dims), "output_dims": list(graph.output_dims),
         "metadata": graph.metadata,
         "exponents": {name: values.tolist() for name, values in graph.exponents.items()},
+        "offsets": {name: values.tolist() for name, values in graph.offsets.items()},
     }
 
 
@@ -112,4 +113,5 @@ def graph_from_json(
         [node_from_json(node, arrays) for node in entry["nodes"]],
         {name: _tuple(shape) for name, shape in entry["shapes"].items()},
         _tuple(entry["input_dims"]), _tuple(entry["output_dims"]), dict(entry["metadata"]), source,
-        {name: np.array(values, np.int64) for name, values in entry["exponents"].items()})
+        {name: np.array(values, np.int64) for name, values in entry["exponents"].items()},
+        {name: np.array(values, np.float64) for name, values in entry["offsets"].items()})

@@ -14,6 +14,7 @@ from .execute import to_maps
 from .graph import Graph
 from .onnx_import import load_graph
 from .onnx_import.reader import needed_nodes, read_model
+from .prepare.absorb import less
 from .prepare.scale import multiplied
 
 
@@ -92,8 +93,8 @@ class FloatReference:
         Returns
         -------
         dict from tensor name to float32, (n, c, h, w)
-            Values, times the powers of two that the graph multiplies its channels by
-            (:attr:`Graph.exponents`).
+            Values, less what the graph subtracts from its channels (:attr:`Graph.offsets`), times
+            the powers of two that it multiplies them by (:attr:`Graph.exponents`).
 
         Raises
         ------
@@ -109,7 +110,9 @@ class FloatReference:
             shape = self.graph.shapes[name]
             values = (images if name == self.graph.input else
                       _joined([part.pop(name) for part in parts]))
-            result[name] = multiplied(values.reshape(-1, *shape), self.graph.exponents.get(name))
+            result[name] = multiplied(
+                less(values.reshape(-1, *shape), self.graph.offsets.get(name)),
+                self.graph.exponents.get(name))
             if not np.isfinite(result[name]).all():
                 raise ModelError(f"{self.source}: tensor {name!r} becomes NaN or infinite in "
                                  f"float32 on these images")

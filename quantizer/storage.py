@@ -39,7 +39,7 @@ __all__ = (
 )
 
 
-SCHEMA = 2
+SCHEMA = 3
 
 _FORMATS = "formats.json"
 _MODEL = "model.onnx"

@@ -56,6 +56,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "mode": {"ranges": "mode"},
     "ends 16": {"first_last_bits": 16},
     "per channel": {"per_channel": True},
+    "absorb": {"absorb": True},
     "equalize": {"equalize": True},
     "correct": {"correct": True},
     "feedback": {"weight_rounding": "feedback"},

@@ -157,7 +157,8 @@ def measure(model: QuantizedModel, images: Images, count: int, inputs: Inputs, s
     started = time.perf_counter()
     proved = min(PROVED, count)
     full = prove(model, inputs(range(proved)), steps)
-    reference = reference or FloatReference(replace(graph, exponents={}))  # in its own units
+    reference = reference or FloatReference(  # in its own units
+        replace(graph, exponents={}, offsets={}))
     logits = output_name(graph)
     session, loss = QdqSession(model, [logits]), Loss()
     outputs: dict[str, list[NDArray[np.float64]]] = {"float": [], "quantized": []}

@@ -190,7 +190,8 @@ def _networks(
         same = replace(
             prepared, graph=graph, overrides={**(prepared.overrides or {}), **formats},
             options=replace(
-                options, weight_bits=bits, widths=widths, equalize=False, refine=False))
+                options, weight_bits=bits, widths=widths, absorb=False, equalize=False,
+                refine=False))
         networks[bits] = search_formats(
             same, calibration, limits, steps, (f"{bits} bits", "weights; the same data"))
     return networks

@@ -34,7 +34,7 @@ __all__ = (
 RECORD = "dynafix"
 """Key of the metadata."""
 
-_SCHEMA = 1
+_SCHEMA = 2
 
 
 def to_record(model: QuantizedModel, stored: set[str]) -> str:
@@ -49,7 +49,8 @@ def to_record(model: QuantizedModel, stored: set[str]) -> str:
     """
     return json.dumps({
         "schema": _SCHEMA,
-        "graph": graph_to_json(replace(model.graph, exponents={})),  # float weights go with codes
+        # Float weights go with codes.
+        "graph": graph_to_json(replace(model.graph, exponents={}, offsets={})),
         "formats": {name: fmt.to_json() for name, fmt in model.formats.items()},
         "rounding": str(model.rounding),
         "preprocess": model.preprocess,

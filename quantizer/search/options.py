@@ -46,6 +46,9 @@ class Options:
     widths : mapping from name to int
         Widths of single tensors, or of the weights of single convolutions, as
         ``quantizer.widths.check_widths`` returns them, in place of the others.
+    absorb : bool
+        Constants that channels lose before a Relu and get back in the next biases, see
+        ``quantizer.prepare``.
     equalize : bool
         Powers of two for each channel, see ``quantizer.prepare``.
     correct : bool
@@ -68,6 +71,7 @@ class Options:
     weight_rounding: WeightRounding = "nearest"
     refine: bool = False
     widths: Mapping[str, int] = field(default_factory=dict)
+    absorb: bool = False
     equalize: bool = False
     correct: bool = False
     fuse_add: bool = True

@@ -16,6 +16,7 @@ from ..model import Limits, QuantizedModel
 from ..overrides import WEIGHTS_SUFFIX, check_overrides
 from ..ranges import Reference, check_calibration
 from ..widths import check_widths
+from .absorbed import absorbed
 from .context import Context
 from .data import search_data
 from .equalized import equalized
@@ -61,6 +62,7 @@ def quantize(
     weight_rounding: WeightRounding = "nearest",
     refine: bool = False,
     widths: Mapping[str, int] | None = None,
+    absorb: bool = False,
     equalize: bool = False,
     correct: bool = False,
     fuse_add: bool = True,
@@ -106,6 +108,10 @@ def quantize(
     widths : mapping from name to int, optional
         Widths of single layers in place of the others: by name of a layer or tensor that of its
         codes, by name of a convolution with ``.weights`` after it that of its weights.
+    absorb : bool
+        Subtract first from channels what they always have before a Relu, and add it to the biases
+        of the convolutions that read them; on the calibration images the float network stays the
+        same.
     equalize : bool
         Multiply channels by powers of two first, so that they suit the format that they share;
         the float network stays the same.
@@ -144,8 +150,8 @@ def quantize(
     overrides = check_overrides(graph, overrides or {})
     options = Options(
         data_bits, weight_bits, first_last_bits, precision, ranges, per_channel, weight_rounding,
-        refine, check_widths(graph, widths or {}, overrides), equalize, correct,
-        fuse_add)
+        refine, check_widths(graph, widths or {}, overrides), absorb, equalize,
+        correct, fuse_add)
     _check_numbers(graph)
     images = check_calibration(calibration, graph)
     widest = max([options.widest, *(fmt.bits for fmt in overrides.values())])
@@ -154,9 +160,11 @@ def quantize(
     model = QuantizedModel(graph, {}, {}, Rounding(rounding), dict(preprocess or {}))
     context = Context(
         model, images, reference or _float_reference(graph), options, limits, overrides)
+    if options.absorb:  # first: equalization then sees the ranges that are left
+        context = absorbed(context)
     if options.equalize:
         context = equalized(context)
-        model = context.model
+    model = context.model
     if options.precision == "static":
         search_static(context, progress)
     else:

@@ -69,7 +69,7 @@ def test_same_bytes_each_time(model, saved, tmp_path):
 
 def test_formats_are_readable(model, saved):
     content = json.loads((saved / "formats.json").read_text())
-    assert content["schema"] == 2
+    assert content["schema"] == 3
     assert content["formats"]["conv1_out"] == model.formats["conv1_out"].to_json()
     assert content["weights"]["fc"]["bits"] == 8
 
@@ -144,10 +144,10 @@ def test_refuses_edited_formats(saved):
     assert message_of(saved).startswith(f"{path}: must be JSON: ")
     path.write_text('{"schema": 7}')
     assert message_of(saved) == (
-        f"{path}: schema must be 2, not 7; quantize the network again")
+        f"{path}: schema must be 3, not 7; quantize the network again")
     path.write_text("[]")
     assert message_of(saved) == (
-        f"{path}: schema must be 2, not None; quantize the network again")
+        f"{path}: schema must be 3, not None; quantize the network again")
     path.write_bytes(b"\xff")
     assert message_of(saved).startswith(f"{path}: must be JSON: ")
 
