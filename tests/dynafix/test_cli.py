@@ -102,6 +102,14 @@ def test_json_of_quantize(dynafix, network, images, tmp_path):
     assert set(json.loads(out)["formats"]) == {"x", "a1", "s", "p", "g"}
 
 
+@pytest.mark.parametrize(("words", "expected"), [
+    ((), False), (("--absorb-bias",), True), (("--no-absorb-bias",), False)])
+def test_absorb_bias(dynafix, network, images, tmp_path, words, expected):
+    code, _, err = dynafix("quantize", network, "--data", images, "--output", tmp_path, *words)
+    assert (code, err) == (0, "")
+    assert open_quantized(tmp_path).model.provenance["options"]["absorb"] is expected
+
+
 def test_explain(dynafix, folder):
     code, out, err = dynafix("explain", folder, "conv1")
     assert (code, err) == (0, "")

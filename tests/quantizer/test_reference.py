@@ -1,5 +1,7 @@
 """The float network in onnxruntime."""
 
+from dataclasses import replace
+
 import numpy as np
 import onnx
 import pytest
@@ -43,6 +45,19 @@ def test_chosen_tensors(tmp_path):
     assert {name: values.shape for name, values in tensors.items()} == {
         "x": (2, 2, 6, 6), "t2": (2, 4, 4, 4)}
     assert FloatReference(graph).tensors(_images(2), ["x"])["x"].shape == (2, 2, 6, 6)
+
+
+def test_in_the_units_of_the_graph(tmp_path):
+    graph = load_graph(_net().save(tmp_path))
+    exponents, offsets = np.array([0, 1, -2, 3]), np.array([0, 0.5, 4, -1])
+    held = replace(graph, exponents={"t2": exponents}, offsets={"t2": offsets})
+    images = _images(2)
+    before, after = (FloatReference(each).tensors(images) for each in (graph, held))
+    for name, values in before.items():
+        expected = ((values - offsets[:, None, None]) * 2.0**exponents[:, None, None]
+                    if name == "t2" else values)
+        np.testing.assert_allclose(after[name], expected, atol=1e-5)
+        assert after[name].dtype == np.float32
 
 
 def test_output_of_a_cut_network(tmp_path):
