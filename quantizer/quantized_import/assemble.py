@@ -34,6 +34,7 @@ from ..onnx_import.fuse import merge_bounds
 from ..onnx_import.importer import convert
 from ..onnx_import.node import OnnxNode
 from ..onnx_import.reader import network_of
+from ..ranges import natural_frac
 from ..tables import model_table
 from .plain import EXACT, Plain
 from .quantizer import Quantizer
@@ -318,4 +319,9 @@ def _slopes(model: QuantizedModel, node: PRelu, file: str) -> QuantizedSlopes:
         raise ModelError(
             f"{place}: slopes must be codes of {bits} bits in steps of at least 2^-{_SLOPE_FRAC}, "
             f"not {needed} bits in steps of 2^-{frac}; quantize them so")
-    return QuantizedSlopes(codes.astype(np.int64), bits, max(frac, 0))
+    # Finer steps where products would have to be shifted to the left, as far as the codes allow.
+    formats = model.formats[node.inputs[0]], model.formats[node.output]
+    finest = min(int(natural_frac(node.slope.min(), node.slope.max(), bits)), _SLOPE_FRAC)
+    frac = max(frac, 0, min(finest, formats[1].frac - formats[0].frac))
+    codes = np.ldexp(node.slope.astype(np.float64), frac)
+    return QuantizedSlopes(codes.astype(np.int64), bits, frac)
