@@ -121,12 +121,12 @@ def network_source(program: Program, pixel_codes: NDArray[np.int64] | None = Non
     sizes = ", ".join(
         str(_sizes(program)[region.name]) for region in Region)
     steps = list(_steps(program))
-    table, stride = _pixels(pixel_codes, layout)
+    table, stride = _pixels(name, pixel_codes, layout)
     return f"""\
 /* {_comment(program.name)}: see {name}.h. Generated; do not edit. */
 #include "{name}.h"
 
-{table}static const dynafix_step steps[] = {{
+{table}static const dynafix_step {name}_steps[] = {{
 {chr(10).join(steps)}
 }};
 
@@ -142,9 +142,9 @@ const dynafix_network {name} = {{
                     program.output_layout.lanes, program.output_layout.code_size)},
     .packing = {_packing(layout)},
     .rounding = DYNAFIX_{config.rounding.name},
-    .pixel_codes = {"pixel_codes" if table else "NULL"},
+    .pixel_codes = {f"{name}_pixel_codes" if table else "NULL"},
     .pixel_stride = {stride},
-    .steps = steps,
+    .steps = {name}_steps,
     .step_count = {len(steps)},
     .layer_count = {len(program.layers)},
 }};
@@ -246,7 +246,9 @@ def _steps(program: Program) -> Iterable[str]:
             f".result_size = {step.size(result)}}},  /* {_comment(step.describe())} */")
 
 
-def _pixels(codes: NDArray[np.int64] | None, layout: InputLayout) -> tuple[str, int]:
+def _pixels(
+    name: str, codes: NDArray[np.int64] | None, layout: InputLayout
+) -> tuple[str, int]:
     """Return the table of pixels, and the entries from channel to channel."""
     if codes is None:
         return "", 0
@@ -263,5 +265,5 @@ def _pixels(codes: NDArray[np.int64] | None, layout: InputLayout) -> tuple[str, 
     lines = "\n".join(
         f"    {', '.join(map(str, flat[n:n + _PIXELS_A_LINE]))},"
         for n in range(0, len(flat), _PIXELS_A_LINE))
-    return (f"static const int16_t pixel_codes[] = {{\n{lines}\n}};\n\n",
+    return (f"static const int16_t {name}_pixel_codes[] = {{\n{lines}\n}};\n\n",
             256 if len(codes) > 1 else 0)

@@ -23,8 +23,9 @@ from .reporting import check_clock
 
 
 __all__ = (
+    "accelerator_files",
     "ip",
-    "network_description",
+    "network_files",
 )
 
 
@@ -77,10 +78,10 @@ def ip(
         quantized = open_quantized(folder, steps=steps)
         program = open_program(quantized)
         chosen = program.config
-        written |= dict(_network_files(program, quantized.rule))
+        written |= dict(network_files(program, _pixel_codes(program, quantized.rule)))
     with steps.busy("verilog", chosen.name):
         written["hdl/accelerator.v"] = accelerator_verilog(chosen).encode()
-    written |= dict(_accelerator_files(chosen, clock_mhz))
+    written |= dict(accelerator_files(chosen, clock_mhz))
     path = output_folder(target) / "ip"
     for name, content in written.items():
         write_bytes(path / name, content)
@@ -89,8 +90,16 @@ def ip(
     return path
 
 
-def _accelerator_files(config: AcceleratorConfig, clock_mhz: float) -> Iterator[tuple[str, bytes]]:
-    """Yield name and contents of what depends on the config alone."""
+def accelerator_files(config: AcceleratorConfig, clock_mhz: float) -> Iterator[tuple[str, bytes]]:
+    """Yield name and contents of what depends on the config alone, but for its Verilog.
+
+    Parameters
+    ----------
+    config : AcceleratorConfig
+        Accelerator.
+    clock_mhz : float
+        Clock that the packaged IP names, in MHz.
+    """
     from hw.ip import (
         WRAPPER_NAME,
         description,
@@ -109,17 +118,26 @@ def _accelerator_files(config: AcceleratorConfig, clock_mhz: float) -> Iterator[
     yield f"python/{_PYTHON_DRIVER}", driver.joinpath(_PYTHON_DRIVER).read_bytes()
 
 
-def _network_files(program: Program, rule: Preprocess) -> Iterator[tuple[str, bytes]]:
-    """Yield name and contents of what depends on the network."""
+def network_files(
+    program: Program, codes: NDArray[np.int64] | None
+) -> Iterator[tuple[str, bytes]]:
+    """Yield name and contents of what depends on the network.
+
+    Parameters
+    ----------
+    program : Program
+        Compiled network.
+    codes : int64, (c, 256) or (1, 256), or None
+        Input code of each value of a pixel.
+    """
     from compiler.c_network import c_name, image_source, network_header, network_source
     from compiler.text_images import coe, mif
 
-    codes = _pixel_codes(program, rule)
     name, width = c_name(program.name), program.config.dram_width
     yield f"c/{name}.h", network_header(program).encode()
     yield f"c/{name}.c", network_source(program, codes).encode()
     yield f"c/{name}_images.S", image_source(program, folder="images").encode()
-    yield "network.json", _json(network_description(program, codes))
+    yield "network.json", _json(_network_description(program, codes))
     for image, data in (("program", program.program_image), ("weights", program.weight_image)):
         yield f"images/{image}.bin", data
         yield f"images/{image}.coe", coe(data, width)
@@ -134,16 +152,8 @@ def _pixel_codes(program: Program, rule: Preprocess) -> NDArray[np.int64] | None
     return program.input_layout.format.quantize(values, program.config.rounding)
 
 
-def network_description(program: Program, codes: NDArray[np.int64] | None) -> dict[str, Any]:
-    """Return what a driver must know of a network, as plain values.
-
-    Parameters
-    ----------
-    program : Program
-        Compiled network.
-    codes : int64, (c, 256) or (1, 256), or None
-        Input code of each value of a pixel.
-    """
+def _network_description(program: Program, codes: NDArray[np.int64] | None) -> dict[str, Any]:
+    """Return what a driver must know of a network, as plain values."""
     from arch.isa import ISA_VERSION
     from sim.memory import job_steps
 

@@ -78,30 +78,32 @@ dynafix_status dynafix_init(dynafix *device, const dynafix_platform *platform,
 {
     const size_t needed = dynafix_memory_size(network);
     size_t place = aligned(network->program_size);
+    dynafix fresh;
 
-    memset(device, 0, sizeof *device);
-    device->platform = platform;
-    device->network = network;
-    const dynafix_status status = check(device);
+    memset(&fresh, 0, sizeof fresh);
+    fresh.platform = platform;
+    fresh.network = network;
+    const dynafix_status status = check(&fresh);
     if (status != DYNAFIX_OK)
         return status;
     if (size < needed || needed - 1 > UINT32_MAX - address || address % DYNAFIX_ALIGNMENT != 0
         || (uintptr_t)memory % DYNAFIX_ALIGNMENT != 0)
         return DYNAFIX_BAD_MEMORY;
 
-    device->program = memory;
-    device->program_address = address;
+    fresh.program = memory;
+    fresh.program_address = address;
     for (uint32_t region = 0; region < DYNAFIX_REGION_COUNT; region++) {
-        device->regions[region] = device->program + place;
-        set(device, DYNAFIX_REG_REGION_0 + 4 * region, address + (uint32_t)place);
+        fresh.regions[region] = fresh.program + place;
+        set(&fresh, DYNAFIX_REG_REGION_0 + 4 * region, address + (uint32_t)place);
         place += aligned(network->region_sizes[region]);
     }
     /* What was written there before must not come out of the cache later. */
-    flush(device, device->regions[DYNAFIX_REGION_OUTPUT], 0,
+    flush(&fresh, fresh.regions[DYNAFIX_REGION_OUTPUT], 0,
           network->region_sizes[DYNAFIX_REGION_OUTPUT]);
-    flush(device, device->regions[DYNAFIX_REGION_SCRATCH], 0,
+    flush(&fresh, fresh.regions[DYNAFIX_REGION_SCRATCH], 0,
           network->region_sizes[DYNAFIX_REGION_SCRATCH]);
-    set(device, DYNAFIX_REG_STATUS, DYNAFIX_STATUS_DONE_MASK);
+    set(&fresh, DYNAFIX_REG_STATUS, DYNAFIX_STATUS_DONE_MASK);
+    *device = fresh;
     return DYNAFIX_OK;
 }
 

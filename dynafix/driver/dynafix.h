@@ -150,7 +150,8 @@ void dynafix_mmio_write32(void *context, uint32_t offset, uint32_t value);
 size_t dynafix_memory_size(const dynafix_network *network);
 
 /* Check the accelerator and give it its memory. `memory` is where the processor sees the memory,
- * `address` where the accelerator does; both are multiples of DYNAFIX_ALIGNMENT. */
+ * `address` where the accelerator does; both are multiples of DYNAFIX_ALIGNMENT. Unless all is well
+ * `device` stays what it was. */
 dynafix_status dynafix_init(dynafix *device, const dynafix_platform *platform,
                             const dynafix_network *network, void *memory, uint32_t address,
                             size_t size);
