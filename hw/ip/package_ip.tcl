@@ -8,7 +8,7 @@
 # folder to the repositories of IP in a project.
 
 set here [file dirname [file normalize [info script]]]
-if {[llength $argv] > 0} {
+if {[info exists argv] && [llength $argv] > 0} {
     set part [lindex $argv 0]
 }
 set families {

@@ -62,12 +62,11 @@ def wrapper_verilog(config: AcceleratorConfig) -> str:
     """
     ports, wires = [], []
     inner = accelerator_ports(config)
-    for bus, flips in (("m_axi", False), ("s_axi", True)):
+    for bus in ("m_axi", "s_axi"):
         for name, member in inner[bus].signature.members.items():
-            is_input = (member.flow is In) != flips
-            width = Shape.cast(member.shape).width
-            ports.append((bus, name, is_input, width))
+            ports.append((bus, name, member.flow is In, Shape.cast(member.shape).width))
             wires.append(f".{bus}__{name}({bus}_{name})")
+    wires += [f".trace__{name}()" for name in inner["trace"].signature.members]
     assigns = []
     for channel in _CHANNELS:
         for name, (width, value) in _MASTER_EXTRAS.items():
