@@ -19,6 +19,7 @@ from typing import Self
 from area import find_yosys, synthesize
 
 from arch.config import AcceleratorConfig, preset
+from dynafix.text import grouped
 from hw import MODULE_NAME, verilog
 
 
@@ -130,8 +131,8 @@ def table(rows: Sequence[tuple[str, Resources]]) -> list[str]:
                 zip(asdict(taken).values(), asdict(has).values()))
             shares.append(f"{each} %{'' if taken.fits(has) else ', does not fit'}")
         lines.append(
-            f"| {title} | {taken.lut:,} | {taken.ff:,} | {taken.dsp:,} | {taken.bram:g} | "
-            f"{' | '.join(shares)} |".replace(",", " ", 2))
+            f"| {title} | {grouped(taken.lut)} | {grouped(taken.ff)} | {taken.dsp} | "
+            f"{taken.bram:g} | {' | '.join(shares)} |")
     return lines
 
 
@@ -160,7 +161,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     print(*table([
-        *((f"`{name}`, {count} multipliers", taken) for name, (count, taken) in found.items()),
+        *((f"{name}, {count} multipliers", taken) for name, (count, taken) in found.items()),
         *((f"{title} ({part})", taken) for title, part, taken in PUBLISHED)]), sep="\n")
     for part, has in PARTS.items():
         print(f"{part}: the largest of these that fits is {largest(found, has) or 'none'}")
