@@ -1,7 +1,10 @@
 """Packing and unpacking by both drivers, without a simulation: every layout that programs have."""
 
 import json
+import re
+import subprocess
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +20,9 @@ from tests.sim.configs import BANDS, TINY16
 
 from .c_driver import CDriver, build_library
 from .conftest import write_ip
+
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def program(config, *, shape=(3, 9, 10), kernel=(3, 3), strides=(1, 1), pads=(1, 1, 1, 1)):
@@ -217,6 +223,22 @@ def test_inputs_are_checked(plain):
         python.pack(np.zeros((3, 9, 10)))
     with pytest.raises(ValueError, match=r"^Input codes must be in -128\.\.127, not 0\.\.200$"):
         python.pack(np.arange(270).reshape(3, 9, 10).clip(0, 200))
+
+
+def test_example_of_the_manual(plain, tmp_path):
+    """The C code in docs/soc.md compiles, with the caches of the vendor's library declared."""
+    folder = write_ip(replace(plain[0], name="lenet5_mnist"), tmp_path / "ip")
+    text = (ROOT / "docs" / "soc.md").read_text("utf-8")
+    (tmp_path / "example.c").write_text(re.findall(r"```c\n(.*?)```", text, re.DOTALL)[0])
+    (tmp_path / "xil_cache.h").write_text(
+        "#include <stdint.h>\ntypedef intptr_t INTPTR;\n"
+        "void Xil_DCacheFlushRange(INTPTR start, INTPTR size);\n"
+        "void Xil_DCacheInvalidateRange(INTPTR start, INTPTR size);\n")
+    found = subprocess.run(
+        ["cc", "-std=gnu99", "-Wall", "-Wextra", "-Wno-unused-parameter", "-Werror",
+         "-fsyntax-only", f"-I{folder / 'c'}", f"-I{tmp_path}", str(tmp_path / "example.c")],
+        capture_output=True, text=True, check=False)
+    assert found.stderr == ""
 
 
 def test_registers_are_those_of_the_config():
