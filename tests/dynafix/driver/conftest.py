@@ -94,9 +94,9 @@ def host_ip(tmp_path_factory):
 
 
 @pytest.fixture
-def run_scenario(tmp_path):
-    """Return a function that runs a scenario of ``bench_drivers.py`` for a packaged network."""
-    def run(scenario, packaged, verilog=None):
+def run_scenarios(tmp_path):
+    """Return a function that runs scenarios of ``bench_drivers.py`` for a packaged network."""
+    def run(scenarios, packaged, verilog=None):
         program, width = packaged.program, packaged.program.config.dram_width
         sizes = (
             len(program.program_image), len(program.weight_image), program.input_size,
@@ -116,11 +116,12 @@ def run_scenario(tmp_path):
             np.save(job[name], getattr(packaged, name))
         (tmp_path / "job.json").write_text(json.dumps(job))
         writable = int(ends[Region.OUTPUT])
-        run_bench(
+        count = run_bench(
             build_accelerator(program.config, verilog=verilog),
             "tests.dynafix.driver.bench_drivers", tmp_path, plusargs={
                 "job": tmp_path / "job.json", "image": image, "words": size // width,
                 "writable": writable // width, "latency": 30, "rate": 8 * 1024,
                 "max_cycles": 200_000, "host": tmp_path / "host"},
-            test_filter=f"scenario={scenario}$")
+            test_filter=f"scenario=({'|'.join(scenarios)})$")
+        assert count == len(scenarios)
     return run
