@@ -34,6 +34,7 @@ class Attached:
         self.store = resume(self._memory.write)
         self.wait_cycles = resume(self._wait_cycles)
         self.wait_interrupt = resume(self._wait_interrupt)
+        self.interrupt = resume(self._interrupt)
 
     @classmethod
     async def reset(cls, dut, width):
@@ -43,6 +44,10 @@ class Attached:
 
     async def _wait_cycles(self, cycles):
         await ClockCycles(self._dut.clk, cycles)
+
+    async def _interrupt(self):
+        """Return whether the interrupt is raised."""
+        return bool(self._dut.interrupt.value)
 
     async def _wait_interrupt(self):
         """Let the clock run freely until the interrupt; return whether it came."""

@@ -119,9 +119,11 @@ def c_errors(attached, job):
     assert driver.call("dynafix_start") == "BUSY"
     assert driver.load() == "BUSY"
     assert driver.init() == "BUSY"
-    driver.call("dynafix_interrupt")
-    while driver.call("dynafix_poll") == "BUSY":
+    driver.lib.dynafix_interrupt(driver.device)
+    while not attached.read(register("STATUS").offset) & 0b10:
         attached.wait_cycles(500)
+    assert not attached.interrupt()
+    assert driver.call("dynafix_poll") == "OK"
     check_output(driver, job["expected"][1])
 
     driver.lib.harness_hash(1)
