@@ -162,8 +162,9 @@ dynafix_status dynafix_load(dynafix *device, const void *program, const void *we
 /* Cycles after which a run of a segment ends with DYNAFIX_ERROR_IS_TIMEOUT; 0: never. */
 void dynafix_limit(dynafix *device, uint32_t cycles);
 
-/* Make the input: from codes, from numbers as the float network takes them, or from pixels as the
- * images had them that the formats were chosen with (after resizing and cropping). */
+/* Make the input, while nothing runs: from codes, which must be of the input's format; from numbers
+ * as the float network takes them; or from pixels as the images had them that the formats were
+ * chosen with (after resizing and cropping). */
 void dynafix_pack_codes(dynafix *device, const int16_t *codes, dynafix_order order);
 void dynafix_pack_floats(dynafix *device, const float *values, dynafix_order order);
 dynafix_status dynafix_pack_pixels(dynafix *device, const uint8_t *pixels, dynafix_order order);
