@@ -1,8 +1,10 @@
 """The packaging script, run by Tcl with a stand-in for Vivado's commands."""
 
+import importlib.util
 import os
 import shutil
 import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,8 +18,28 @@ from hw.ip import package_script, wrapper_verilog
 STUB = Path(__file__).with_name("vivado_stub.tcl")
 INTERFACES = "s_axi m_axi aclk aresetn interrupt"
 
+TKINTER = """
+import sys, tkinter
+tcl = tkinter.Tcl()
+tcl.call("set", "argv", tuple(sys.argv[2:]))
+try:
+    tcl.call("source", sys.argv[1])
+except tkinter.TclError as error:
+    sys.exit(str(error))
+"""
+
+
+def interpreter():
+    """Return the command of a Tcl interpreter: its own, or the one inside of Python."""
+    if shutil.which("tclsh"):
+        return ["tclsh"]
+    if importlib.util.find_spec("_tkinter"):
+        return [sys.executable, "-c", TKINTER]
+    return None
+
+
 pytestmark = pytest.mark.skipif(
-    shutil.which("tclsh") is None, reason="needs tclsh (Debian, Ubuntu: apt install tcl)")
+    interpreter() is None, reason="needs Tcl (Debian, Ubuntu: apt install tcl)")
 
 
 @pytest.fixture
@@ -29,7 +51,7 @@ def package(tmp_path):
         script = tmp_path / "package_ip.tcl"
         script.write_text(package_script(config, clock_mhz=142.5))
         done = subprocess.run(
-            ["tclsh", str(STUB), str(script), *arguments], capture_output=True, text=True,
+            [*interpreter(), str(STUB), str(script), *arguments], capture_output=True, text=True,
             check=False, env={**os.environ, "STUB_INTERFACES": interfaces})
         return done.returncode, done.stdout, done.stderr
     return run
