@@ -104,6 +104,8 @@ FORMAT_OPTIONS = with_options(
                  help="One fractional length a tensor, or one for all."),
     click.option("--ranges", default="l2", show_default=True, metavar="RULE",
                  help="How a range is chosen: max, percentile:P, l1, l2, entropy or mode."),
+    click.option("--fit-input/--no-fit-input", default=True, show_default=True,
+                 help="Let the host shift and scale the input so that it fits its codes."),
     click.option("--absorb-bias/--no-absorb-bias", "absorb", default=False, show_default=True,
                  help="Move what channels always have before a Relu into the next biases."),
     click.option("--equalize/--no-equalize", default=True, show_default=True,

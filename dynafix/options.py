@@ -43,6 +43,9 @@ class Options:
         ``"nearest"``, or by the error of the layer's output: ``"feedback"`` or ``"learned"``.
     refine : bool
         Whether to refine the formats by the error of the network's output.
+    fit_input : bool
+        Whether the host shifts and scales the channels of an input so that they fit their codes;
+        the float network stays the same.
     absorb : bool
         Whether what channels always have before a Relu is moved into the biases that follow; the
         float network stays the same on the calibration images.
@@ -75,6 +78,7 @@ class Options:
     per_channel: bool = False
     weight_rounding: str = "nearest"
     refine: bool = False
+    fit_input: bool = True
     absorb: bool = False
     equalize: bool = True
     correct: bool = True

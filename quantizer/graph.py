@@ -7,6 +7,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from .intake import Intake
+
 
 __all__ = (
     "POSITIVE",
@@ -341,6 +343,9 @@ class Graph:
         What channels lack against the ONNX file, in its units, where not all lack nothing:
         channel ``c`` is held as ``(value - offset) * 2 ** exponent``. Never the input or the
         output.
+    intake : Intake, optional
+        What the host does to an input before it rounds it, where that is something; ``shapes`` has
+        the input as it is afterwards.
     """
 
     name: str
@@ -354,6 +359,18 @@ class Graph:
     source: str = ""
     exponents: dict[str, NDArray[np.int64]] = field(default_factory=dict)
     offsets: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+    intake: Intake | None = None
+
+    @property
+    def bare_shape(self) -> tuple[int, int, int]:
+        """Shape ``(c, h, w)`` of the input without what the host pads it with."""
+        shape = self.shapes[self.input]
+        return shape if self.intake is None else self.intake.bare(shape)
+
+    def take(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return inputs (n, *input_dims) as maps (n, c, h, w) of the tensor ``input``."""
+        maps = inputs.reshape(len(inputs), *self.bare_shape)
+        return maps if self.intake is None else self.intake.apply(maps)
 
     def consumers(self, tensor: str) -> list[Node]:
         """Return the nodes that read ``tensor``."""

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .errors import ModelError
-from .execute import Maps, execute_node, input_maps, output_name, quantize_input, to_maps
+from .execute import Maps, check_inputs, execute_node, input_maps, output_name, quantize_input
 from .graph import Conv, Node
 from .model import QuantizedModel
 from .ranges import Reference
@@ -108,7 +108,7 @@ def output_noise(
                 f"tensor '{name}' must have the same format with {bits}-bit weights, "
                 f"{model.formats[name]}, not {other.formats.get(name)}")
     convs = [node for node in graph.accelerated if isinstance(node, Conv)]
-    images = to_maps(inputs, graph).reshape(-1, *graph.input_dims)
+    images = check_inputs(inputs, graph)
     size = sum(int(np.prod(graph.shapes[name])) for name in model.formats)
     batch = max(1, _HELD_CODES // size)
     starts = range(0, len(images), batch)

@@ -1,8 +1,9 @@
-"""Resize and Pad as ONNX."""
+"""Resize, Pad, and what the host does to the input, as ONNX."""
 
 import numpy as np
 
 from ..graph import Pad, Resize
+from ..intake import Intake
 from ..model import QuantizedModel
 from .builder import Builder, float_name
 
@@ -10,6 +11,7 @@ from .builder import Builder, float_name
 __all__ = (
     "pad",
     "resize",
+    "take",
 )
 
 
@@ -53,3 +55,15 @@ def pad(builder: Builder, model: QuantizedModel, node: Pad) -> None:
         builder.constant((0, 0, top, left, 0, 0, bottom, right), np.int64),
         *(fill if node.mode == "constant" else []), mode=node.mode)
     builder.quantize(value, node.output, fmt, *model.bounds(node))
+
+
+def take(builder: Builder, value: str, intake: Intake) -> str:
+    """Add what the host does to an input, (n, c, h, w), before it rounds it."""
+    top, left, bottom, right = intake.pads
+    if any(intake.pads):
+        value = builder.node(
+            "Pad", value, builder.constant((0, 0, top, left, 0, 0, bottom, right), np.int64))
+    for operator, numbers in (("Sub", intake.offset), ("Mul", intake.factor)):
+        value = builder.node(
+            operator, value, builder.constant(numbers[:, None, None], np.float32))
+    return value

@@ -33,7 +33,7 @@ from ..model import QuantizedModel
 from .builder import IR_VERSION, OPSET, Builder, codes_name, float_name
 from .elementwise import add_activation, add_mul, add_prelu
 from .host import lrn, softmax
-from .moves import pad, resize
+from .moves import pad, resize, take
 from .record import RECORD, to_record
 from .sums import Sum, is_exact_single, weighted_sum
 
@@ -177,7 +177,9 @@ def export_qdq(
     graph = model.graph
     builder = Builder(model.rounding)
     fmt = model.formats[graph.input]
-    value = _reshape(builder, graph.input, graph.shapes[graph.input])
+    value = _reshape(builder, graph.input, graph.bare_shape)
+    if graph.intake is not None:
+        value = take(builder, value, graph.intake)
     builder.quantize(value, graph.input, fmt, fmt.min, fmt.max)
     for node in graph:
         _node(builder, model, node)

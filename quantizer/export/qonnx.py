@@ -37,7 +37,7 @@ from ..graph import (
 from ..model import QuantizedModel
 from .builder import Builder, float_name
 from .elementwise import operators
-from .moves import pad, resize
+from .moves import pad, resize, take
 from .qdq import concat, cut_channels, maximum
 
 
@@ -248,9 +248,11 @@ def _node(builder: _Builder, model: QuantizedModel, node: Node) -> None:
 def _export(model: QuantizedModel, *, quantized: bool) -> onnx.ModelProto:
     graph, builder = model.graph, _Builder(model, quantized=quantized)
     fmt, value = model.formats[graph.input], graph.input
-    if graph.input_dims != graph.shapes[graph.input]:
+    if graph.input_dims != graph.bare_shape:
         value = builder.node(
-            "Reshape", value, builder.constant([0, *graph.shapes[graph.input]], np.int64))
+            "Reshape", value, builder.constant([0, *graph.bare_shape], np.int64))
+    if graph.intake is not None:
+        value = take(builder, value, graph.intake)
     builder.quantize(value, graph.input, fmt, fmt.min, fmt.max)
     for node in graph:
         _node(builder, model, node)

@@ -3,6 +3,7 @@
 from .absorb import ShiftedReference, choose_shifts, less, shift_graph
 from .channels import ChannelClasses
 from .equalize import Widths, choose_exponents
+from .fit_input import TakingReference, choose_intake, fit_input
 from .scale import ScaledReference, multiplied, scale_graph
 from .statistics import ChannelStatistics, channel_statistics
 
@@ -12,10 +13,13 @@ __all__ = (
     "ChannelStatistics",
     "ScaledReference",
     "ShiftedReference",
+    "TakingReference",
     "Widths",
     "channel_statistics",
     "choose_exponents",
+    "choose_intake",
     "choose_shifts",
+    "fit_input",
     "less",
     "multiplied",
     "scale_graph",

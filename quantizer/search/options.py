@@ -46,6 +46,8 @@ class Options:
     widths : mapping from name to int
         Widths of single tensors, or of the weights of single convolutions, as
         ``quantizer.widths.check_widths`` returns them, in place of the others.
+    fit_input : bool
+        An offset and a factor for each channel of the input, see ``quantizer.prepare``.
     absorb : bool
         Constants that channels lose before a Relu and get back in the next biases, see
         ``quantizer.prepare``.
@@ -71,6 +73,7 @@ class Options:
     weight_rounding: WeightRounding = "nearest"
     refine: bool = False
     widths: Mapping[str, int] = field(default_factory=dict)
+    fit_input: bool = False
     absorb: bool = False
     equalize: bool = False
     correct: bool = False
