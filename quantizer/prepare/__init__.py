@@ -2,9 +2,10 @@
 
 from .absorb import ShiftedReference, choose_shifts, less, shift_graph
 from .channels import ChannelClasses
-from .equalize import Widths, choose_exponents
+from .equalize import choose_exponents
 from .scale import ScaledReference, multiplied, scale_graph
 from .statistics import ChannelStatistics, channel_statistics
+from .terms import Widths
 
 
 __all__ = (
