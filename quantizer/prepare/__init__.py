@@ -2,10 +2,11 @@
 
 from .absorb import ShiftedReference, choose_shifts, less, shift_graph
 from .channels import ChannelClasses
-from .equalize import Widths, choose_exponents
+from .equalize import choose_exponents
 from .fit_input import TakingReference, choose_intake, fit_input
 from .scale import ScaledReference, multiplied, scale_graph
 from .statistics import ChannelStatistics, channel_statistics
+from .terms import Widths
 
 
 __all__ = (
