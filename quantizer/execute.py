@@ -348,7 +348,6 @@ def run(
     graph = model.graph
     images = check_inputs(inputs, graph)
     name = output_name(graph)
-    fmt = model.formats[name]
     largest = max(int(np.prod(shape)) for shape in graph.shapes.values())
     batch = max(1, _BATCH_SIZE // largest)
     prepared = prepare(model, graph.accelerated)
@@ -356,7 +355,7 @@ def run(
     def work(start: int) -> NDArray[np.float64]:
         codes = execute(model, quantize_input(model, images[start:start + batch]), names={name},
                         prepared=prepared)
-        return fmt.dequantize(codes[name])
+        return model.real(name, codes[name])
 
     empty = np.zeros((0, *graph.shapes[name]), np.float64)
     values = np.concatenate([empty, *in_threads(work, range(0, len(images), batch))])

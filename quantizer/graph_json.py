@@ -115,6 +115,6 @@ def graph_from_json(
         [node_from_json(node, arrays) for node in entry["nodes"]],
         {name: _tuple(shape) for name, shape in entry["shapes"].items()},
         _tuple(entry["input_dims"]), _tuple(entry["output_dims"]), dict(entry["metadata"]), source,
-        {name: np.array(values, np.int64) for name, values in entry["exponents"].items()},
+        {name: np.array(values, np.float64) for name, values in entry["exponents"].items()},
         {name: np.array(values, np.float64) for name, values in entry["offsets"].items()},
         None if entry["intake"] is None else Intake.from_json(entry["intake"]))

@@ -34,7 +34,7 @@ class Intake:
         (channels, height, width), (top, left, bottom, right) = shape, self.pads
         return channels, top + height + bottom, left + width + right
 
-    def bare(self, shape: tuple[int, int, int]) -> tuple[int, int, int]:
+    def bare(self, shape: tuple[int, ...]) -> tuple[int, int, int]:
         """Return the shape ``(c, h, w)`` of a map without its padding."""
         (channels, height, width), (top, left, bottom, right) = shape, self.pads
         return channels, height - top - bottom, width - left - right
@@ -46,6 +46,15 @@ class Intake:
         values -= self.offset[:, None, None]
         values *= self.factor[:, None, None]
         return values
+
+    def undone(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return maps (n, c, h, w) as :meth:`apply` takes them, without the padding."""
+        _, height, width = self.bare(values.shape[1:])
+        top, left = self.pads[:2]
+        inside = values[:, :, top:top + height, left:left + width]
+        found: NDArray[np.float64] = (
+            inside / self.factor[:, None, None] + self.offset[:, None, None])
+        return found
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""

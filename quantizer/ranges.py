@@ -182,7 +182,7 @@ def unsigned_tensors(graph: Graph, least: float) -> set[str]:
     """Return the tensors whose codes need no sign.
 
     These are the input if ``least``, the smallest number of all calibration images, is not
-    negative, and results that cannot be negative:
+    negative, or if the host brings it to codes from zero on, and results that cannot be negative:
     clamped at zero or above, of a Sigmoid, HardSigmoid or Softmax, or sums, products, averages,
     joins, normalizations and other activations of unsigned tensors. What copies codes is as its
     input, which has a sign where a Pad adds a negative value to it.
@@ -190,7 +190,7 @@ def unsigned_tensors(graph: Graph, least: float) -> set[str]:
     below = {
         format_root(graph, node.output) for node in graph.accelerated
         if isinstance(node, Pad) and node.mode == "constant" and node.value < 0}
-    names = {graph.input} if least >= 0 else set()
+    names = {graph.input} if least >= 0 or graph.intake is not None else set()
     names -= below
     for node in graph.accelerated:
         inherits = (

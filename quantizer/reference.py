@@ -95,7 +95,7 @@ class FloatReference:
         dict from tensor name to float32, (n, c, h, w)
             The input as the host hands it over (:attr:`Graph.intake`), all others as they are,
             less what the graph subtracts from its channels (:attr:`Graph.offsets`), times
-            the powers of two that it multiplies them by (:attr:`Graph.exponents`).
+            the factors that it multiplies them by (:attr:`Graph.exponents`).
 
         Raises
         ------

@@ -62,9 +62,9 @@ def rerun(model: QuantizedModel, maps: Maps, changed: Node) -> Maps:
 
 
 def _squared(
-    model: QuantizedModel, codes: NDArray[np.integer], exact: NDArray[np.float32]
+    model: QuantizedModel, codes: NDArray[np.integer], exact: NDArray[np.float64]
 ) -> float:
-    values = model.formats[output_name(model.graph)].dequantize(codes)
+    values = model.real(output_name(model.graph), codes.transpose(0, 3, 1, 2))
     return float(np.square(values - exact).sum())
 
 
@@ -117,9 +117,9 @@ def output_noise(
     added = {node.name: dict.fromkeys(narrower, 0.0) for node in convs}
     for start in starts:
         part = images[start:start + batch]
-        exact = reference.tensors(part, [name])[name].transpose(0, 2, 3, 1)
+        exact = graph.real(name, reference.tensors(part, [name])[name])
         maps = run_all(model, part)
-        signal += float(np.square(exact, dtype=np.float64).sum())
+        signal += float(np.square(exact).sum())
         before = _squared(model, maps[name], exact)
         for node in convs:
             for bits, other in narrower.items():

@@ -56,7 +56,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "mode": {"ranges": "mode"},
     "ends 16": {"first_last_bits": 16},
     "per channel": {"per_channel": True},
-    "fit input": {"fit_input": True},
+    "fit ends": {"fit_ends": True},
     "absorb": {"absorb": True},
     "equalize": {"equalize": True},
     "correct": {"correct": True},
@@ -64,7 +64,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "learned": {"weight_rounding": "learned"},
     "refine": {"refine": True},
     "all per tensor": {
-        "fit_input": True, "equalize": True, "correct": True, "weight_rounding": "feedback"},
+        "fit_ends": True, "equalize": True, "correct": True, "weight_rounding": "feedback"},
 }
 """Options of ``quantizer.quantize`` by name; a method is one line."""
 

@@ -1,4 +1,4 @@
-"""Powers of two that make the channels of a network equal, for the least noise."""
+"""Factors that make the channels of a network equal, for the least noise."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,17 +8,17 @@ from ..ranges import format_root, joined_format
 from .channels import ChannelClasses
 from .noise import gains
 from .statistics import ChannelStatistics
-from .terms import MOVES, STEPS, DataNoise, Noise, WeightNoise, Widths
+from .terms import COARSE, FINE, DataNoise, Moves, Noise, WeightNoise, Widths
 
 
 __all__ = ("choose_exponents",)
 
 
 _SWEEPS = 12
+_FINE_SWEEPS = 6
 _GAIN = 1e-3  # share of its noise that a channel must lose to be worth another factor
 _WORTH = 1e-4  # share of the noise that a round must win to be followed by another
 _LARGEST = 24  # exponent
-_STAY = len(STEPS) // 2
 
 
 class _Component:
@@ -52,10 +52,8 @@ class _Network:
         weights = [
             WeightNoise(node, classes, widths, statistics, before)
             for node in graph if isinstance(node, Conv)]
-        self.exponents = np.zeros(classes.count, np.int64)
-        noises: list[Noise] = [*data, *weights]
-        for noise in noises:
-            noise.settle(self.exponents)
+        self.exponents = np.zeros(classes.count)
+        self._noises: list[Noise] = [*data, *weights]
         self._components = []
         seen = classes.fixed.copy()
         for each in data:  # from one format to the next
@@ -63,7 +61,17 @@ class _Network:
             own = own[~seen[own]]
             seen[own] = True
             if len(own):
-                self._components.append(_Component(own, classes.count, noises))
+                self._components.append(_Component(own, classes.count, self._noises))
+        self.moves = COARSE
+
+    def try_all(self, moves: Moves) -> None:
+        """Let every component try these changes from now on."""
+        self.moves = moves
+        for noise in self._noises:
+            noise.moves = moves
+            noise.settle(self.exponents)
+        for component in self._components:
+            component.stale = True
 
     def sweep(self) -> bool:
         """Improve the components one after the other; return whether there is more to try.
@@ -94,15 +102,16 @@ class _Network:
                      if (local[term.members] >= 0).any()]
             curves.append(np.sum([curve for curve, _ in found], 0))
             others.append(np.sum([other for _, other in found], 0))
-        total = np.sum([curve[_STAY] for curve in curves], 0)
+        moves, stay = self.moves, len(self.moves.steps) // 2
+        total = np.sum([curve[stay] for curve in curves], 0)
         steps = []
         for curve, other in zip(curves, others, strict=True):
-            rest = total - curve[_STAY]
+            rest = total - curve[stay]
             best = int(((rest + curve).min(1).sum(1) + other).argmin())
             total = rest + curve[best]
-            steps.append(int(STEPS[best]))
+            steps.append(float(moves.steps[best]))
         self.exponents = exponents.copy()
-        self.exponents[component.classes] += _best_moves(total)
+        self.exponents[component.classes] += _best_moves(total, moves.exponents)
         np.clip(self.exponents, -_LARGEST, _LARGEST, out=self.exponents)
         for noise, step in zip(touching, steps, strict=True):
             noise.settle(self.exponents, step)
@@ -114,10 +123,12 @@ class _Network:
         return False
 
 
-def _best_moves(total: NDArray[np.float64]) -> NDArray[np.int64]:
+def _best_moves(
+    total: NDArray[np.float64], moves: NDArray[np.float64]
+) -> NDArray[np.float64]:
     """Return the best move of each class, (classes,), none where little is won."""
-    worth = total.min(0) < total[MOVES == 0][0] * (1 - _GAIN)
-    return np.where(worth, MOVES[total.argmin(0)], 0)
+    worth = total.min(0) < total[moves == 0][0] * (1 - _GAIN)
+    return np.where(worth, moves[total.argmin(0)], 0.0)
 
 
 def _sharing(graph: Graph, names: dict[str, ChannelStatistics]) -> list[list[str]]:
@@ -138,14 +149,15 @@ def _sharing(graph: Graph, names: dict[str, ChannelStatistics]) -> list[list[str
 
 def choose_exponents(
     graph: Graph, widths: Widths, statistics: dict[str, ChannelStatistics]
-) -> dict[str, NDArray[np.int64]]:
-    """Choose a power of two for each channel so that quantization adds the least noise.
+) -> dict[str, NDArray[np.float64]]:
+    """Choose a factor for each channel so that quantization adds the least noise.
 
     The noise is that of the network's result, in a model of it: all data is rounded to the step
     of its tensor and saturates at its end, by channel, seen in calibration; all weights are
     rounded and saturate likewise; what that adds is taken to the result through the squares of
-    the weights. Exponents are found by coordinate descent, over the channels of one format at a
-    time, and steps after each.
+    the weights. Factors are powers of two with exponents found by coordinate descent, over the
+    channels of one format at a time, and steps after each: first in whole octaves, then, as steps
+    have to be powers of two and only factors can fill what lies between, in parts of one.
 
     Source: Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias Correction",
     ICCV 2019, section 4.1, which equalizes the ranges of weights; the model of noise and the
@@ -162,12 +174,14 @@ def choose_exponents(
 
     Returns
     -------
-    dict from tensor name to int64 (c,)
+    dict from tensor name to float64 (c,)
         Exponents; those that :func:`scale_graph` takes.
     """
     classes = ChannelClasses(graph)
     network = _Network(graph, classes, widths, statistics)
-    for _ in range(_SWEEPS):
-        if not network.sweep():
-            break
+    for moves, sweeps in ((COARSE, _SWEEPS), (FINE, _FINE_SWEEPS)):
+        network.try_all(moves)
+        for _ in range(sweeps):
+            if not network.sweep():
+                break
     return {name: network.exponents[own] for name, own in classes.members.items()}

@@ -16,6 +16,7 @@ from .scale import input_columns
 
 
 __all__ = (
+    "Fit",
     "TakingReference",
     "choose_intake",
     "fit_input",
@@ -29,7 +30,7 @@ _CLIPPED = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5)  # of a range, on either side of zero
 
 
 @dataclass(frozen=True)
-class _Fit:
+class Fit:
     """Where codes of a channel begin, and how far they are apart."""
 
     offset: float
@@ -86,21 +87,21 @@ def _can_make_up(graph: Graph, node: Node) -> bool:
             and node.addend != graph.input)
 
 
-def _fit(values: NDArray[np.float32], most: int) -> _Fit:
+def _fit(values: NDArray[np.float32], most: int) -> Fit:
     """Return the fit of a channel's numbers to codes 0 to ``most``."""
     numbers = values.astype(np.float64)
     lo, hi = float(values.min()), float(values.max())
     if lo == hi:
         lo, hi = min(lo, 0.0), max(hi, 0.0)
     if lo == hi:
-        return _Fit(0.0, 1.0)
+        return Fit(0.0, 1.0)
     some = numbers[::-(-len(numbers) // _LOOKED_AT)]
     return _grid(numbers, some, lo, hi, most) or _range(some, lo, hi, most)
 
 
 def _grid(
     values: NDArray[np.float64], some: NDArray[np.float64], lo: float, hi: float, most: int
-) -> _Fit | None:
+) -> Fit | None:
     """Return the fit to numbers that are levels at equal distances, if they are."""
     levels = np.unique(np.append(some, (lo, hi)))
     if len(levels) > most + 1:
@@ -114,24 +115,34 @@ def _grid(
         return None
     zero = -lo / step  # where zero is, in levels above the smallest
     if lo >= 0 and count - round(zero) <= most and abs(zero - round(zero)) <= _OFF_GRID:
-        return _Fit(0.0, step / (most // (count - round(zero))))
+        return Fit(0.0, step / (most // (count - round(zero))))
     finer = most // count
     before = (most - finer * count) // 2  # codes for levels below what was seen
-    return _Fit(lo - before * step / finer, step / finer)
+    return Fit(lo - before * step / finer, step / finer)
 
 
-def _range(some: NDArray[np.float64], lo: float, hi: float, most: int) -> _Fit:
-    """Return the fit to numbers of any size, with the least squared error."""
+def _range(some: NDArray[np.float64], lo: float, hi: float, most: int) -> Fit:
+    """Return the fit to numbers of any size, with the least squared error.
+
+    Parameters
+    ----------
+    some : float64, (n,)
+        Numbers.
+    lo, hi : float
+        Smallest and largest one.
+    most : int
+        Largest code; the smallest is 0.
+    """
     start = lo if lo < 0 or hi < 2 * lo else 0.0
 
-    def error(fit: _Fit) -> float:
+    def error(fit: Fit) -> float:
         codes = np.clip(np.rint((some - fit.offset) / fit.step), 0, most)
         return float(np.square(codes * fit.step + fit.offset - some).sum())
 
     ends = {
         (low * start if start < 0 else start, high * hi if hi > 0 else hi)
         for low, high in product(_CLIPPED, repeat=2)}
-    fits = [_Fit(low, (high - low) / most) for low, high in sorted(ends) if high > low]
+    fits = [Fit(low, (high - low) / most) for low, high in sorted(ends) if high > low]
     return min(fits, key=error)
 
 

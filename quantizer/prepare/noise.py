@@ -1,6 +1,6 @@
 """A model of the noise that quantization adds, by channel, as far as the network's result."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,18 +29,19 @@ __all__ = (
 
 
 def rounding_noise(
-    octave: NDArray[np.int64], square: NDArray[np.float64]
+    octave: NDArray[np.float64], square: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Return the mean square of what rounding to multiples of ``2 ** octave`` adds.
 
     It is that of a uniform distribution, ``step ** 2 / 12``, but never more than the numbers'
     own, ``square``: small ones become zero.
     """
-    return np.minimum(np.ldexp(1 / 12, 2 * octave.astype(np.int32)), square)
+    return np.minimum(np.exp2(2 * octave) / 12, square)
 
 
 def weight_noise(
-    magnitude: NDArray[np.float32], octave: NDArray[np.int32], bits: int, offsets: Sequence[int]
+    magnitude: NDArray[np.float32], octave: NDArray[np.float64], bits: int,
+    offsets: Iterable[float],
 ) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
     """Yield the noise of weights, summed over their taps, for steps of several sizes.
 
@@ -48,11 +49,11 @@ def weight_noise(
     ----------
     magnitude : float32, (taps, k, c)
         Magnitudes of the weights.
-    octave : int32, (k, c)
+    octave : float64, (k, c)
         Weights are rounded to multiples of ``2 ** octave``.
     bits : int
         They saturate at ``2 ** (octave + bits)``.
-    offsets : sequence of int
+    offsets : iterable of float
         What is added to the octaves.
 
     Yields
@@ -64,7 +65,7 @@ def weight_noise(
     """
     exact = magnitude.astype(np.float64)
     square, work = exact * exact, np.empty_like(exact)
-    step, bound = np.ldexp(1 / 12, 2 * octave), np.ldexp(1.0, octave + bits)
+    step, bound = np.exp2(2 * octave) / 12, np.exp2(octave + bits)
     for offset in offsets:
         rounded = np.minimum(step * 4.0**offset, square, out=work).sum(0)
         np.subtract(exact, bound * 2.0**offset, out=work)

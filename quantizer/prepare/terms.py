@@ -13,13 +13,14 @@ from ..graph import Conv
 from .channels import ChannelClasses
 from .noise import rounding_noise, weight_noise
 from .scale import input_columns
-from .statistics import ChannelStatistics
+from .statistics import PARTS, ChannelStatistics
 
 
 __all__ = (
-    "MOVES",
-    "STEPS",
+    "COARSE",
+    "FINE",
     "DataNoise",
+    "Moves",
     "Noise",
     "State",
     "Term",
@@ -28,12 +29,39 @@ __all__ = (
 )
 
 
-MOVES = np.arange(-4, 5)  # changes of an exponent tried at once
-STEPS = np.arange(-2, 3)  # changes of a step tried at once, in octaves
-
-_OFFSETS = np.arange(MOVES[0] + STEPS[0], MOVES[-1] + STEPS[-1] + 1)
-_NONE = len(_OFFSETS) // 2
 _BLOCK_SIZE = 1 << 14  # weights that are worked on at once, with all that belongs to them in cache
+
+
+class Moves:
+    """Changes that are tried at once.
+
+    Parameters
+    ----------
+    exponents : float64, (moves,)
+        Of exponents, evenly spaced around zero.
+    steps : float64, (steps,)
+        Of steps, in whole octaves around zero.
+
+    Attributes
+    ----------
+    offsets : float64, (offsets,)
+        All sums of the two, and what lies between.
+    """
+
+    def __init__(self, exponents: NDArray[np.float64], steps: NDArray[np.float64]) -> None:
+        self.exponents, self.steps = exponents, steps
+        self._unit = float(exponents[1] - exponents[0])
+        reach = self.places(exponents)[-1] + self.places(steps)[-1]
+        self.offsets = self._unit * np.arange(-reach, reach + 1)
+        self.whole = np.flatnonzero(self.offsets % 1 == 0)
+
+    def places(self, changes: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Return how far behind the middle of the offsets changes are."""
+        return np.rint(changes / self._unit).astype(np.int64)
+
+
+COARSE = Moves(np.arange(-4.0, 5), np.arange(-2.0, 3))
+FINE = Moves(np.arange(-PARTS, PARTS + 1) / PARTS, np.arange(-1.0, 2))
 
 
 @dataclass(frozen=True)
@@ -66,12 +94,15 @@ class Term:
     sign : int
         By how much a step grows when the exponent does: 1 or -1.
     noise : float64, (offsets, channels)
-        With the step moved by any sum of one of :data:`MOVES` and one of :data:`STEPS`.
+        With the step moved by each of the offsets.
+    moves : Moves
+        What they belong to.
     """
 
     members: NDArray[np.int64]
     sign: int
     noise: NDArray[np.float64]
+    moves: Moves
 
     def within(self, local: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the noise of some classes, and that of all others.
@@ -84,8 +115,7 @@ class Term:
         Returns
         -------
         float64, (steps, moves, classes)
-            With the step moved by each of :data:`STEPS`, and the exponent by each of
-            :data:`MOVES`.
+            With the step, and the exponent, moved by each change.
         float64, (steps,)
             Sum of the others', whose exponents stay.
         """
@@ -93,22 +123,27 @@ class Term:
         inside, classes = place >= 0, int(local.max()) + 1
         sums = np.array([
             np.bincount(place[inside], row[inside], classes) for row in self.noise])
-        middle = _NONE + STEPS
-        return (sums[middle[:, None] + self.sign * MOVES],
+        middle = len(self.noise) // 2 + self.moves.places(self.moves.steps)
+        return (sums[middle[:, None] + self.sign * self.moves.places(self.moves.exponents)],
                 self.noise[:, ~inside][middle].sum(1))
+
+    @property
+    def total(self) -> float:
+        """Noise of all channels, where nothing moves."""
+        return float(self.noise[len(self.noise) // 2].sum())
 
 
 @dataclass(frozen=True)
 class State:
-    """Steps, as octaves, one or one for each output channel, and the noise with them."""
+    """Steps, as whole octaves, one or one for each output channel, and the noise with them."""
 
-    octave: NDArray[np.int64]
+    octave: NDArray[np.float64]
     terms: tuple[Term, ...]
 
     @property
     def total(self) -> float:
         """All noise; every term tells all of it."""
-        return float(self.terms[0].noise[_NONE].sum())
+        return self.terms[0].total
 
 
 class Noise(ABC):
@@ -118,48 +153,51 @@ class Noise(ABC):
     ----------
     members : int64, (channels,)
         Classes that it depends on.
-    octave : int64, (steps,)
+    octave : float64, (steps,)
         Steps to begin with.
     shared : bool
         Whether all steps must be the same.
 
     Attributes
     ----------
+    moves : Moves
+        Changes to try.
     state : State
         What :meth:`settle` found; may be put back after it.
     """
 
     def __init__(
-        self, members: NDArray[np.int64], octave: NDArray[np.int64], *, shared: bool
+        self, members: NDArray[np.int64], octave: NDArray[np.float64], *, shared: bool
     ) -> None:
         self.members = members
+        self.moves = COARSE
         self.state = State(octave, ())
         self._shared = shared
 
     @abstractmethod
     def _terms(
-        self, octave: NDArray[np.int64], exponents: NDArray[np.int64]
+        self, octave: NDArray[np.float64], exponents: NDArray[np.float64]
     ) -> tuple[Term, ...]:
         """Return the noise with these steps; the channels of the first term are those of steps."""
 
-    def settle(self, exponents: NDArray[np.int64], step: int = 0) -> None:
+    def settle(self, exponents: NDArray[np.float64], step: float = 0) -> None:
         """Choose the steps again, near those that are ``step`` octaves further.
 
         Parameters
         ----------
-        exponents : int64, (count,)
+        exponents : float64, (count,)
             Of all classes.
-        step : int
+        step : float
             Where to begin.
         """
-        octave = self.state.octave + step
+        octave, whole = self.state.octave + step, self.moves.whole
         terms = self._terms(octave, exponents)
-        totals = terms[0].noise
+        totals = terms[0].noise[whole]
         if self._shared:
             totals = np.broadcast_to(totals.sum(1, keepdims=True), (len(totals), len(octave)))
-        best = totals.argmin(0)
-        if np.any(best != _NONE):
-            octave = octave + _OFFSETS[best]
+        change = self.moves.offsets[whole][totals.argmin(0)]
+        if change.any():
+            octave = octave + change
             terms = self._terms(octave, exponents)
         self.state = State(octave, terms)
 
@@ -190,20 +228,20 @@ class DataNoise(Noise):
         self._parts = [(statistics[name], gain[name]) for name in names]
         fmt = widths.data(names[0])
         self._range = fmt.bits - int(fmt.signed)
-        last = max(part.first + part.over.shape[1] for part, _ in self._parts)
+        last = max(part.last for part, _ in self._parts)
         super().__init__(
             np.concatenate([classes.members[name] for name in names]),
-            np.array([last - self._range]), shared=True)
+            np.array([last - self._range], np.float64), shared=True)
 
-    def _terms(self, octave: NDArray[np.int64], exponents: NDArray[np.int64]) -> tuple[Term]:
-        octaves = octave - exponents[self.members] + _OFFSETS[:, None]
+    def _terms(self, octave: NDArray[np.float64], exponents: NDArray[np.float64]) -> tuple[Term]:
+        octaves = octave - exponents[self.members] + self.moves.offsets[:, None]
         found, start = [], 0
         for statistics, gain in self._parts:
             own = octaves[:, start:start + len(gain)]
             start += len(gain)
             excess = statistics.excess(own.T + self._range).T
             found.append((rounding_noise(own, statistics.square) + excess) * gain)
-        return (Term(self.members, -1, np.concatenate(found, 1)),)
+        return (Term(self.members, -1, np.concatenate(found, 1), self.moves),)
 
 
 class WeightNoise(Noise):
@@ -236,41 +274,43 @@ class WeightNoise(Noise):
         taps = node.weight.reshape(*self._column.shape, -1)
         self._weight = np.ascontiguousarray(np.abs(taps).transpose(2, 0, 1))
         self._range = widths.weights(node) - 1
-        largest = np.frexp(self._weight.max((0, 2)))[1].astype(np.int64)
+        largest = np.frexp(self._weight.max((0, 2)))[1].astype(np.float64)
         octave = largest if widths.per_channel else np.full(len(largest), largest.max())
         super().__init__(
             np.concatenate([self._rows, self._columns]), octave - self._range,
             shared=not widths.per_channel)
 
     def _terms(
-        self, octave: NDArray[np.int64], exponents: NDArray[np.int64]
+        self, octave: NDArray[np.float64], exponents: NDArray[np.float64]
     ) -> tuple[Term, Term]:
-        rows = np.empty((len(_OFFSETS), len(self._rows)))
-        columns = np.zeros((len(_OFFSETS), len(self._columns)))
+        count = len(self.moves.offsets)
+        rows = np.empty((count, len(self._rows)))
+        columns = np.zeros((count, len(self._columns)))
         for own, index, noise in self._blocks(octave, exponents):
             rows[index, own] = noise.sum(1)
             columns[index] += noise.sum(0) if self._dense else np.bincount(
                 self._column[own].ravel(), noise.ravel(), len(self._columns))
-        return Term(self._rows, -1, rows), Term(self._columns, 1, columns)
+        return (Term(self._rows, -1, rows, self.moves),
+                Term(self._columns, 1, columns, self.moves))
 
     def _blocks(
-        self, octave: NDArray[np.int64], exponents: NDArray[np.int64]
+        self, octave: NDArray[np.float64], exponents: NDArray[np.float64]
     ) -> Iterator[tuple[slice, int, NDArray[np.float64]]]:
         """Yield output channels, and for each offset the noise of each weight, (k, c / groups).
 
         The search of formats does not know how much a weight matters, and spares none that is
         large: where one saturates, it counts at least as much as all weights do on average.
         """
-        before, after = (exponents[each].astype(np.int32) for each in (self._columns, self._rows))
+        before, after = exponents[self._columns], exponents[self._rows]
         change = after[:, None] - before[self._column]  # of what each weight is multiplied by
-        average = np.ldexp(self._power, -2 * change).mean()
+        average = (self._power * np.exp2(-2 * change)).mean()
         step = max(1, _BLOCK_SIZE // (self._weight.shape[0] * self._weight.shape[2]))
         for start in range(0, len(octave), step):
             rows = slice(start, start + step)
             power = self._power[rows]
-            least = np.maximum(power, np.ldexp(average, 2 * change[rows]))
-            steps = octave[rows, None].astype(np.int32) - change[rows]
-            noises = weight_noise(self._weight[:, rows], steps, self._range, _OFFSETS.tolist())
+            least = np.maximum(power, average * np.exp2(2 * change[rows]))
+            steps = octave[rows, None] - change[rows]
+            noises = weight_noise(self._weight[:, rows], steps, self._range, self.moves.offsets)
             for index, (rounded, saturated) in enumerate(noises):
                 rounded *= power
                 saturated *= least

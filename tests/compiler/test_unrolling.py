@@ -106,7 +106,7 @@ def test_padding_of_the_host():
     graph = make_graph((3, 12, 11), [
         conv(rng, "a", "x", 3, 16, window=Window((3, 3), (2, 2), (1, 0, 1, 2)), relu=True),
         conv(rng, "b", "a_out", 16, 8)])
-    fitted, plain = (quantized(graph, images, fit_input=fit) for fit in (True, False))
+    fitted, plain = (quantized(graph, images, fit_ends=fit) for fit in (True, False))
     assert fitted.graph.shapes["x"] == (3, 14, 13)
     programs = [assert_runs(model, SMALL) for model in (fitted, plain)]
     assert programs[0].prediction.cycles <= programs[1].prediction.cycles * 1.02

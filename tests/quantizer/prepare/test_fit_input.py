@@ -72,7 +72,7 @@ def test_the_same_in_float(seed, groups, pads):
 
 def test_codes_are_the_bytes_of_a_picture():
     images, bytes_ = pictures(8)
-    model = quantized(network(), images, fit_input=True)
+    model = quantized(network(), images, fit_ends=True)
     assert not model.formats["x"].signed
     codes = quantize_input(model, pictures(3, 1)[0])
     np.testing.assert_array_equal(codes[:, :, 1:-1, 1:-1], pictures(3, 1)[1])
@@ -95,7 +95,7 @@ def test_levels_are_kept_where_the_ends_were_not_seen():
 def test_a_range_that_is_no_grid_fills_the_codes():
     graph = network()
     images = np.random.default_rng(0).uniform(-0.3, 1.9, (8, 3, 24, 24)).astype(np.float32)
-    fitted = noise(graph, images, fit_input=True)
+    fitted = noise(graph, images, fit_ends=True)
     assert fitted < noise(graph, images) / 2.5
     np.testing.assert_allclose(fitted, (2.2 / 255) ** 2 / 12, rtol=0.05)
 
@@ -105,7 +105,7 @@ def test_outliers_are_clipped():
     images[0, 0, 0, 0] = 30
     graph = make_graph((1, 40, 40), [conv(np.random.default_rng(1), "a", "x", 1, 2)])
     unclipped = (30 - images.min()) / 15
-    assert noise(graph, images, fit_input=True, data_bits=4) < unclipped**2 / 12 / 2
+    assert noise(graph, images, fit_ends=True, data_bits=4) < unclipped**2 / 12 / 2
 
 
 def test_few_numbers_share_a_fit():
@@ -141,7 +141,7 @@ def test_only_convolutions_make_up_for_it():
 
 def test_engines_agree(tmp_path):
     images, _ = pictures(6, size=9)
-    model = quantized(network(Window((3, 3), (2, 2), (0, 1, 1, 0)), 9), images, fit_input=True)
+    model = quantized(network(Window((3, 3), (2, 2), (0, 1, 1, 0)), 9), images, fit_ends=True)
     others, _ = pictures(3, 5, size=9)
     others *= 1.3  # beyond what calibration saw
     codes = quantize_input(model, others)
@@ -160,13 +160,13 @@ def test_engines_agree(tmp_path):
 def test_nothing_is_lost_where_the_user_gives_the_format():
     images, _ = pictures(4)
     fmt = Format(8, 5)
-    model = quantized(network(), images, fit_input=True, overrides={"x": fmt})
+    model = quantized(network(), images, fit_ends=True, overrides={"x": fmt})
     assert model.graph.intake is None
     assert model.formats["x"] == fmt
 
 
 @pytest.mark.parametrize("options", [
-    {"precision": "static"}, {"data_bits": 16, "weight_bits": 16}, {"data_bits": 5},
+    {"data_bits": 16, "weight_bits": 16}, {"data_bits": 5},
     {"equalize": True, "correct": True, "weight_rounding": "feedback", "per_channel": True},
     {"first_last_bits": 16}])
 def test_other_options(options):
@@ -178,13 +178,27 @@ def test_other_options(options):
     def quality(**more):
         return snr_db(exact, run(quantized(graph, images, **options, **more), others))
 
-    assert quality(fit_input=True) > quality() - 3
+    assert quality(fit_ends=True) > quality() - 3
+
+
+def test_static_precision_has_the_units_of_the_file():
+    images, _ = pictures(4)
+    model = quantized(network(), images, fit_ends=True, precision="static")
+    assert model.graph.intake is None
+    assert not model.graph.offsets
+
+
+def test_real_input():
+    images, _ = pictures(8)
+    model = quantized(network(), images, fit_ends=True)
+    values = model.real("x", quantize_input(model, images))
+    np.testing.assert_allclose(values, images, atol=1e-5)
 
 
 def test_padding_is_the_hosts_only_with_offsets():
     graph = network()
     images = np.random.default_rng(0).uniform(0, 1.9, (8, 3, 24, 24)).astype(np.float32)
-    model = quantized(graph, images, fit_input=True)
+    model = quantized(graph, images, fit_ends=True)
     assert model.graph.intake.pads == (0, 0, 0, 0)
     assert not model.graph.intake.offset.any()
     assert model.graph.shapes["x"] == graph.shapes["x"]
