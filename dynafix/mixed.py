@@ -70,7 +70,7 @@ class Mixer:
         self._convs = [node.name for node in graph.accelerated if isinstance(node, Conv)]
         self._reference = FloatReference(graph)
         name = output_name(graph)
-        self._exact = self._reference.tensors(inputs, [name])[name]
+        self._exact = graph.real(name, self._reference.tensors(inputs, [name])[name])
         self._costs: dict[int, dict[str, dict[Metric, int]]] = {}
         self.uniform: list[Measured] = []
         for index, (bits, model) in enumerate(self._networks.items()):
@@ -96,7 +96,7 @@ class Mixer:
             part = slice(index, index + 1)
             codes = execute(model, quantize_input(model, self._inputs[part]), names={name})[name]
             error += float(np.square(
-                model.formats[name].dequantize(codes) - self._exact[part]).sum())
+                model.real(name, codes) - self._exact[part]).sum())
         return error / max(float(np.square(self._exact, dtype=np.float64).sum()), _TINY)
 
     def choices(self, metric: Metric) -> dict[str, list[Choice]]:

@@ -43,11 +43,14 @@ class Options:
         ``"nearest"``, or by the error of the layer's output: ``"feedback"`` or ``"learned"``.
     refine : bool
         Whether to refine the formats by the error of the network's output.
+    fit_ends : bool
+        Whether the host shifts and scales input and output so that they fit their codes; the
+        float network stays the same. Not with static precision.
     absorb : bool
         Whether what channels always have before a Relu is moved into the biases that follow; the
         float network stays the same on the calibration images.
     equalize : bool
-        Whether channels are multiplied by powers of two first, so that they suit one format; the
+        Whether channels are multiplied by factors first, so that they suit one format; the
         float network stays the same.
     correct : bool
         Whether biases take away what rounding adds to a channel on average.
@@ -75,6 +78,7 @@ class Options:
     per_channel: bool = False
     weight_rounding: str = "nearest"
     refine: bool = False
+    fit_ends: bool = True
     absorb: bool = False
     equalize: bool = True
     correct: bool = True

@@ -50,6 +50,7 @@ __all__ = (
     "Prepared",
     "accumulate",
     "activate",
+    "check_inputs",
     "execute",
     "execute_node",
     "forget",
@@ -58,7 +59,6 @@ __all__ = (
     "prepare",
     "quantize_input",
     "run",
-    "to_maps",
 )
 
 
@@ -68,10 +68,10 @@ Prepared = dict[str, Convolution]
 _BATCH_SIZE = 1 << 23  # codes of the largest map that a thread of run() works on at once
 
 
-def to_maps(
+def check_inputs(
     inputs: ArrayLike, graph: Graph, what: str = "Inputs"
 ) -> NDArray[np.float32]:
-    """Check float inputs and return them as (n, c, h, w).
+    """Check float inputs and return them as float32.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ def to_maps(
 
     Returns
     -------
-    float32, (n, c, h, w)
+    float32, (n, *graph.input_dims)
         The same numbers.
 
     Raises
@@ -109,12 +109,12 @@ def to_maps(
         raise ModelError(
             f"{what} must be finite: number {index} holds NaN or infinity; check the images and "
             "the preprocessing")
-    return values.reshape(len(values), *graph.shapes[graph.input])
+    return values
 
 
 def quantize_input(model: QuantizedModel, inputs: ArrayLike) -> NDArray[np.int32]:
     """Return the (n, c, h, w) codes of float inputs (n, *input_dims), saturating."""
-    maps = to_maps(inputs, model.graph)
+    maps = model.graph.take(check_inputs(inputs, model.graph))
     codes = np.empty(maps.shape, np.int32)
     for index, values in enumerate(maps):
         codes[index] = model.formats[model.graph.input].quantize(values, model.rounding)
@@ -346,20 +346,19 @@ def run(
         If the inputs have another shape or are not finite.
     """
     graph = model.graph
-    maps = to_maps(inputs, graph)
+    images = check_inputs(inputs, graph)
     name = output_name(graph)
-    fmt = model.formats[name]
     largest = max(int(np.prod(shape)) for shape in graph.shapes.values())
     batch = max(1, _BATCH_SIZE // largest)
     prepared = prepare(model, graph.accelerated)
 
     def work(start: int) -> NDArray[np.float64]:
-        piece = maps[start:start + batch].reshape(-1, *graph.input_dims)
-        codes = execute(model, quantize_input(model, piece), names={name}, prepared=prepared)
-        return fmt.dequantize(codes[name])
+        codes = execute(model, quantize_input(model, images[start:start + batch]), names={name},
+                        prepared=prepared)
+        return model.real(name, codes[name])
 
     empty = np.zeros((0, *graph.shapes[name]), np.float64)
-    values = np.concatenate([empty, *in_threads(work, range(0, len(maps), batch))])
+    values = np.concatenate([empty, *in_threads(work, range(0, len(images), batch))])
     if softmax and name != graph.output:
         values = _softmax(values)
     return values.reshape(len(values), *graph.output_dims).astype(np.float32)

@@ -188,13 +188,13 @@ class _Judge:
             images = self._images[piece]
             self._progress("explain", piece.start, len(self._images))
             exact = self._reference.tensors(images, names)
+            wanted = self._graph.real(self._output, exact[self._output])
             lo, hi = min(lo, float(exact[tensor].min())), max(hi, float(exact[tensor].max()))
             for index, variant in enumerate(variants):
                 codes = execute(variant, quantize_input(variant, images), names=names)
-                values = {
-                    name: variant.formats[name].dequantize(codes[name]) for name in names}
-                own[index].add(exact[tensor], values[tensor])
-                network[index].add(exact[self._output], values[self._output])
+                own[index].add(
+                    exact[tensor], variant.formats[tensor].dequantize(codes[tensor]))
+                network[index].add(wanted, variant.real(self._output, codes[self._output]))
                 clipped[index] += len(images) * _clipped(exact[tensor], variant.formats[tensor])
         self._progress("explain", len(self._images), len(self._images))
         return (lo, hi), [

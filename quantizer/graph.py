@@ -1,11 +1,13 @@
 """The float network after import: few operators, every shape known, clamps fused."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+from .intake import Intake
 
 
 __all__ = (
@@ -334,13 +336,17 @@ class Graph:
         The ONNX file's ``metadata_props``.
     source : str
         Path of the ONNX file, empty where there is none.
-    exponents : dict from tensor name to int64 (c,)
+    exponents : dict from tensor name to float64 (c,)
         Where channels are held at other magnitudes than in the ONNX file (``quantizer.prepare``):
-        channel ``c`` is ``2 ** exponent`` times what it is there. Never the input or the output.
+        channel ``c`` is ``2 ** exponent`` times what it is there. Never the input; what the
+        accelerator hands to the host has the same one for all channels.
     offsets : dict from tensor name to float64 (c,)
         What channels lack against the ONNX file, in its units, where not all lack nothing:
-        channel ``c`` is held as ``(value - offset) * 2 ** exponent``. Never the input or the
-        output.
+        channel ``c`` is held as ``(value - offset) * 2 ** exponent``. Never the input; what the
+        accelerator hands to the host has the same one for all channels.
+    intake : Intake, optional
+        What the host does to an input before it rounds it, where that is something; ``shapes`` has
+        the input as it is afterwards.
     """
 
     name: str
@@ -352,8 +358,36 @@ class Graph:
     output_dims: tuple[int, ...]
     metadata: dict[str, str] = field(default_factory=dict)
     source: str = ""
-    exponents: dict[str, NDArray[np.int64]] = field(default_factory=dict)
+    exponents: dict[str, NDArray[np.float64]] = field(default_factory=dict)
     offsets: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+    intake: Intake | None = None
+
+    @property
+    def bare_shape(self) -> tuple[int, int, int]:
+        """Shape ``(c, h, w)`` of the input without what the host pads it with."""
+        shape = self.shapes[self.input]
+        return shape if self.intake is None else self.intake.bare(shape)
+
+    def take(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return inputs (n, *input_dims) as maps (n, c, h, w) of the tensor ``input``."""
+        maps = inputs.reshape(len(inputs), *self.bare_shape)
+        return maps if self.intake is None else self.intake.apply(maps)
+
+    def unfitted(self) -> "Graph":
+        """Return a graph for float results in the units of the ONNX file; weights stay."""
+        shapes = {**self.shapes, self.input: self.bare_shape}
+        return replace(self, shapes=shapes, exponents={}, offsets={}, intake=None)
+
+    def real(self, tensor: str, values: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+        """Return what a tensor (n, c, h, w) is held as in the units of the ONNX file."""
+        found = values.astype(np.float64)
+        if tensor == self.input and self.intake is not None:
+            return self.intake.undone(found)
+        if tensor in self.exponents:
+            found *= np.exp2(-self.exponents[tensor])[:, None, None]
+        if tensor in self.offsets:
+            found += self.offsets[tensor][:, None, None]
+        return found
 
     def consumers(self, tensor: str) -> list[Node]:
         """Return the nodes that read ``tensor``."""

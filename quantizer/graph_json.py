@@ -25,6 +25,7 @@ from .graph import (
     Softmax,
     Window,
 )
+from .intake import Intake
 
 
 __all__ = (
@@ -91,6 +92,7 @@ def graph_to_json(graph: Graph) -> dict[str, Any]:
         "metadata": graph.metadata,
         "exponents": {name: values.tolist() for name, values in graph.exponents.items()},
         "offsets": {name: values.tolist() for name, values in graph.offsets.items()},
+        "intake": None if graph.intake is None else graph.intake.to_json(),
     }
 
 
@@ -113,5 +115,6 @@ def graph_from_json(
         [node_from_json(node, arrays) for node in entry["nodes"]],
         {name: _tuple(shape) for name, shape in entry["shapes"].items()},
         _tuple(entry["input_dims"]), _tuple(entry["output_dims"]), dict(entry["metadata"]), source,
-        {name: np.array(values, np.int64) for name, values in entry["exponents"].items()},
-        {name: np.array(values, np.float64) for name, values in entry["offsets"].items()})
+        {name: np.array(values, np.float64) for name, values in entry["exponents"].items()},
+        {name: np.array(values, np.float64) for name, values in entry["offsets"].items()},
+        None if entry["intake"] is None else Intake.from_json(entry["intake"]))

@@ -174,12 +174,7 @@ class QuantizedModel:
 
     def real(self, tensor: str, codes: NDArray[np.integer]) -> NDArray[np.float64]:
         """Return what codes (n, c, h, w) of a tensor are in the units of the ONNX file."""
-        values = self.formats[tensor].dequantize(codes)
-        exponents = self.graph.exponents.get(tensor)
-        if exponents is not None:
-            values = np.ldexp(values, -exponents.astype(np.int32)[:, None, None])
-        offsets = self.graph.offsets.get(tensor)
-        return values if offsets is None else values + offsets[:, None, None]
+        return self.graph.real(tensor, self.formats[tensor].dequantize(codes))
 
     def fill(self, node: Pad) -> int:
         """Return the code of a padding value, within the bounds of the result."""

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .errors import ModelError
-from .execute import to_maps
+from .execute import check_inputs
 from .graph import (
     POSITIVE,
     Activation,
@@ -34,6 +34,7 @@ __all__ = (
     "check_calibration",
     "format_root",
     "format_sharers",
+    "input_range",
     "joined_format",
     "natural_frac",
     "observe",
@@ -66,10 +67,10 @@ def check_calibration(calibration: ArrayLike, graph: Graph) -> NDArray[np.float3
     ModelError
         If there are none, or they have another shape or type, or one is not finite.
     """
-    maps = to_maps(calibration, graph, "Calibration images")
-    if len(maps) == 0:
+    images = check_inputs(calibration, graph, "Calibration images")
+    if len(images) == 0:
         raise ModelError("Calibration images must be at least one, not none")
-    return maps.reshape(len(maps), *graph.input_dims)
+    return images
 
 
 def batches(
@@ -84,6 +85,14 @@ def batches(
     step = max(1, size // each)
     for start in range(0, count, step):
         yield slice(start, min(start + step, count))
+
+
+def input_range(graph: Graph, images: NDArray[np.float32]) -> tuple[float, float]:
+    """Return the smallest and largest number of the tensor ``input`` on images."""
+    ends = [
+        (float(maps.min()), float(maps.max())) for maps in (
+            graph.take(images[piece]) for piece in batches(graph, len(images), [graph.input]))]
+    return min(lo for lo, _ in ends), max(hi for _, hi in ends)
 
 
 def observe(
@@ -111,7 +120,7 @@ def observe(
         If the float network itself gives NaN, infinity or numbers whose squares may overflow.
     """
     names = [node.output for node in graph.accelerated]
-    ranges = {graph.input: (float(calibration.min()), float(calibration.max()))}
+    ranges = {graph.input: input_range(graph, calibration)}
     for piece in batches(graph, len(calibration)):
         tensors = reference.tensors(calibration[piece], names)
         for name in names:
@@ -173,7 +182,7 @@ def unsigned_tensors(graph: Graph, least: float) -> set[str]:
     """Return the tensors whose codes need no sign.
 
     These are the input if ``least``, the smallest number of all calibration images, is not
-    negative, and results that cannot be negative:
+    negative, or if the host brings it to codes from zero on, and results that cannot be negative:
     clamped at zero or above, of a Sigmoid, HardSigmoid or Softmax, or sums, products, averages,
     joins, normalizations and other activations of unsigned tensors. What copies codes is as its
     input, which has a sign where a Pad adds a negative value to it.
@@ -181,7 +190,7 @@ def unsigned_tensors(graph: Graph, least: float) -> set[str]:
     below = {
         format_root(graph, node.output) for node in graph.accelerated
         if isinstance(node, Pad) and node.mode == "constant" and node.value < 0}
-    names = {graph.input} if least >= 0 else set()
+    names = {graph.input} if least >= 0 or graph.intake is not None else set()
     names -= below
     for node in graph.accelerated:
         inherits = (

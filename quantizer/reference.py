@@ -10,7 +10,7 @@ import onnx
 from numpy.typing import ArrayLike, NDArray
 
 from .errors import ModelError
-from .execute import to_maps
+from .execute import check_inputs
 from .graph import Graph
 from .onnx_import import load_graph
 from .onnx_import.reader import needed_nodes, read_model
@@ -93,8 +93,9 @@ class FloatReference:
         Returns
         -------
         dict from tensor name to float32, (n, c, h, w)
-            Values, less what the graph subtracts from its channels (:attr:`Graph.offsets`), times
-            the powers of two that it multiplies them by (:attr:`Graph.exponents`).
+            The input as the host hands it over (:attr:`Graph.intake`), all others as they are,
+            less what the graph subtracts from its channels (:attr:`Graph.offsets`), times
+            the factors that it multiplies them by (:attr:`Graph.exponents`).
 
         Raises
         ------
@@ -107,11 +108,10 @@ class FloatReference:
         parts = list(self._run_chunks(images, tuple(n for n in asked if n != self.graph.input)))
         result = {}
         for name in asked:
-            shape = self.graph.shapes[name]
-            values = (images if name == self.graph.input else
+            values = (self.graph.take(images) if name == self.graph.input else
                       _joined([part.pop(name) for part in parts]))
             result[name] = multiplied(
-                less(values.reshape(-1, *shape), self.graph.offsets.get(name)),
+                less(values.reshape(-1, *self.graph.shapes[name]), self.graph.offsets.get(name)),
                 self.graph.exponents.get(name))
             if not np.isfinite(result[name]).all():
                 raise ModelError(f"{self.source}: tensor {name!r} becomes NaN or infinite in "
@@ -120,10 +120,10 @@ class FloatReference:
 
     def _checked(self, inputs: ArrayLike) -> NDArray[np.float32]:
         """Return the images as float32, (n, *input_dims)."""
-        images = to_maps(inputs, self.graph)
+        images = check_inputs(inputs, self.graph)
         if len(images) == 0:
             raise ModelError(f"Inputs must hold at least one image for {self.graph.name!r}")
-        return images.reshape(-1, *self.graph.input_dims)
+        return images
 
     def _run_chunks(
         self, images: NDArray[np.float32], names: tuple[str, ...]

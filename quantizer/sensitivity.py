@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .errors import ModelError
-from .execute import Maps, execute_node, input_maps, output_name, quantize_input, to_maps
+from .execute import Maps, check_inputs, execute_node, input_maps, output_name, quantize_input
 from .graph import Conv, Node
 from .model import QuantizedModel
 from .ranges import Reference
@@ -62,9 +62,9 @@ def rerun(model: QuantizedModel, maps: Maps, changed: Node) -> Maps:
 
 
 def _squared(
-    model: QuantizedModel, codes: NDArray[np.integer], exact: NDArray[np.float32]
+    model: QuantizedModel, codes: NDArray[np.integer], exact: NDArray[np.float64]
 ) -> float:
-    values = model.formats[output_name(model.graph)].dequantize(codes)
+    values = model.real(output_name(model.graph), codes.transpose(0, 3, 1, 2))
     return float(np.square(values - exact).sum())
 
 
@@ -108,7 +108,7 @@ def output_noise(
                 f"tensor '{name}' must have the same format with {bits}-bit weights, "
                 f"{model.formats[name]}, not {other.formats.get(name)}")
     convs = [node for node in graph.accelerated if isinstance(node, Conv)]
-    images = to_maps(inputs, graph).reshape(-1, *graph.input_dims)
+    images = check_inputs(inputs, graph)
     size = sum(int(np.prod(graph.shapes[name])) for name in model.formats)
     batch = max(1, _HELD_CODES // size)
     starts = range(0, len(images), batch)
@@ -117,9 +117,9 @@ def output_noise(
     added = {node.name: dict.fromkeys(narrower, 0.0) for node in convs}
     for start in starts:
         part = images[start:start + batch]
-        exact = reference.tensors(part, [name])[name].transpose(0, 2, 3, 1)
+        exact = graph.real(name, reference.tensors(part, [name])[name])
         maps = run_all(model, part)
-        signal += float(np.square(exact, dtype=np.float64).sum())
+        signal += float(np.square(exact).sum())
         before = _squared(model, maps[name], exact)
         for node in convs:
             for bits, other in narrower.items():

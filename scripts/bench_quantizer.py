@@ -56,13 +56,15 @@ METHODS: dict[str, dict[str, Any]] = {
     "mode": {"ranges": "mode"},
     "ends 16": {"first_last_bits": 16},
     "per channel": {"per_channel": True},
+    "fit ends": {"fit_ends": True},
     "absorb": {"absorb": True},
     "equalize": {"equalize": True},
     "correct": {"correct": True},
     "feedback": {"weight_rounding": "feedback"},
     "learned": {"weight_rounding": "learned"},
     "refine": {"refine": True},
-    "all per tensor": {"equalize": True, "correct": True, "weight_rounding": "feedback"},
+    "all per tensor": {
+        "fit_ends": True, "equalize": True, "correct": True, "weight_rounding": "feedback"},
 }
 """Options of ``quantizer.quantize`` by name; a method is one line."""
 

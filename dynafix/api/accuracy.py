@@ -6,7 +6,6 @@ equal to numpy, bit for bit, on the first of them.
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -157,8 +156,7 @@ def measure(model: QuantizedModel, images: Images, count: int, inputs: Inputs, s
     started = time.perf_counter()
     proved = min(PROVED, count)
     full = prove(model, inputs(range(proved)), steps)
-    reference = reference or FloatReference(  # in its own units
-        replace(graph, exponents={}, offsets={}))
+    reference = reference or FloatReference(graph.unfitted())
     logits = output_name(graph)
     session, loss = QdqSession(model, [logits]), Loss()
     outputs: dict[str, list[NDArray[np.float64]]] = {"float": [], "quantized": []}
@@ -168,7 +166,7 @@ def measure(model: QuantizedModel, images: Images, count: int, inputs: Inputs, s
         x = inputs(range(start, min(start + step, count)))
         exact = reference.tensors(x, dict.fromkeys([graph.output, logits]))
         rounded, codes = session.run(x)
-        loss.add(exact[logits], model.formats[logits].dequantize(codes[logits]))
+        loss.add(exact[logits], model.real(logits, codes[logits]))
         for name, value in (("float", exact[graph.output]), ("quantized", rounded)):
             outputs[name].append(value.reshape(len(x), -1))
     steps.progress("evaluate", count, count, "images", "onnxruntime")

@@ -102,7 +102,7 @@ def import_model(
                 *found.formats, *(f"{name}.weights" for name in found.weights))},
         })
         evaluation = evaluate(
-            FloatReference(found.graph), found, None, part, inputs, steps)
+            FloatReference(found.graph.unfitted()), found, None, part, inputs, steps)
         quantized = Quantized(folder, found, rule, evaluation, images)
         with steps.busy("save", str(folder / "quantized")):
             save_quantized(quantized)

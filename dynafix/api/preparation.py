@@ -141,8 +141,9 @@ def search_formats(
         prepared.graph, calibration, data_bits=options.data_bits, weight_bits=options.weight_bits,
         first_last_bits=options.first_last_bits, precision=options.precision, ranges=options.ranges,
         per_channel=options.per_channel, weight_rounding=options.weight_rounding,
-        refine=options.refine, absorb=options.absorb, equalize=options.equalize,
-        correct=options.correct, fuse_add=options.fuse_add, widths=options.widths,
+        refine=options.refine, fit_ends=options.fit_ends, absorb=options.absorb,
+        equalize=options.equalize, correct=options.correct, fuse_add=options.fuse_add,
+        widths=options.widths,
         overrides=prepared.overrides, progress=progress, limits=limits,
         preprocess=prepared.rule.to_json())
     _tell_refined(model, steps)

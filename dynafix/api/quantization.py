@@ -102,8 +102,8 @@ def _static(prepared: Prepared, calibration: NDArray[np.float32], limits: Limits
     if prepared.options.precision == "static":
         return None
     static = replace(
-        prepared.options, precision="static", per_channel=False, absorb=False, equalize=False,
-        correct=False, weight_rounding="nearest", refine=False, formats=None)
+        prepared.options, precision="static", per_channel=False, fit_ends=False, absorb=False,
+        equalize=False, correct=False, weight_rounding="nearest", refine=False, formats=None)
     try:
         return search_formats(
             replace(prepared, options=static, overrides=None), calibration, limits, steps,

@@ -330,10 +330,10 @@ def timeline(events: Sequence[tuple[int, str, str, int]]) -> list[dict[str, Any]
 def _predictions(quantized: Quantized, program: Program, indices: Sequence[int],
                  runs: Sequence[Any]) -> list[dict[str, Any]]:
     model, part = quantized.model, quantized.data.evaluation
-    fmt, graph = model.formats[program.output_name], model.graph
+    name, graph = program.output_name, model.graph
     found = []
     for index, run in zip(indices[:MOST_PICTURES], runs, strict=False):
-        logits = fmt.dequantize(program.output_layout.unpack(run.output))
+        logits = model.real(name, program.output_layout.unpack(run.output)[None])
         chances = _softmax(logits.reshape(-1))
         found.append({
             "index": index,

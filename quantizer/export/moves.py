@@ -1,15 +1,18 @@
-"""Resize and Pad as ONNX."""
+"""Resize, Pad, and what the host does to input and output, as ONNX."""
 
 import numpy as np
 
-from ..graph import Pad, Resize
+from ..graph import Graph, Pad, Resize
+from ..intake import Intake
 from ..model import QuantizedModel
 from .builder import Builder, float_name
 
 
 __all__ = (
+    "give",
     "pad",
     "resize",
+    "take",
 )
 
 
@@ -53,3 +56,27 @@ def pad(builder: Builder, model: QuantizedModel, node: Pad) -> None:
         builder.constant((0, 0, top, left, 0, 0, bottom, right), np.int64),
         *(fill if node.mode == "constant" else []), mode=node.mode)
     builder.quantize(value, node.output, fmt, *model.bounds(node))
+
+
+def take(builder: Builder, value: str, intake: Intake) -> str:
+    """Add what the host does to an input, (n, c, h, w), before it rounds it."""
+    top, left, bottom, right = intake.pads
+    if any(intake.pads):
+        value = builder.node(
+            "Pad", value, builder.constant((0, 0, top, left, 0, 0, bottom, right), np.int64))
+    for operator, numbers in (("Sub", intake.offset), ("Mul", intake.factor)):
+        value = builder.node(
+            operator, value, builder.constant(numbers[:, None, None], np.float32))
+    return value
+
+
+def give(builder: Builder, graph: Graph, tensor: str) -> str:
+    """Add what the host does to the result, and return it in the units of the ONNX file."""
+    value = float_name(tensor)
+    if tensor in graph.exponents:
+        factor = np.exp2(-graph.exponents[tensor])[:, None, None]
+        value = builder.node("Mul", value, builder.constant(factor, np.float32))
+    if tensor in graph.offsets:
+        offset = graph.offsets[tensor][:, None, None]
+        value = builder.node("Add", value, builder.constant(offset, np.float32))
+    return value

@@ -33,7 +33,7 @@ from ..model import QuantizedModel
 from .builder import IR_VERSION, OPSET, Builder, codes_name, float_name
 from .elementwise import add_activation, add_mul, add_prelu
 from .host import lrn, softmax
-from .moves import pad, resize
+from .moves import give, pad, resize, take
 from .record import RECORD, to_record
 from .sums import Sum, is_exact_single, weighted_sum
 
@@ -146,7 +146,8 @@ def _node(builder: Builder, model: QuantizedModel, node: Node) -> None:
     elif node.output != model.graph.output:
         softmax(builder, model, node)
     else:
-        builder.node("Softmax", float_name(node.inputs[0]), axis=1, output=float_name(node.output))
+        builder.node("Softmax", give(builder, model.graph, node.inputs[0]), axis=1,
+                     output=float_name(node.output))
 
 
 def _reshape(builder: Builder, value: str, dims: tuple[int, ...], output: str = "") -> str:
@@ -177,11 +178,13 @@ def export_qdq(
     graph = model.graph
     builder = Builder(model.rounding)
     fmt = model.formats[graph.input]
-    value = _reshape(builder, graph.input, graph.shapes[graph.input])
+    value = _reshape(builder, graph.input, graph.bare_shape)
+    if graph.intake is not None:
+        value = take(builder, value, graph.intake)
     builder.quantize(value, graph.input, fmt, fmt.min, fmt.max)
     for node in graph:
         _node(builder, model, node)
-    _reshape(builder, float_name(graph.output), graph.output_dims, graph.output)
+    _reshape(builder, give(builder, graph, graph.output), graph.output_dims, graph.output)
     outputs = [helper.make_tensor_value_info(
         graph.output, TensorProto.FLOAT, ["N", *graph.output_dims])]
     outputs += [

@@ -19,6 +19,7 @@ from onnx import TensorProto, helper
 from arch.formats import Format, Rounding
 
 from ..errors import ModelError
+from ..execute import output_name
 from ..graph import (
     Activation,
     Add,
@@ -37,7 +38,7 @@ from ..graph import (
 from ..model import QuantizedModel
 from .builder import Builder, float_name
 from .elementwise import operators
-from .moves import pad, resize
+from .moves import give, pad, resize, take
 from .qdq import concat, cut_channels, maximum
 
 
@@ -203,7 +204,8 @@ def _prelu(builder: _Builder, model: QuantizedModel, node: PRelu) -> None:
 
 def _plain(builder: _Builder, model: QuantizedModel, node: Node) -> None:
     """Add an operator of ONNX that does what the node does."""
-    inputs = [float_name(name) for name in node.inputs]
+    inputs = [give(builder, model.graph, name) if name == output_name(model.graph)
+              else float_name(name) for name in node.inputs]
     if isinstance(node, Activation):
         value = operators(builder, node, inputs[0])
         builder.nodes[-1].name = node.name
@@ -248,13 +250,15 @@ def _node(builder: _Builder, model: QuantizedModel, node: Node) -> None:
 def _export(model: QuantizedModel, *, quantized: bool) -> onnx.ModelProto:
     graph, builder = model.graph, _Builder(model, quantized=quantized)
     fmt, value = model.formats[graph.input], graph.input
-    if graph.input_dims != graph.shapes[graph.input]:
+    if graph.input_dims != graph.bare_shape:
         value = builder.node(
-            "Reshape", value, builder.constant([0, *graph.shapes[graph.input]], np.int64))
+            "Reshape", value, builder.constant([0, *graph.bare_shape], np.int64))
+    if graph.intake is not None:
+        value = take(builder, value, graph.intake)
     builder.quantize(value, graph.input, fmt, fmt.min, fmt.max)
     for node in graph:
         _node(builder, model, node)
-    builder.node("Reshape", float_name(graph.output),
+    builder.node("Reshape", give(builder, graph, graph.output),
                  builder.constant([0, *graph.output_dims], np.int64), output=graph.output)
     _rename(builder, {
         float_name(node.output): node.output for node in graph if node.output != graph.output})

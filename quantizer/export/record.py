@@ -18,7 +18,8 @@ from onnx import numpy_helper
 from arch.formats import Format, Rounding
 
 from ..errors import ModelError
-from ..graph import Activation, Conv, PRelu
+from ..execute import output_name
+from ..graph import Activation, Conv, Graph, PRelu
 from ..graph_json import graph_from_json, graph_to_json
 from ..model import QuantizedModel, QuantizedSlopes, QuantizedWeights
 from ..tables import model_table
@@ -50,7 +51,7 @@ def to_record(model: QuantizedModel, stored: set[str]) -> str:
     return json.dumps({
         "schema": _SCHEMA,
         # Float weights go with codes.
-        "graph": graph_to_json(replace(model.graph, exponents={}, offsets={})),
+        "graph": graph_to_json(_without_factors(model.graph)),
         "formats": {name: fmt.to_json() for name, fmt in model.formats.items()},
         "rounding": str(model.rounding),
         "preprocess": model.preprocess,
@@ -65,6 +66,14 @@ def to_record(model: QuantizedModel, stored: set[str]) -> str:
             name: {"bits": slopes.bits, "frac": slopes.frac}
             for name, slopes in model.slopes.items()},
     })
+
+
+def _without_factors(graph: Graph) -> Graph:
+    """Return a graph that knows of no factors but those of its result."""
+    exponents, offsets = (
+        {name: values for name, values in each.items() if name == output_name(graph)}
+        for each in (graph.exponents, graph.offsets))
+    return replace(graph, exponents=exponents, offsets=offsets)
 
 
 def _packed(codes: NDArray[np.int64]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..execute import to_maps
+from ..execute import check_inputs
 from ..model import QuantizedModel
 from ..ranges import batches
 from .builder import codes_name
@@ -66,13 +66,13 @@ class QdqSession:
             If the inputs have another shape or are not finite.
         """
         graph = self.model.graph
-        maps = to_maps(inputs, graph).reshape(-1, *graph.input_dims)
+        images = check_inputs(inputs, graph)
         outputs = [np.zeros((0, *graph.output_dims), np.float32)]
         parts: list[list[NDArray[np.int32]]] = [
             [np.zeros((0, *graph.shapes[name]), np.int32)] for name in self.tensors]
         names = [graph.output, *(codes_name(name) for name in self.tensors)]
-        for piece in batches(graph, len(maps)):
-            output, *results = self._session.run(names, {graph.input: maps[piece]})
+        for piece in batches(graph, len(images)):
+            output, *results = self._session.run(names, {graph.input: images[piece]})
             outputs.append(output)
             for part, result in zip(parts, results, strict=True):
                 part.append(result.astype(np.int32))

@@ -124,8 +124,8 @@ def shift_graph(graph: Graph, shifts: Shifts) -> Graph:
     """
     offsets = dict(graph.offsets)
     for name, values in shifts.items():
-        exponents = graph.exponents.get(name, np.zeros(len(values), np.int64))
-        offsets[name] = offsets.get(name, 0) + np.ldexp(values, -exponents.astype(np.int32))
+        exponents = graph.exponents.get(name, np.zeros(len(values)))
+        offsets[name] = offsets.get(name, 0) + values * np.exp2(-exponents)
     return replace(graph, nodes=[_shifted(node, shifts) for node in graph], offsets=offsets)
 
 

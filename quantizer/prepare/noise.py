@@ -1,5 +1,7 @@
 """A model of the noise that quantization adds, by channel, as far as the network's result."""
 
+from collections.abc import Iterable, Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,28 +24,54 @@ from .statistics import ChannelStatistics
 __all__ = (
     "gains",
     "rounding_noise",
-    "saturation_noise",
+    "weight_noise",
 )
 
 
 def rounding_noise(
-    octave: NDArray[np.int64], square: NDArray[np.float64]
+    octave: NDArray[np.float64], square: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Return the mean square of what rounding to multiples of ``2 ** octave`` adds.
 
     It is that of a uniform distribution, ``step ** 2 / 12``, but never more than the numbers'
     own, ``square``: small ones become zero.
     """
-    return np.minimum(np.ldexp(1 / 12, 2 * octave.astype(np.int32)), square)
+    return np.minimum(np.exp2(2 * octave) / 12, square)
 
 
-def saturation_noise(
-    magnitude: NDArray[np.float64], octave: NDArray[np.int64]
-) -> NDArray[np.float64]:
-    """Return the square of what numbers lose that saturate at ``2 ** octave``."""
-    over = magnitude - np.ldexp(1.0, octave.astype(np.int32))
-    np.maximum(over, 0, out=over)
-    return over * over
+def weight_noise(
+    magnitude: NDArray[np.float32], octave: NDArray[np.float64], bits: int,
+    offsets: Iterable[float],
+) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """Yield the noise of weights, summed over their taps, for steps of several sizes.
+
+    Parameters
+    ----------
+    magnitude : float32, (taps, k, c)
+        Magnitudes of the weights.
+    octave : float64, (k, c)
+        Weights are rounded to multiples of ``2 ** octave``.
+    bits : int
+        They saturate at ``2 ** (octave + bits)``.
+    offsets : iterable of float
+        What is added to the octaves.
+
+    Yields
+    ------
+    float64, (k, c)
+        Mean square of what rounding adds, see :func:`rounding_noise`.
+    float64, (k, c)
+        Square of what saturating takes away.
+    """
+    exact = magnitude.astype(np.float64)
+    square, work = exact * exact, np.empty_like(exact)
+    step, bound = np.exp2(2 * octave) / 12, np.exp2(octave + bits)
+    for offset in offsets:
+        rounded = np.minimum(step * 4.0**offset, square, out=work).sum(0)
+        np.subtract(exact, bound * 2.0**offset, out=work)
+        np.maximum(work, 0, out=work)
+        np.square(work, out=work)
+        yield rounded, work.sum(0)
 
 
 def _slope(node: Activation) -> float:

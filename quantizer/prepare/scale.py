@@ -1,4 +1,4 @@
-"""A network whose channels are multiplied by powers of two, and computes the same."""
+"""A network whose channels are multiplied by factors, and computes the same."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import replace
@@ -18,7 +18,7 @@ __all__ = (
 )
 
 
-Exponents = Mapping[str, NDArray[np.int64]]
+Exponents = Mapping[str, NDArray[np.float64]]
 
 
 def input_columns(node: Conv) -> NDArray[np.int64]:
@@ -34,26 +34,27 @@ def _scaled(node: Node, exponents: Exponents) -> Node:
     before, after = exponents[node.inputs[0]], exponents[node.output]
     shift = after[:, None] - before[input_columns(node)]
     node = replace(
-        node, weight=np.ldexp(node.weight, shift[:, :, None, None].astype(np.int32)),
-        bias=np.ldexp(node.bias, after.astype(np.int32)))
+        node, weight=(node.weight * np.exp2(shift[:, :, None, None])).astype(node.weight.dtype),
+        bias=node.bias * np.exp2(after))
     if node.hi in (0, np.inf) and not node.upper.size:
         return node
-    upper = np.ldexp(node.hi if node.upper.size == 0 else node.upper, after.astype(np.int32))
+    upper = (node.upper if node.upper.size else node.hi) * np.exp2(after)
     same = bool((upper == upper[0]).all())
     return replace(node, hi=float(upper.max()), upper=np.zeros(0) if same else upper)
 
 
 def scale_graph(graph: Graph, exponents: Exponents) -> Graph:
-    """Multiply channels of a network's tensors by powers of two.
+    """Multiply channels of a network's tensors by factors.
 
     Factors go into weights, biases and upper clamps of the convolutions; all else hands them on.
-    In float32 every result is the same number times its factor, unless one over- or underflows.
+    Where exponents are whole, every result is in float32 the same number times its factor, unless
+    one over- or underflows; else up to rounding.
 
     Parameters
     ----------
     graph : Graph
         The network.
-    exponents : mapping from tensor name to int64 (c,)
+    exponents : mapping from tensor name to float64 (c,)
         Channel ``c`` is multiplied by ``2 ** exponent``. They must keep to ``ChannelClasses``.
 
     Returns
@@ -75,7 +76,7 @@ class ScaledReference:
     ----------
     reference : Reference
         Results before.
-    exponents : mapping from tensor name to int64 (c,)
+    exponents : mapping from tensor name to float64 (c,)
         Exponents of the factors; tensors that are not named have factor one.
     """
 
@@ -93,9 +94,9 @@ class ScaledReference:
 
 
 def multiplied(
-    values: NDArray[np.float32], exponents: NDArray[np.int64] | None
+    values: NDArray[np.float32], exponents: NDArray[np.float64] | None
 ) -> NDArray[np.float32]:
-    """Return maps (n, c, h, w) times a power of two for each channel, one where none is given."""
+    """Return maps (n, c, h, w) times ``2 ** exponent`` of each channel, 1 where none is given."""
     if exponents is None:
         return values
-    return np.ldexp(values, exponents.astype(np.int32)[:, None, None])
+    return values * np.exp2(exponents).astype(np.float32)[:, None, None]

@@ -11,14 +11,23 @@ from ..ranges import Reference, batches
 
 
 __all__ = (
+    "PARTS",
     "ChannelStatistics",
     "channel_statistics",
 )
 
 
-_IMAGES = 32  # enough for moments of channels
-_OCTAVES = 16  # below the largest value of a tensor; what is smaller is counted with these
-_EXPONENT_BIAS = 126  # of float32: exponent field 126 is [0.5, 1)
+PARTS = 4
+"""Of an octave: exponents are multiples of one."""
+
+_IMAGES = 32  # enough for moments of channels; more, for the largest numbers, while they are cheap
+_NUMBERS = 1 << 26  # of all tensors and images
+_COLUMNS = 16 * PARTS  # below the largest value of a tensor; what is smaller is counted with these
+_BIAS = 127 * PARTS  # of float32: exponent field 127 is [1, 2)
+_BINS = 256 * PARTS
+_LEADING = 8  # bits of a mantissa that tell the part of its octave
+_PART = np.floor(PARTS * np.log2(1 + np.arange(1 << _LEADING) / (1 << _LEADING))).astype(np.uint32)
+_BIN = (PARTS * np.arange(256, dtype=np.uint32)[:, None] + _PART).ravel()  # by leading bits
 
 
 @dataclass(frozen=True)
@@ -33,9 +42,10 @@ class ChannelStatistics:
         Share of elements inside the clamp of the node that makes the tensor; of a PRelu those that
         are not negative.
     first : int
-        Octave of the first column of ``over``.
-    over : float64, (c, octaves)
-        Mean square of what exceeds ``2 ** (first + column)`` in magnitude; zero further on.
+        What the first column of ``over`` exceeds, in parts of an octave.
+    over : float64, (c, columns)
+        Mean square of what exceeds ``2 ** ((first + column) / PARTS)`` in magnitude; zero further
+        on.
     """
 
     square: NDArray[np.float64]
@@ -43,15 +53,20 @@ class ChannelStatistics:
     first: int
     over: NDArray[np.float64]
 
-    def excess(self, octave: NDArray[np.int64]) -> NDArray[np.float64]:
+    @property
+    def last(self) -> int:
+        """Octave that nothing exceeds."""
+        return -int(-(self.first + self.over.shape[1]) // PARTS)
+
+    def excess(self, octave: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the mean square of what exceeds ``2 ** octave`` in magnitude.
 
         Parameters
         ----------
-        octave : int64, (c, ...)
-            Bound of each channel.
+        octave : float64, (c, ...)
+            Bound of each channel, a multiple of a part.
         """
-        column = octave - self.first
+        column = np.rint(octave * PARTS).astype(np.int64) - self.first
         inside = np.clip(column, 0, self.over.shape[1] - 1)
         channel = np.arange(len(self.over)).reshape(-1, *(1,) * (octave.ndim - 1))
         found = np.where(column < self.over.shape[1], self.over[channel, inside], 0.0)
@@ -59,11 +74,11 @@ class ChannelStatistics:
 
 
 class _Moments:
-    """Sums over the elements of each channel and octave."""
+    """Sums over the elements of each channel and part of an octave."""
 
     def __init__(self, channels: int) -> None:
         self._channels = channels
-        self._sums = np.zeros((3, channels, 256))
+        self._sums = np.zeros((3, channels, _BINS))
         self._active = np.zeros(channels)
         self._count = 0
 
@@ -74,27 +89,27 @@ class _Moments:
         self._count += flat.shape[1]
         self._active += ((flat > lo) & (flat < hi)).sum(1)
         magnitude = np.abs(flat)
-        octave = magnitude.view(np.uint32) >> np.uint32(23)
-        index = (octave + 256 * np.arange(channels, dtype=np.uint32)[:, None]).ravel()
+        leading = magnitude.view(np.uint32) >> np.uint32(23 - _LEADING)
+        index = (_BIN[leading] + _BINS * np.arange(channels, dtype=np.uint32)[:, None]).ravel()
         for power, total in enumerate(self._sums):
             weights = None if power == 0 else (magnitude**power).ravel()
-            total += np.bincount(index, weights, 256 * channels).reshape(channels, 256)
+            total += np.bincount(index, weights, _BINS * channels).reshape(channels, _BINS)
 
     def result(self) -> ChannelStatistics:
         """Return the means."""
         count, total, square = self._sums / self._count
         used = np.flatnonzero(square.any(0))
-        last = int(used[-1]) if len(used) else _EXPONENT_BIAS
-        octaves = np.arange(max(last - _OCTAVES, 0), last + 1)
+        last = int(used[-1]) if len(used) else _BIAS
+        bins = np.arange(max(last - _COLUMNS, 0), last + 1)
 
         def above(sums: NDArray[np.float64]) -> NDArray[np.float64]:
             tail = sums[:, ::-1].cumsum(1)[:, ::-1]
-            return np.concatenate([tail, np.zeros((len(sums), 1))], 1)[:, octaves + 1]
+            return np.concatenate([tail, np.zeros((len(sums), 1))], 1)[:, bins + 1]
 
-        bound = np.ldexp(1.0, octaves - _EXPONENT_BIAS)
+        bound = np.exp2((bins + 1 - _BIAS) / PARTS)
         over = above(square) - 2 * bound * above(total) + bound**2 * above(count)
         return ChannelStatistics(
-            square.sum(1), self._active / self._count, int(octaves[0]) - _EXPONENT_BIAS,
+            square.sum(1), self._active / self._count, int(bins[0]) + 1 - _BIAS,
             np.maximum(over, 0))
 
 
@@ -110,12 +125,14 @@ def channel_statistics(
     reference : Reference
         Its float results.
     images : float32, (n, *input_dims)
-        Calibration images; of many, 32 at equal distances are taken.
+        Calibration images; of many, some at equal distances are taken, at least 32.
     names : iterable of str
         Tensors.
     """
     names = list(names)
-    images = images[np.linspace(0, len(images) - 1, min(len(images), _IMAGES)).round().astype(int)]
+    size = sum(int(np.prod(graph.shapes[name])) for name in names)
+    count = min(len(images), max(_IMAGES, _NUMBERS // size))
+    images = images[np.linspace(0, len(images) - 1, count).round().astype(int)]
     clamps = {
         node.output: (0.0, np.inf) if isinstance(node, PRelu) else (node.lo, node.hi)
         for node in graph}

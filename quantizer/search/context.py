@@ -17,6 +17,7 @@ from ..ranges import (
     CANDIDATES,
     Reference,
     format_root,
+    input_range,
     natural_frac,
     observe,
     unsigned_tensors,
@@ -61,11 +62,16 @@ class Context:
         self.overrides = overrides
         self.log: dict[str, dict[str, Any]] = {}
         self.refined: dict[str, Any] | None = None
-        self._unsigned = unsigned_tensors(model.graph, float(calibration.min()))
+        self._unsigned = unsigned_tensors(model.graph, self.input_range[0])
         self._end_convs = {node.name for node in (self.convs[:1] + self.convs[-1:])}
         outputs = [node.output for node in self.graph.accelerated]
         self._end_tensors = {
             format_root(self.graph, name) for name in (self.graph.input, *outputs[-1:])}
+
+    @cached_property
+    def input_range(self) -> tuple[float, float]:
+        """Smallest and largest number of the input over the calibration images."""
+        return input_range(self.graph, self.calibration)
 
     @cached_property
     def ranges(self) -> dict[str, tuple[float, float]]:

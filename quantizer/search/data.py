@@ -278,8 +278,9 @@ def _choose_input(context: Context, stream: Stream) -> None:
     tensor = context.graph.input
     if _given(context, tensor) or _choose_by_floats(context, None, tensor, stream):
         return
-    images = context.calibration.reshape(-1, *context.graph.shapes[tensor])
-    floats = ((piece, images[piece]) for piece in pieces(context, [tensor]))
+    floats = (
+        (piece, context.graph.take(context.calibration[piece]))
+        for piece in pieces(context, [tensor]))
     _choose_by_values(context, tensor, floats, context.model.rounding)
 
 

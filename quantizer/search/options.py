@@ -46,11 +46,13 @@ class Options:
     widths : mapping from name to int
         Widths of single tensors, or of the weights of single convolutions, as
         ``quantizer.widths.check_widths`` returns them, in place of the others.
+    fit_ends : bool
+        Offsets and factors of the input and of the result, see ``quantizer.prepare``.
     absorb : bool
         Constants that channels lose before a Relu and get back in the next biases, see
         ``quantizer.prepare``.
     equalize : bool
-        Powers of two for each channel, see ``quantizer.prepare``.
+        Factors for each channel, see ``quantizer.prepare``.
     correct : bool
         Biases that take away what rounding adds on average.
     fuse_add : bool
@@ -71,6 +73,7 @@ class Options:
     weight_rounding: WeightRounding = "nearest"
     refine: bool = False
     widths: Mapping[str, int] = field(default_factory=dict)
+    fit_ends: bool = False
     absorb: bool = False
     equalize: bool = False
     correct: bool = False

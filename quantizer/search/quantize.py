@@ -20,6 +20,7 @@ from .absorbed import absorbed
 from .context import Context
 from .data import search_data
 from .equalized import equalized
+from .fitted import fitted_input, fitted_output
 from .fuse_add import fuse_adds
 from .options import Options, Precision, Progress, WeightRounding
 from .refine import refine as refine_search
@@ -62,6 +63,7 @@ def quantize(
     weight_rounding: WeightRounding = "nearest",
     refine: bool = False,
     widths: Mapping[str, int] | None = None,
+    fit_ends: bool = False,
     absorb: bool = False,
     equalize: bool = False,
     correct: bool = False,
@@ -108,12 +110,16 @@ def quantize(
     widths : mapping from name to int, optional
         Widths of single layers in place of the others: by name of a layer or tensor that of its
         codes, by name of a convolution with ``.weights`` after it that of its weights.
+    fit_ends : bool
+        Let the host shift and scale each channel of the input before it rounds it, and the result
+        of the network (before Softmax) as a whole, so that they fit their codes; the float network
+        stays the same. Not with static precision, whose one step is in the units of the file.
     absorb : bool
         Subtract first from channels what they always have before a Relu, and add it to the biases
         of the convolutions that read them; on the calibration images the float network stays the
         same.
     equalize : bool
-        Multiply channels by powers of two first, so that they suit the format that they share;
+        Multiply channels by factors first, so that they suit the format that they share;
         the float network stays the same.
     correct : bool
         Add to each bias what the mean of its channel lacks against the float network.
@@ -150,8 +156,8 @@ def quantize(
     overrides = check_overrides(graph, overrides or {})
     options = Options(
         data_bits, weight_bits, first_last_bits, precision, ranges, per_channel, weight_rounding,
-        refine, check_widths(graph, widths or {}, overrides), absorb, equalize,
-        correct, fuse_add)
+        refine, check_widths(graph, widths or {}, overrides), fit_ends, absorb,
+        equalize, correct, fuse_add)
     _check_numbers(graph)
     images = check_calibration(calibration, graph)
     widest = max([options.widest, *(fmt.bits for fmt in overrides.values())])
@@ -160,6 +166,8 @@ def quantize(
     model = QuantizedModel(graph, {}, {}, Rounding(rounding), dict(preprocess or {}))
     context = Context(
         model, images, reference or _float_reference(graph), options, limits, overrides)
+    if options.fit_ends and options.precision == "dynamic":
+        context = fitted_input(fitted_output(context))
     if options.absorb:  # first: equalization then sees the ranges that are left
         context = absorbed(context)
     if options.equalize:

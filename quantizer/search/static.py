@@ -122,8 +122,7 @@ def _count(
     names = [node.output for node in context.graph.accelerated]
     images, norm = context.calibration[piece], context.options.rule.norm
     exact = context.reference.tensors(images, names)
-    exact[context.graph.input] = images.reshape(
-        len(images), *context.graph.shapes[context.graph.input])
+    exact[context.graph.input] = context.graph.take(images)
     for tensor in exact.values():
         tally.add_signal(piece, signal(tensor, norm))
     for frac, model in models.items():

@@ -12,6 +12,7 @@ from compiler.ir import DramTiming
 from compiler.unrolling import Unrolling, unroll_cycles
 from compiler.verify import VerifyError, verify
 from quantizer.graph import Window
+from tests.quantizer.networks import conv, make_graph, quantized
 
 from .check import assert_runs
 from .configs import SMALL16
@@ -96,3 +97,16 @@ def test_verifier(changes, message):
     load.values = load.values | changes
     with pytest.raises(VerifyError, match=message):
         verify(program.instructions, SMALL, sizes(program))
+
+
+def test_padding_of_the_host():
+    """An input that is fitted to its codes comes padded, and costs no cycle more."""
+    rng = np.random.default_rng(4)
+    images = rng.uniform(-0.7, 1.9, (4, 3, 12, 11)).astype(np.float32)
+    graph = make_graph((3, 12, 11), [
+        conv(rng, "a", "x", 3, 16, window=Window((3, 3), (2, 2), (1, 0, 1, 2)), relu=True),
+        conv(rng, "b", "a_out", 16, 8)])
+    fitted, plain = (quantized(graph, images, fit_ends=fit) for fit in (True, False))
+    assert fitted.graph.shapes["x"] == (3, 14, 13)
+    programs = [assert_runs(model, SMALL) for model in (fitted, plain)]
+    assert programs[0].prediction.cycles <= programs[1].prediction.cycles * 1.02

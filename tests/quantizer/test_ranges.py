@@ -1,5 +1,7 @@
 """Ranges, natural fractional lengths and what shares a format."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -8,6 +10,7 @@ from hypothesis import strategies as st
 from arch.formats import Format
 from quantizer.errors import ModelError
 from quantizer.graph import Add, Pool, Window
+from quantizer.intake import Intake
 from quantizer.ranges import (
     FRAC_LIMIT,
     batches,
@@ -62,6 +65,8 @@ def test_unsigned_and_sharers():
     assert unsigned_tensors(graph, 0.0) == {
         "x", "b_out", "pb_out", "pp_out", "s_out", "avg_out"}
     assert "x" not in unsigned_tensors(graph, -0.1)
+    intake = Intake(np.zeros(2, np.float32), np.ones(2, np.float32))
+    assert "x" in unsigned_tensors(replace(graph, intake=intake), -0.1)  # what is below is clipped
     assert format_root(graph, "pp_out") == "b_out"
     assert format_root(graph, "s_out") == "s_out"
     assert format_sharers(graph, "b_out") == ["b_out", "pb_out", "pp_out"]
@@ -72,7 +77,7 @@ def test_observe_covers_all_batches(monkeypatch):
     inputs = inputs_for(graph, 5)
     whole = observe(graph, SlowReference(graph), inputs)
     reference = SlowReference(graph)
-    monkeypatch.setattr("quantizer.ranges.batches", lambda graph, count: (
+    monkeypatch.setattr("quantizer.ranges.batches", lambda graph, count, names=None: (
         slice(i, i + 1) for i in range(count)))
     assert observe(graph, reference, inputs) == whole
     assert reference.calls == 5

@@ -53,6 +53,17 @@ def test_uneven_channels_cost_nothing(hi):
     assert loss(uneven_graph, equalize=True) > loss(even) - 2
 
 
+def test_factors_fill_what_steps_leave():
+    """Steps are powers of two, and some factors between them suit these maps better."""
+    graph = uneven(0)
+    free = {name: np.zeros(shape[0]) for name, shape in graph.shapes.items()}
+    worst = min(loss(scale_graph(graph, {**free, "b_out": np.full(8, part / 4)}))
+                for part in range(4))
+    assert loss(graph, equalize=True) > worst
+    model = quantized(graph, inputs_for(graph, 16), equalize=True)
+    assert any((values % 1).any() for values in model.graph.exponents.values())
+
+
 def test_even_channels_stay():
     assert loss(uneven(0), equalize=True) > loss(uneven(0)) - 1
 

@@ -10,10 +10,10 @@ from tests.quantizer.networks import SlowReference, conv, inputs_for, make_graph
 from tests.quantizer.test_execute import graphs
 
 
-def random_exponents(graph, rng):
+def random_exponents(graph, rng, parts=1):
     """Return any exponents that keep to the classes of a network."""
     classes = ChannelClasses(graph)
-    chosen = np.where(classes.fixed, 0, rng.integers(-8, 9, classes.count))
+    chosen = np.where(classes.fixed, 0, rng.integers(-8, 9, classes.count) / parts)
     return {name: chosen[own] for name, own in classes.members.items()}
 
 
@@ -37,6 +37,18 @@ def test_exact_in_float(graph, seed):
                 np.broadcast_to(node.upper if node.upper.size else node.hi, len(node.weight)),
                 np.broadcast_to(before.upper if before.upper.size else before.hi,
                                 len(node.weight)))
+
+
+@settings(max_examples=30, deadline=None)
+@given(graphs(), st.integers(0, 999))
+def test_parts_of_an_octave_change_nothing_but_rounding(graph, seed):
+    exponents = random_exponents(graph, np.random.default_rng(seed), 4)
+    images = inputs_for(graph, 2, seed) * 5
+    expected = ScaledReference(SlowReference(graph), exponents).tensors(images)
+    found = SlowReference(scale_graph(graph, exponents)).tensors(images)
+    for name, values in expected.items():
+        np.testing.assert_allclose(
+            found[name], values, rtol=1e-4, atol=1e-5 * (1 + np.abs(values).max()), err_msg=name)
 
 
 def clamped_pair(hi=6.0):
