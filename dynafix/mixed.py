@@ -1,6 +1,6 @@
 """Widths of weights, layer by layer, for a budget: what they cost and what they lose."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -52,6 +52,8 @@ class Mixer:
         Is told the progress.
     limits : Limits, optional
         Those of the accelerator; if given, convolutions do the Adds behind them where they can.
+    fixed : collection of str
+        Convolutions whose weights stay as they are where they do so.
 
     Attributes
     ----------
@@ -62,15 +64,16 @@ class Mixer:
     def __init__(
         self, networks: Mapping[int, QuantizedModel], config: AcceleratorConfig, dram: DramTiming,
         inputs: NDArray[np.float32], steps: Steps, *, limits: Limits | None = None,
+        fixed: Collection[str] = (),
     ) -> None:
         self._networks, self._steps = dict(sorted(networks.items(), reverse=True)), steps
-        self._config, self._dram, self._inputs, self._limits = config, dram, inputs, limits
+        self._config, self._dram, self._inputs = config, dram, inputs
+        self._limits, self._fixed = limits, fixed
         self._widest = next(iter(self._networks.values()))
         graph = self._widest.graph
         self._convs = [node.name for node in graph.accelerated if isinstance(node, Conv)]
-        self._reference = FloatReference(graph)
         name = output_name(graph)
-        self._exact = graph.real(name, self._reference.tensors(inputs, [name])[name])
+        self._exact = graph.real(name, FloatReference(graph).tensors(inputs, [name])[name])
         self._costs: dict[int, dict[str, dict[Metric, int]]] = {}
         self.uniform: list[Measured] = []
         for index, (bits, model) in enumerate(self._networks.items()):
@@ -82,7 +85,7 @@ class Mixer:
 
     def _measured(self, kind: str, model: QuantizedModel) -> tuple[Measured, Program]:
         if self._limits:
-            model = fuse_adds(model, self._limits)
+            model = fuse_adds(model, self._limits, fixed=self._fixed)
         program = compile_model(model, self._config, dram=self._dram)
         return Measured(
             kind, {name: model.weights[name].bits for name in self._convs},
@@ -104,8 +107,8 @@ class Mixer:
         narrower = {
             bits: model for bits, model in self._networks.items() if model is not self._widest}
         noise = output_noise(
-            self._widest, narrower, self._inputs, self._reference,
-            lambda _, done, total: self._steps.progress("noise", done, total, "runs"))
+            self._widest, narrower, self._inputs,
+            lambda _, done, total: self._steps.progress("noise", done, total, "layers"))
         return {
             name: [
                 Choice(bits, self._costs[bits][name][metric], noise[name].get(bits, 0.0))
@@ -119,10 +122,11 @@ class Mixer:
         return replace(self._widest, weights=weights)
 
     def front(self, metric: Metric, budget: float) -> tuple[list[Measured], Measured]:
-        """Return measured points of the Pareto front, and the best one within a budget.
+        """Return measured points of the Pareto front, and the best network within a budget.
 
         Points are ordered by sums over the layers; those of the search for the budget, and some
-        more, are compiled and run, since layers are not independent.
+        more, are compiled and run, since layers are not independent. The best network is one of
+        them, or one with the same width in every layer.
 
         Parameters
         ----------
@@ -134,7 +138,7 @@ class Mixer:
         Raises
         ------
         ModelError
-            If even the narrowest weights cost more.
+            If all of them cost more; tells the smallest budget that can be met.
         """
         points = pareto_front(self.choices(metric))
         found: dict[int, Measured] = {}
@@ -159,7 +163,8 @@ class Mixer:
         if len(found) < _SAMPLES:
             self._steps.progress("front", len(found), len(found), "networks")
         seen = [found[index] for index in sorted(found)]
+        every = [*self.uniform, *seen]
         best = best_within(
-            [Point(each.bits, each.cost(metric), each.noise) for each in seen], budget,
+            [Point(each.bits, each.cost(metric), each.noise) for each in every], budget,
             METRICS[metric])
-        return seen, next(each for each in seen if each.bits == best.bits)
+        return seen, next(each for each in every if each.bits == best.bits)
