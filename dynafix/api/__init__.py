@@ -5,6 +5,7 @@ all of them in a row.
 """
 
 from .accuracy import evaluate
+from .building import build
 from .compilation import compile, verilog
 from .difference import diff
 from .exchange import export, import_model
@@ -17,6 +18,7 @@ from .widths import choose_widths
 
 
 __all__ = (
+    "build",
     "choose_widths",
     "compile",
     "diff",
