@@ -9,6 +9,7 @@ from compiler.program import Program
 
 from ..errors import UsageError
 from ..files import existing_folder, output_folder, read_json, sha256, write_bytes, write_json
+from ..results import SCHEMA as RESULTS_SCHEMA
 from ..steps import Steps
 from .compilation import open_program
 from .quantized import open_quantized
@@ -90,8 +91,9 @@ def build(
     program = open_program(quantized)
     results = output_folder(quantized.folder if output is None else output)
     found = run.build(
-        lambda: TOPS[top](program, clocked, divisor), clocked, name=f"{program.name} ({program.config.name})",
-        seeds=range(1, seeds + 1), force=force, progress=_Progress(steps))
+        lambda: TOPS[top](program, clocked, divisor), clocked,
+        name=f"{program.name} ({program.config.name})", seeds=range(1, seeds + 1), force=force,
+        progress=_Progress(steps))
     place = results / BITSTREAM / f"{chosen.name}-{top}"
     file = place / f"{chosen.name}.{chosen.file}"
     record = {
@@ -103,7 +105,22 @@ def build(
     (place / "build.json").unlink(missing_ok=True)
     write_bytes(file, found.bitstream)
     write_json(place / "build.json", record)
+    if results == quantized.folder:
+        _update_report(quantized.folder, steps)
     return record
+
+
+def _update_report(folder: Path, steps: Steps) -> None:
+    """Put the bitstreams of a folder into its report, where it has one."""
+    from ..report import write_report
+
+    if (folder / "results.json").exists():
+        again = f"dynafix report {folder}"
+        found = read_json(folder / "results.json", schema=RESULTS_SCHEMA, made_by=again)
+        found["builds"] = built(folder)
+        with steps.busy("report", "results.json, report.html"):
+            write_json(folder / "results.json", found)
+            write_report(found, folder / "report.html")
 
 
 def built(folder: Path) -> list[dict[str, Any]]:

@@ -45,7 +45,7 @@ def module_component(path: str) -> str:
     >>> module_component("calc.array.row$118"), module_component("calc.nowhere")
     ('multiplier array', 'CALC, the rest')
     """
-    path = re.sub(r"\$\d+$", "", path)
+    path = re.sub(r"\$\d+(?=\.|$)", "", path)
     while path and path not in _PREFIXES:
         path = path.rpartition(".")[0]
     return _PREFIXES[path]

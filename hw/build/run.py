@@ -118,9 +118,11 @@ class Built:
     tools: Mapping[str, str]
 
 
-def build(make_design: Callable[[], Any], clocked: Clocked, *, name: str, seeds: Sequence[int] = (1,),
-          force: bool = False, cache: Path | None = None, jobs: int | None = None,
-          progress: Progress | None = None) -> Built:
+def build(
+    make_design: Callable[[], Any], clocked: Clocked, *, name: str, seeds: Sequence[int] = (1,),
+    force: bool = False, cache: Path | None = None, jobs: int | None = None,
+    progress: Progress | None = None,
+) -> Built:
     """Make the file that configures a board with a design.
 
     Parameters

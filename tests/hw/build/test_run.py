@@ -21,7 +21,8 @@ YOSYS = """
 echo "2.1. Executing SYNTH_ECP5 pass."
 echo yosys >> {runs}
 grep -q tee top.ys || exit 3
-echo '{{"modules": {{"\\\\\\\\top": {{"num_cells_by_type": {{"LUT4": {luts}, "DP16KD": 3}}}}}}}}' > stat.json
+cells='"LUT4": {luts}, "DP16KD": 3'
+echo '{{"modules": {{"top": {{"num_cells_by_type": {{'"$cells"'}}}}}}}}' > stat.json
 echo netlist > top.json
 """
 NEXTPNR = """
