@@ -203,7 +203,7 @@ class Processes:
             self._running.add(process)
         errors = []
         try:
-            with log.open("w", encoding="utf-8") as file:
+            with log.open("w", buffering=1, encoding="utf-8") as file:
                 for text in process.stdout:
                     file.write(text)
                     if "ERROR" in text:
