@@ -117,8 +117,9 @@ def copy(tmp_path):
             (commands / name).write_text(f"#!{shutil.which('sh')}\n{text}\n")
             (commands / name).chmod(0o755)
         return subprocess.run(
-            [str(tmp_path / "copy" / "scripts" / "setup"), *options], capture_output=True, text=True,
-            stdin=subprocess.DEVNULL, check=False, env={"PATH": str(commands)}, timeout=20)
+            [str(tmp_path / "copy" / "scripts" / "setup"), *options], capture_output=True,
+            text=True, stdin=subprocess.DEVNULL, check=False, env={"PATH": str(commands)},
+            timeout=20)
     return run
 
 
