@@ -45,8 +45,6 @@ class Board:
         Command that writes such a file, ``{}`` being its name.
     grade : str
         Speed grade and package, for people.
-    sdram : bool
-        Whether there is SDR SDRAM with pins of its own.
     """
 
     name: str
@@ -60,7 +58,6 @@ class Board:
     file: str
     flash: str
     grade: str
-    sdram: bool = False
 
     def make_platform(self):
         """Return a platform of Amaranth; each serves one design.
@@ -102,7 +99,7 @@ BOARDS = {
         Board("ulx3s", "ULX3S 85F", DEVICES["LFE5U-85F"],
               "amaranth_boards.ulx3s:ULX3S_85F_Platform",
               clock="clk25", source=Fraction(25), usual=Fraction(50), leds=_leds(8), file="bit",
-              flash="openFPGALoader --board ulx3s {}", grade="CABGA381, grade 6", sdram=True),
+              flash="openFPGALoader --board ulx3s {}", grade="CABGA381, grade 6"),
         Board("colorlight-i5", "Colorlight i5", DEVICES["LFE5U-25F"],
               f"{_OWN}:ColorlightI5Platform", clock="clk25", source=Fraction(25),
               usual=Fraction(50), leds=_leds(1), file="bit",
