@@ -74,10 +74,11 @@ class Case:
         return replace(preset(self.base), name=f"{self.board}_lenet5", **self.changes)
 
 
-# Half of the memory of ecp5_85f gives the network its place. 25 000 LUTs and 28 multipliers take
-# 2 x 4 lanes, and 4-bit weights leave the network in what block RAM they have.
-_SMALL = {"feature_depth": 1024, "weight_depth": 256, "param_depth": 16, "acc_depth": 128,
-          "pool_depth": 32, "layer_depth": 16, "table_lanes": 0, "depthwise_taps": 0}
+# Half of the memory of ecp5_85f gives the network its place. The small chips have block RAM for 2 x 4
+# lanes and a network of 4-bit weights, whose input comes without the taps of the first kernel.
+_SMALL = {"feature_depth": 1024, "weight_depth": 512, "param_depth": 16, "acc_depth": 128,
+          "pool_depth": 32, "layer_depth": 16, "table_lanes": 0, "depthwise_taps": 0,
+          "unroll_size": 512}
 CASES = (
     Case("ulx3s", "ecp5_85f", 8, 100.0, {"weight_depth": 512, "feature_depth": 4096}, least=100.0),
     Case("colorlight-i5", "tiny", 4, 50.0, _SMALL),

@@ -6,6 +6,7 @@ one, several seeds at once, and what they give is kept by content.
 
 import json
 import os
+import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
@@ -313,7 +314,7 @@ class _Flow:
                 (work / file).write_text(text, "utf-8")
             netlists = [path.name for path in netlist.glob(f"{TOP}*.json")]
             for file in netlists:
-                os.link(netlist / file, work / file)
+                _share(netlist / file, work / file)
             self._run(tool, [*command, *options], work, state.line)
             state.finish()
             for file in (*netlists, *texts, f"{TOP}.tim"):
@@ -335,7 +336,7 @@ class _Flow:
             with entry(folder) as work:
                 inputs = [path for path in placed.iterdir() if path.name.startswith(f"{TOP}.")]
                 for path in inputs:
-                    os.link(path, work / path.name)
+                    _share(path, work / path.name)
                 self._run(tool, command, work)
                 for path in work.iterdir():
                     if path.name != file:
@@ -364,6 +365,14 @@ def _outcome(placed: Mapping[int, _Placed], failed: Mapping[int, Any], seconds: 
     which = f"seed {best} of {len(placed) + len(failed)}: " if len(placed) + len(failed) > 1 else ""
     lost = f", {len(failed)} failed" if failed else ""
     return f"{which}{clocks}{lost}, {seconds:.0f} s"
+
+
+def _share(source: Path, target: Path) -> None:
+    """Give a file, which nobody changes, a second name; copy it where that cannot be."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
 
 
 def _write_seconds(folder: Path, seconds: Mapping[str, float]) -> None:
