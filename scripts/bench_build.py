@@ -74,8 +74,8 @@ class Case:
         return replace(preset(self.base), name=f"{self.board}_lenet5", **self.changes)
 
 
-# Half of the memory of ecp5_85f gives the network its place. The small chips have block RAM for 2 x 4
-# lanes and a network of 4-bit weights, whose input comes without the taps of the first kernel.
+# Half of the memory of ecp5_85f gives the network its place. The small chips have block RAM for
+# 2 x 4 lanes and a network of 4-bit weights, whose input comes without the first kernel's taps.
 _SMALL = {"feature_depth": 1024, "weight_depth": 512, "param_depth": 16, "acc_depth": 128,
           "pool_depth": 32, "layer_depth": 16, "table_lanes": 0, "depthwise_taps": 0,
           "unroll_size": 512}
