@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Self
 
 from arch.config import AcceleratorConfig
+from hw.tops import STANDALONE_NAME
 
-from ..build import Build, build
+from ..build import Build, build, generated_verilog
 from ..errors import SimulationError
 
 
@@ -35,11 +36,17 @@ def build_standalone(
     cache : Path, optional
         Folder of compiled simulations; :func:`sim.build.default_cache` if not given.
     """
-    from hw.tops import STANDALONE_NAME, StandaloneTop, standalone_verilog
+    arguments = {"size": size, "divisor": divisor, "clock": clock, "timeout": timeout}
 
-    top = StandaloneTop(
-        config, image, size=size, divisor=divisor, clock=clock, timeout=timeout)
-    sources = {"standalone.v": standalone_verilog(top), _MAIN.name: _MAIN.read_text()}
+    def make() -> str:
+        from hw.tops import StandaloneTop, standalone_verilog
+
+        return standalone_verilog(StandaloneTop(config, image, **arguments))
+
+    held = {**arguments, "config": config.to_json(), "image": (image or b"").hex()}
+    sources = {
+        "standalone.v": generated_verilog("standalone", held, make, cache=cache),
+        _MAIN.name: _MAIN.read_text()}
     return build(sources, STANDALONE_NAME, cache=cache)
 
 
