@@ -87,11 +87,12 @@ def place(program: Program) -> MemoryImage:
     ):
         regions[region] = _up(end, _ALIGNMENT)
         end = regions[region] + size
-    body = program.program_image.rjust(code - HEADER_SIZE + len(program.program_image), b"\0")
-    body = body.ljust(regions[Region.WEIGHTS] - HEADER_SIZE, b"\0") + program.weight_image
-    body = body.ljust(_up(len(body), _ALIGNMENT), b"\0")
+    weights = regions[Region.WEIGHTS]
+    body = bytearray(_up(weights + len(program.weight_image), _ALIGNMENT) - HEADER_SIZE)
+    for address, data in ((code, program.program_image), (weights, program.weight_image)):
+        body[address - HEADER_SIZE:address - HEADER_SIZE + len(data)] = data
     header = _HEADER.pack(
         _MAGIC, _VERSION, len(body), zlib.crc32(body), program.config.hash,
         bytes.fromhex(program.model_hash[:32]))
     return MemoryImage(
-        header.ljust(HEADER_SIZE, b"\0"), body, code, regions, _up(end, _ALIGNMENT))
+        header.ljust(HEADER_SIZE, b"\0"), bytes(body), code, regions, _up(end, _ALIGNMENT))

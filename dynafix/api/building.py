@@ -10,13 +10,13 @@ from compiler.program import Program
 from ..errors import UsageError
 from ..files import existing_folder, output_folder, read_json, sha256, write_bytes, write_json
 from ..results import SCHEMA as RESULTS_SCHEMA
+from ..serial.board import DEFAULT_BAUD
 from ..steps import Steps
 from .compilation import open_program
 from .quantized import open_quantized
 
 
 __all__ = (
-    "BAUD",
     "BITSTREAM",
     "SCHEMA",
     "TOPS",
@@ -29,14 +29,13 @@ SCHEMA = 1
 BITSTREAM = "bitstream"
 """Folder of the results, one folder a board and top below it."""
 
-BAUD = 1_000_000
 BAUD_TOLERANCE = 0.02
 """Most that the speed of the serial line may be off; a byte of ten bits then still fits."""
 
 
 def build(
     folder: str | Path, *, board: str, top: str = "standalone", freq: float | None = None,
-    seeds: int = 1, baud: int = BAUD, output: str | Path | None = None, force: bool = False,
+    seeds: int = 1, baud: int | None = None, output: str | Path | None = None, force: bool = False,
     steps: Steps | None = None,
 ) -> dict[str, Any]:
     """Make the file that configures a board with the accelerator of a compiled network.
@@ -54,8 +53,9 @@ def build(
         make and that is not above is taken.
     seeds : int
         Placements to try; the one with the highest clock is taken.
-    baud : int
-        Speed of the serial line, in bits a second.
+    baud : int, optional
+        Speed of the serial line, in bits a second; what :class:`dynafix.serial.Board` expects by
+        default.
     output : path, optional
         Folder in which ``bitstream/`` is written; ``folder`` by default.
     force : bool
@@ -86,6 +86,7 @@ def build(
     if freq is not None and not 0 < freq < float("inf"):
         raise UsageError(f"--freq must be a positive number of MHz, not {freq:g}")
     clocked = run.clocked_board(chosen, None if freq is None else Fraction(str(freq)))
+    baud = DEFAULT_BAUD if baud is None else baud
     divisor = _divisor(clocked.frequency, baud)
     quantized = open_quantized(existing_folder(folder), steps=steps)
     program = open_program(quantized)

@@ -24,9 +24,9 @@ def _check_divisor(divisor):
 class UARTReceiver(wiring.Component):
     """Bytes from a serial line.
 
-    Every cycle of a bit votes on its value, so that spikes shorter than half a bit do no harm. The
-    stop bit is looked at in its middle; the next start bit may follow at once. A line that stays
-    low gives one error.
+    Every cycle of a start or data bit votes on its value, so that spikes of less than half a bit do
+    no harm. The stop bit is looked at in its middle; the next start bit may follow at once. A line
+    that stays low gives one error.
 
     Parameters
     ----------

@@ -33,10 +33,11 @@ class StandaloneTop(wiring.Component):
         Bytes of memory; a multiple of ``config.dram_width``.
     divisor : int
         Cycles of a bit of the serial line, at least 4.
-    timeout : int
-        Cycles of silence that end a frame; a power of two.
     clock : int
-        Clock in Hz, for the host to know; 0 if unknown.
+        Clock in Hz.
+    timeout : int, optional
+        Cycles of silence that end a frame, a power of two; 50 to 100 ms if not given, for
+        computers and USB adapters pause in between.
     style : str, optional
         How to make the memory, see :class:`.block_memory.BlockMemory`.
 
@@ -52,13 +53,13 @@ class StandaloneTop(wiring.Component):
         A run has ended, see :class:`hw.accelerator.Accelerator`.
     """
 
-    def __init__(self, config, image=None, *, size, divisor, timeout=1 << 20, clock=0, style=None):
+    def __init__(self, config, image=None, *, size, divisor, clock, timeout=None, style=None):
         self.config = config
         self.image = image
         self.size = size
         self.divisor = divisor
-        self.timeout = timeout
         self.clock = clock
+        self.timeout = 1 << (clock // 20).bit_length() if timeout is None else timeout
         self.style = style
         super().__init__({
             "uart_rx": In(1, init=1),

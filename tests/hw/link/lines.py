@@ -156,11 +156,13 @@ def _transfer(ctx, own, other, value=None):
     return found
 
 
-def each_cycle(script):
-    """Return a process that goes on with ``script``, a generator, in every cycle."""
+def each_cycle(*scripts):
+    """Return a process that goes on with some generators in every cycle."""
     async def process(ctx):
-        steps = script(ctx)
-        next(steps)
+        steps = [script(ctx) for script in scripts]
+        for step in steps:
+            next(step)
         async for _ in ctx.tick():
-            next(steps)
+            for step in steps:
+                next(step)
     return process
