@@ -149,8 +149,8 @@ class Device:
         How much of each resource it has.
     pll : PllRules
         What its PLL can do.
-    synthesis : str
-        Options of Yosys' synthesis command.
+    synthesis, placement : str
+        Options of Yosys' synthesis command, and of nextpnr.
     """
 
     name: str
@@ -158,21 +158,30 @@ class Device:
     resources: Mapping[str, int] = field(hash=False)
     pll: PllRules
     synthesis: str = ""
+    placement: str = ""
 
 
 def _device(name: str, technology: Technology, pll: PllRules, *amounts: int,
-            synthesis: str = "") -> Device:
+            synthesis: str = "", placement: str = "") -> Device:
     resources = dict(zip(technology.cells, amounts, strict=True))
-    return Device(name, technology, resources, pll, synthesis)
+    return Device(name, technology, resources, pll, synthesis, placement)
+
+
+# The first router rips up the long wires between columns of block RAM and multipliers again and
+# again: hours for a full LFE5U-85F.
+_ROUTER = "--router router2"
 
 
 DEVICES = {
     device.name: device
     for device in (
         # Source: Lattice, ECP5 and ECP5-5G Family Data Sheet, FPGA-DS-02012, table 1.1.
-        _device("LFE5U-25F", ECP5, Ecp5Pll(), 24_288, 24_288, 56, 28),
-        _device("LFE5U-85F", ECP5, Ecp5Pll(), 83_640, 83_640, 208, 156),
-        _device("LFE5UM5G-85F", ECP5, Ecp5Pll(), 83_640, 83_640, 208, 156),
+        _device("LFE5U-25F", ECP5, Ecp5Pll(), 24_288, 24_288, 56, 28,
+                placement=_ROUTER),
+        _device("LFE5U-85F", ECP5, Ecp5Pll(), 83_640, 83_640, 208, 156,
+                placement=_ROUTER),
+        _device("LFE5UM5G-85F", ECP5, Ecp5Pll(), 83_640, 83_640, 208, 156,
+                placement=_ROUTER),
         # Source: Lattice, iCE40 UltraPlus Family Data Sheet, FPGA-DS-02008, table 1.1.
         _device("iCE40UP5K", ICE40, Ice40Pll(), 5_280, 5_280, 30, 8, 4,
                 synthesis="-device u"),

@@ -24,6 +24,7 @@ class Progress:
 
 
 _ITERATION = re.compile(r"at iteration #(\d+)")
+_PASS = re.compile(r"^Info:\s+iter=(\d+) wires=\d+ overused=(\d+)")
 _ARCS = re.compile(r"Routing (\d+) arcs")
 _REMAINING = re.compile(r"^Info:\s+\d+ \|(?:[\d\s-]+\|){2}\s*(\d+)\|")
 
@@ -51,10 +52,13 @@ class PlaceProgress:
         if self._part == "pack" and "analytic placement for" in text:
             self._next("place")
             self.text = "placing"
-        elif arcs := _ARCS.search(text):
+        elif text.startswith("Info: Routing.."):
             self._next("route")
-            self._arcs = int(arcs[1])
             self.text = "routing"
+        elif arcs := _ARCS.search(text):
+            self._arcs = int(arcs[1])
+        elif self._part == "route" and (step := _PASS.match(text)):
+            self.text = f"routing, pass {step[1]}, {step[2]} wires taken twice"
         elif self._part == "place" and (step := _ITERATION.search(text)):
             refine = "refining" if "temp =" in text else "placing"
             self.text = f"{refine}, step {step[1]}"

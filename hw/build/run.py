@@ -185,7 +185,7 @@ def _plan(platform, design, clocked: Clocked):
     return platform.prepare(
         BoardTop(clocked.board, clocked.pll, design), TOP, emit_src=False, verbose=True,
         debug_verilog=False, synth_opts=clocked.board.device.synthesis,
-        script_after_synth=WRITE_STAT)
+        nextpnr_opts=clocked.board.device.placement, script_after_synth=WRITE_STAT)
 
 
 def _unmet(name: str, clocked: Clocked, report: Report, seeds: int) -> str:

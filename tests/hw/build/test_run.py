@@ -143,6 +143,7 @@ def test_progress_of_a_placement():
         "Info:     at iteration #7, type ALL: wirelen solved = 259, spread = 280, legal = 291;",
         "Info: Running simulated annealing placer for refinement.",
         "Info:   at iteration #15: temp = 0.000000, timing cost = 11, wirelen = 295",
+        "Info: Routing..",
         "Info: Routing 4000 arcs.",
         "Info:       1000 |       80        919 |   80   919 |      3001|       0.30       0.30|",
     ):
@@ -150,8 +151,16 @@ def test_progress_of_a_placement():
         texts.append(progress.text)
     progress.finish()
     assert texts == ["packing", "placing", "placing, step 7", "placing, step 7",
-                     "refining, step 15", "routing", "routing, 25 %"]
+                     "refining, step 15", "routing", "routing", "routing, 25 %"]
     assert list(progress.seconds) == ["pack", "place", "route"]
+
+
+def test_progress_of_the_other_router():
+    progress = PlaceProgress()
+    for line in ("Info: Routing globals...", "Info: Routing..", "Info: Running main router loop...",
+                 "Info:     iter=3 wires=4321 overused=56 overuse=60 tns=0.0 archfail=NA"):
+        progress.line(line)
+    assert progress.text == "routing, pass 3, 56 wires taken twice"
 
 
 @pytest.mark.parametrize("each", BOARDS.values(), ids=BOARDS)
