@@ -1,0 +1,47 @@
+"""The device families, and which one a platform means."""
+
+from .ecp5 import Ecp5
+from .generic import Generic
+
+
+__all__ = (
+    "FAMILIES",
+    "FamilyPlatform",
+    "family_of",
+)
+
+
+FAMILIES = {family.name: family for family in (Generic(), Ecp5())}
+"""Families by name."""
+
+
+class FamilyPlatform:
+    """What ``elaborate`` is given when nothing but the device family is known.
+
+    Parameters
+    ----------
+    family : str
+        Name in :data:`FAMILIES`.
+
+    Raises
+    ------
+    ValueError
+        If there is no such family.
+    """
+
+    def __init__(self, family):
+        if family not in FAMILIES:
+            raise ValueError(f"Family must be one of {', '.join(FAMILIES)}, not {family!r}")
+        self.family = family
+
+
+def family_of(platform):
+    """Return the family of ``platform``, the generic one for none or one that is not known.
+
+    Parameters
+    ----------
+    platform : object
+        ``None``, a :class:`FamilyPlatform`, or a platform of Amaranth, of which those for Lattice
+        devices name their family alike.
+    """
+    return FAMILIES.get(getattr(platform, "family", None), FAMILIES["generic"])
