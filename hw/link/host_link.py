@@ -7,7 +7,6 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 from arch.serial import (
     ANSWER_FIELDS,
     ANSWER_START,
-    BLOCK_SIZE,
     CHECKSUM_SIZE,
     COMMAND_BITS,
     PAGE_SIZE,
@@ -129,7 +128,7 @@ class HostLink(wiring.Component):
         # Silence, since the last byte in either direction.
         silence = Signal(self.timeout.bit_length())
         silent = silence[-1]
-        with m.If(rx.valid | rx.error | sent | ~self.active):
+        with m.If(rx.valid | rx.error | sent):
             m.d.sync += silence.eq(0)
         with m.Elif(~silent):
             m.d.sync += silence.eq(silence + 1)
@@ -158,7 +157,7 @@ class HostLink(wiring.Component):
                                 | header.address[_PAGE_BITS:].any()))),
             unaligned.eq(
                 header.length[:word].any() | (memory & header.length[word:unit].any())
-                | (header.length > BLOCK_SIZE)
+                | header.length[_PAGE_BITS:].any()
                 | (writes & registers & (header.length != REGISTER_SIZE))),
             first.eq(~position[:word].any() & (registers | ~position[word:unit].any())),
             last.eq(position[:unit].all()),
@@ -219,9 +218,9 @@ class HostLink(wiring.Component):
                 with m.If(rx.valid):
                     m.d.comb += check.valid.eq(1)
                     step()
-                    with m.If(position < _HEADER_SIZE):
+                    with m.If(position[:4] < _HEADER_SIZE):
                         m.d.sync += Value.cast(header).eq(Cat(Value.cast(header)[8:], rx.data))
-                    with m.If(position == _HEADER_SIZE + CHECKSUM_SIZE - 1):
+                    with m.If(position[:4] == _HEADER_SIZE + CHECKSUM_SIZE - 1):
                         begin("CHECK")
                 watch_line()
             with m.State("CHECK"):
@@ -241,7 +240,7 @@ class HostLink(wiring.Component):
                 with m.Else():
                     m.next = "ANSWER"
             with m.State("PAYLOAD"):
-                with m.If(position == header.length):
+                with m.If(position == header.length[:_PAGE_BITS]):
                     begin("SEAL")
                 with m.If(rx.valid):
                     m.d.comb += [check.valid.eq(1), bus.shift.eq(1)]
@@ -255,7 +254,7 @@ class HostLink(wiring.Component):
                     m.d.comb += check.valid.eq(1)
                     step()
                 watch_line()
-                with m.If(position == CHECKSUM_SIZE):
+                with m.If(position[:2] == CHECKSUM_SIZE):
                     with m.If(check.value != 0):
                         refuse(Status.PAYLOAD)
                     with m.Elif(registers):
@@ -288,14 +287,14 @@ class HostLink(wiring.Component):
                             m.d.comb += tx.i.payload.eq(value)
                 with m.If(sent):
                     step()
-                    with m.If(position == 0):
+                    with m.If(position[:3] == 0):
                         m.d.comb += check.clear.eq(1)
-                    with m.If(position == _ANSWER_HEAD - 1):
+                    with m.If(position[:3] == _ANSWER_HEAD - 1):
                         begin("STATUS")
                         with m.If(carries):
                             m.next = "FETCH"
             with m.State("FETCH"):
-                with m.If(position == header.length):
+                with m.If(position == header.length[:_PAGE_BITS]):
                     begin("STATUS")
                 with m.Elif(first & ~info):
                     transfer()
