@@ -17,9 +17,10 @@ _SLVERR = 0b10
 class BlockMemory(wiring.Component):
     """AXI4 slave over on-chip memory with a single port.
 
-    A beat a cycle, read or written; what is written goes first. A read answers three cycles after
-    its request. Bursts increment and have full beats; writes heed ``wstrb``. One burst in each
-    direction at a time, in order. Beats beyond the end are answered with SLVERR.
+    A beat a cycle, read or written; what is written goes first, unless a beat that was read is not
+    taken: everything waits then. A read answers three cycles after its request. Bursts increment
+    and have full beats; writes heed ``wstrb``. One burst in each direction at a time, in order.
+    Beats beyond the end are answered with SLVERR.
 
     Parameters
     ----------
@@ -100,8 +101,8 @@ class BlockMemory(wiring.Component):
 
         m.d.comb += [
             port.awready.eq(~w_active & ~port.bvalid),
-            port.wready.eq(w_active),
-            writing.eq(w_active & port.wvalid),
+            port.wready.eq(w_active & ~hold),
+            writing.eq(port.wready & port.wvalid),
         ]
         with m.If(port.bready):
             m.d.sync += port.bvalid.eq(0)
