@@ -50,7 +50,7 @@ class BoardInfo:
     beat : int
         Bytes of a beat of memory.
     block : int
-        Most bytes that a request reads or writes.
+        Bytes that are read or written at once.
     memory : int
         Bytes of memory.
     clock : int
