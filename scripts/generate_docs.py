@@ -79,7 +79,8 @@ def tables() -> dict[str, str]:
             ("instructions that wait in front of an engine", timing.QUEUE_DEPTH),
             ("most tokens that a counter holds", timing.TOKEN_COUNT)]),
         "registers": _table(("register", "offset", "access", "meaning"), [
-            (f"`{r.name}`", f"0x{r.offset:02X}", r.access, r.text) for r in registers.REGISTERS]),
+            (f"`{r.name}`", f"0x{r.offset:02X}", r.access, r.meaning)
+            for r in registers.REGISTERS]),
         "errors": _table(
             ("error", "code"), [(e.name.lower(), e.value) for e in registers.Error]),
         "presets": _table(
