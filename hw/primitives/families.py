@@ -2,6 +2,9 @@
 
 from .ecp5 import Ecp5
 from .generic import Generic
+from .gowin import Gowin
+from .ice40 import Ice40
+from .xilinx7 import Xilinx7
 
 
 __all__ = (
@@ -11,7 +14,8 @@ __all__ = (
 )
 
 
-FAMILIES = {family.name: family for family in (Generic(), Ecp5())}
+FAMILIES = {family.name: family for family in (
+    Generic(), Ecp5(), Ice40(), Gowin(), Xilinx7())}
 """Families by name."""
 
 
