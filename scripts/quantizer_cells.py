@@ -131,12 +131,18 @@ def _digest(*parts: Any) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def _software() -> str:
+_MEASURE = ("dynafix/api/accuracy.py", "dynafix/intervals.py")
+
+
+def _software(*patterns: str) -> str:
     """Return a digest of the code that cells depend on."""
-    files = [path for pattern in ("arch/formats.py", "quantizer/**/*.py", "dynafix/api/accuracy.py",
-                                  "dynafix/intervals.py")
+    files = [path for pattern in (*patterns, *_MEASURE)
              for path in sorted(ROOT.glob(pattern)) if path.parent.name != "quantized_import"]
     return _digest(*(path.read_text() for path in files))
+
+
+def _own_software() -> str:
+    return _software("arch/formats.py", "quantizer/**/*.py")
 
 
 @dataclass
@@ -156,7 +162,7 @@ class Bench:
     path: Path
     steps: Steps
     kept: bool = False
-    software: str = field(default_factory=_software)
+    software: str = field(default_factory=_own_software)
 
     @cached_property
     def cells(self) -> dict[str, dict[str, Any]]:
@@ -170,7 +176,9 @@ class Bench:
     def cell(self, network: Network, title: str, options: Mapping[str, Any],
              compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """Return a cell, and store it as soon as it is known."""
-        key = _digest(self.software, network.digest, title if "peer" in options else "", options)
+        peer = "peer" in options  # which does not depend on how we quantize
+        key = _digest(_software() if peer else self.software, network.digest,
+                      title if peer else "", options)
         if key not in self.cells and self.kept:
             return {"error": "not measured yet"}
         if key not in self.cells:
@@ -204,9 +212,15 @@ class Bench:
             return {"error": peer.missing}
         code = _digest(Path(quantizer_peers.__file__).read_text())
         options = {"peer": peer.version, "code": code}
-        return self.cell(network, peer.name, options, lambda: _kept(peer.measure(
-            network.model, network.graph, network.calibration_inputs, network.inputs,
-            network.dataset.evaluation.labels[:network.count], network.reference)))
+
+        def compute() -> dict[str, Any]:
+            try:
+                return _kept(peer.measure(
+                    network.model, network.graph, network.calibration_inputs, network.inputs,
+                    network.dataset.evaluation.labels[:network.count], network.reference))
+            except Exception as error:  # whatever another quantizer fails with
+                return {"error": f"fails with {type(error).__name__}: {error}".splitlines()[0]}
+        return self.cell(network, peer.name, options, compute)
 
 
 def _kept(found: Mapping[str, Any]) -> dict[str, Any]:

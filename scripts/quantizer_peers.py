@@ -122,6 +122,13 @@ class Peer:
             The float network.
         """
         logging.disable(logging.WARNING)
+        try:
+            return self._measure(model, graph, calibration, inputs, labels, reference)
+        finally:
+            logging.disable(logging.NOTSET)
+
+    def _measure(self, model: Path, graph: Graph, calibration: NDArray[np.float32],
+                 inputs: Inputs, labels: NDArray[np.int64], reference: Tensors) -> dict[str, Any]:
         logits, loss = output_name(graph), Loss()
         exact, rounded = [], []
         with tempfile.TemporaryDirectory() as folder:
@@ -138,7 +145,6 @@ class Peer:
                     run(x[at:at + step]).reshape(min(step, len(x) - at), -1)
                     for at in range(0, len(x), step)]))
                 loss.add(exact[-1], rounded[-1])
-        logging.disable(logging.NOTSET)
         found = classes(labels, np.concatenate(exact), np.concatenate(rounded))
         return {**found, "logits_snr_db": loss.snr_db, "images": len(labels)}
 

@@ -65,6 +65,18 @@ def test_other_quantizer(cells, bench, network, tmp_path):
         "error": "not installed: pip install no-such-package"}
 
 
+def test_failure_of_another_quantizer_is_a_cell(cells, network, tmp_path):
+    def fail(source, target, reader):
+        raise ValueError("no such\nnumber")
+
+    peer = cells.Peer("other", "onnxruntime", "onnxruntime", fail)
+    bench = cells.Bench(tmp_path / "cells.json", Steps(), software="1")
+    found = bench.peer(network, peer)
+    assert found["error"] == "fails with ValueError: no such"
+    bench.software = "2"
+    assert bench.peer(network, peer) is found  # does not depend on ours
+
+
 def test_cell_text(bench):
     loss = {"top1": 1.25, "top1_interval": [-0.4, 2.9]}
     assert bench.cell({"loss": loss, "logits_snr_db": 24.18}) == "1.25 (-0.4 … 2.9) 24.2 dB"
