@@ -98,4 +98,5 @@ def multiplied(
     """Return maps (n, c, h, w) times a power of two for each channel, one where none is given."""
     if exponents is None:
         return values
-    return np.ldexp(values, exponents.astype(np.int32)[:, None, None])
+    factors = np.ldexp(np.float32(1), exponents.astype(np.int32))
+    return values * factors[:, None, None]
