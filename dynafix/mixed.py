@@ -1,6 +1,6 @@
 """Widths of weights, layer by layer, for a budget: what they cost and what they lose."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -52,6 +52,8 @@ class Mixer:
         Is told the progress.
     limits : Limits, optional
         Those of the accelerator; if given, convolutions do the Adds behind them where they can.
+    fixed : collection of str
+        Convolutions whose weights stay as they are where they do so.
 
     Attributes
     ----------
@@ -62,15 +64,16 @@ class Mixer:
     def __init__(
         self, networks: Mapping[int, QuantizedModel], config: AcceleratorConfig, dram: DramTiming,
         inputs: NDArray[np.float32], steps: Steps, *, limits: Limits | None = None,
+        fixed: Collection[str] = (),
     ) -> None:
         self._networks, self._steps = dict(sorted(networks.items(), reverse=True)), steps
-        self._config, self._dram, self._inputs, self._limits = config, dram, inputs, limits
+        self._config, self._dram, self._inputs = config, dram, inputs
+        self._limits, self._fixed = limits, fixed
         self._widest = next(iter(self._networks.values()))
         graph = self._widest.graph
         self._convs = [node.name for node in graph.accelerated if isinstance(node, Conv)]
-        self._reference = FloatReference(graph)
         name = output_name(graph)
-        self._exact = self._reference.tensors(inputs, [name])[name]
+        self._exact = FloatReference(graph).tensors(inputs, [name])[name]
         self._costs: dict[int, dict[str, dict[Metric, int]]] = {}
         self.uniform: list[Measured] = []
         for index, (bits, model) in enumerate(self._networks.items()):
@@ -82,7 +85,7 @@ class Mixer:
 
     def _measured(self, kind: str, model: QuantizedModel) -> tuple[Measured, Program]:
         if self._limits:
-            model = fuse_adds(model, self._limits)
+            model = fuse_adds(model, self._limits, fixed=self._fixed)
         program = compile_model(model, self._config, dram=self._dram)
         return Measured(
             kind, {name: model.weights[name].bits for name in self._convs},
@@ -104,8 +107,8 @@ class Mixer:
         narrower = {
             bits: model for bits, model in self._networks.items() if model is not self._widest}
         noise = output_noise(
-            self._widest, narrower, self._inputs, self._reference,
-            lambda _, done, total: self._steps.progress("noise", done, total, "runs"))
+            self._widest, narrower, self._inputs,
+            lambda _, done, total: self._steps.progress("noise", done, total, "layers"))
         return {
             name: [
                 Choice(bits, self._costs[bits][name][metric], noise[name].get(bits, 0.0))

@@ -8,8 +8,7 @@ from typing import Any, cast, get_args
 from arch.config import AcceleratorConfig
 from quantizer.errors import ModelError
 from quantizer.model import Limits, QuantizedModel
-from quantizer.overrides import WEIGHTS_SUFFIX
-from quantizer.ranges import format_root
+from quantizer.overrides import WEIGHTS_SUFFIX, fixed_weights
 
 from ..costs import METRICS, Measured, Metric
 from ..errors import UsageError
@@ -139,7 +138,8 @@ def choose_widths(
         timing = DramTiming(latency=dram.latency, bytes_per_cycle=dram.bandwidth(config))
         mixer = Mixer(
             networks, config, timing, calibration[:images], steps,
-            limits=limits if options.fuse_add else None)
+            limits=limits if options.fuse_add else None,
+            fixed=fixed_weights(prepared.overrides or {}))
         limit = wanted.limit(mixer.uniform[0])
         try:
             front, chosen = mixer.front(wanted.metric, limit)
@@ -178,23 +178,22 @@ def _networks(
     steps: Steps,
 ) -> dict[int, QuantizedModel]:
     """Return the network with weights of each width, and the same formats for data."""
+    from quantizer.reference import FloatReference
+    from quantizer.search import Options as SearchOptions
+    from quantizer.search import narrower_weights
+
     options = replace(prepared.options, fuse_add=False)
     widest = search_formats(replace(prepared, options=options), calibration, limits, steps)
-    graph = widest.graph
-    formats = {
-        name: fmt for name, fmt in widest.formats.items() if format_root(graph, name) == name}
-    widths = {
-        name: bits for name, bits in options.widths.items() if name.endswith(WEIGHTS_SUFFIX)}
-    networks = {options.weight_bits: widest}
-    for bits in sorted(set(map(int, narrower)), reverse=True):
-        same = replace(
-            prepared, graph=graph, overrides={**(prepared.overrides or {}), **formats},
-            options=replace(
-                options, weight_bits=bits, widths=widths, absorb=False, equalize=False,
-                refine=False))
-        networks[bits] = search_formats(
-            same, calibration, limits, steps, (f"{bits} bits", "weights; the same data"))
-    return networks
+    rounding = SearchOptions(
+        data_bits=options.data_bits, first_last_bits=options.first_last_bits,
+        ranges=options.ranges, per_channel=options.per_channel,
+        weight_rounding=options.weight_rounding, correct=options.correct,
+        widths=dict(options.widths))
+    return {options.weight_bits: widest, **narrower_weights(
+        widest, sorted(set(map(int, narrower)), reverse=True), calibration,
+        reference=FloatReference(widest.graph), options=rounding, limits=limits,
+        fixed=fixed_weights(prepared.overrides or {}),
+        progress=lambda _, done, total: steps.progress("narrower", done, total, "layers"))}
 
 
 def _plain(point: Measured) -> dict[str, Any]:

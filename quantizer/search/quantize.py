@@ -13,7 +13,7 @@ from ..errors import ModelError
 from ..graph import Graph
 from ..graph_json import ARRAYS
 from ..model import Limits, QuantizedModel
-from ..overrides import WEIGHTS_SUFFIX, check_overrides
+from ..overrides import check_overrides, fixed_weights
 from ..ranges import Reference, check_calibration
 from ..widths import check_widths
 from .absorbed import absorbed
@@ -187,9 +187,8 @@ def quantize(
     }
     if not options.fuse_add:
         return model
-    fixed = {
-        node.name for node in context.convs
-        if options.precision == "static" or node.name + WEIGHTS_SUFFIX in overrides}
+    static = options.precision == "static"
+    fixed = {node.name for node in context.convs} if static else fixed_weights(overrides).keys()
     return fuse_adds(model, limits, fixed=fixed)
 
 
