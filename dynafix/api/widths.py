@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, cast, get_args
 
 from arch.config import AcceleratorConfig
+from arch.formats import Format
 from quantizer.errors import ModelError
 from quantizer.model import Limits, QuantizedModel
 from quantizer.overrides import WEIGHTS_SUFFIX, fixed_weights
@@ -134,12 +135,12 @@ def choose_widths(
         steps.line("import", prepared.describe())
         calibration = prepared.calibration(steps)
         limits = Limits(acc_bits=config.acc_bits)
-        networks = _networks(prepared, calibration, narrower, limits, steps)
+        fixed = fixed_weights(prepared.overrides or {})
+        networks = _networks(prepared, calibration, narrower, limits, fixed, steps)
         timing = DramTiming(latency=dram.latency, bytes_per_cycle=dram.bandwidth(config))
         mixer = Mixer(
             networks, config, timing, calibration[:images], steps,
-            limits=limits if options.fuse_add else None,
-            fixed=fixed_weights(prepared.overrides or {}))
+            limits=limits if options.fuse_add else None, fixed=fixed)
         limit = wanted.limit(mixer.uniform[0])
         try:
             front, chosen = mixer.front(wanted.metric, limit)
@@ -148,7 +149,9 @@ def choose_widths(
         uniform = [each.bits for each in mixer.uniform]
         points = [*mixer.uniform, *(each for each in front if each.bits not in uniform)]
         chosen = next(each for each in points if each.bits == chosen.bits)
-        widths = {f"{name}{WEIGHTS_SUFFIX}": bits for name, bits in chosen.bits.items()}
+        widths = {
+            f"{name}{WEIGHTS_SUFFIX}": bits for name, bits in chosen.bits.items()
+            if name not in fixed}
         write_csv(folder / "pareto.csv", points, chosen)
         write_picture(folder / "pareto.png", points, chosen, wanted.metric, limit,
                       f"{prepared.graph.name} on {config.name}")
@@ -175,7 +178,7 @@ def _check(options: Options, config: AcceleratorConfig, narrower: Sequence[float
 
 def _networks(
     prepared: Prepared, calibration: Any, narrower: Sequence[float], limits: Limits,
-    steps: Steps,
+    fixed: Mapping[str, Format], steps: Steps,
 ) -> dict[int, QuantizedModel]:
     """Return the network with weights of each width, and the same formats for data."""
     from quantizer.reference import FloatReference
@@ -192,7 +195,7 @@ def _networks(
     return {options.weight_bits: widest, **narrower_weights(
         widest, sorted(set(map(int, narrower)), reverse=True), calibration,
         reference=FloatReference(widest.graph), options=rounding, limits=limits,
-        fixed=fixed_weights(prepared.overrides or {}),
+        fixed=fixed,
         progress=lambda _, done, total: steps.progress("narrower", done, total, "layers"))}
 
 

@@ -6,10 +6,12 @@ import json
 import pytest
 from PIL import Image
 
-from dynafix import api
+from dynafix import api, mixed
 from dynafix.api.widths import Budget
 from dynafix.errors import UsageError
 from dynafix.options import Options
+from quantizer.graph import Conv
+from quantizer.onnx_import import load_graph
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +51,26 @@ def test_front_as_numbers_and_as_picture(found):
     assert sum(int(row["chosen"]) for row in rows) == 1
     with Image.open(folder / "pareto.png") as picture:
         assert len(picture.getcolors(1 << 20)) > 5
+
+
+def test_weights_of_formats_stay(network, images, tmp_path, monkeypatch):
+    """Also where a convolution could do an Add if they were lower."""
+    seen = []
+
+    def fuse_adds(model, limits, *, fixed):
+        seen.append((set(fixed), {name: each.bits for name, each in model.weights.items()}))
+        return model
+
+    monkeypatch.setattr(mixed, "fuse_adds", fuse_adds)
+    name = next(node.name for node in load_graph(network) if isinstance(node, Conv))
+    formats = tmp_path / "formats.json"
+    formats.write_text(json.dumps({f"{name}.weights": {"bits": 7, "frac": 6}}))
+    result = api.choose_widths(
+        network, images, tmp_path / "out", budget="size=90%", config="tiny", narrower=(4,),
+        images=2, options=Options(formats=formats))
+    assert {frozenset(fixed) for fixed, _ in seen} == {frozenset({name})}
+    assert {bits[name] for _, bits in seen} == {7}
+    assert f"{name}.weights" not in result["widths"]
 
 
 def test_budget_that_cannot_be_met_leaves_nothing(dynafix, network, images, tmp_path):
