@@ -122,10 +122,11 @@ class Mixer:
         return replace(self._widest, weights=weights)
 
     def front(self, metric: Metric, budget: float) -> tuple[list[Measured], Measured]:
-        """Return measured points of the Pareto front, and the best one within a budget.
+        """Return measured points of the Pareto front, and the best network within a budget.
 
         Points are ordered by sums over the layers; those of the search for the budget, and some
-        more, are compiled and run, since layers are not independent.
+        more, are compiled and run, since layers are not independent. The best network is one of
+        them, or one with the same width in every layer.
 
         Parameters
         ----------
@@ -137,7 +138,7 @@ class Mixer:
         Raises
         ------
         ModelError
-            If even the narrowest weights cost more.
+            If all of them cost more; tells the smallest budget that can be met.
         """
         points = pareto_front(self.choices(metric))
         found: dict[int, Measured] = {}
@@ -162,7 +163,8 @@ class Mixer:
         if len(found) < _SAMPLES:
             self._steps.progress("front", len(found), len(found), "networks")
         seen = [found[index] for index in sorted(found)]
+        every = [*self.uniform, *seen]
         best = best_within(
-            [Point(each.bits, each.cost(metric), each.noise) for each in seen], budget,
+            [Point(each.bits, each.cost(metric), each.noise) for each in every], budget,
             METRICS[metric])
-        return seen, next(each for each in seen if each.bits == best.bits)
+        return seen, next(each for each in every if each.bits == best.bits)

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 
 import pytest
 from PIL import Image
@@ -82,6 +83,21 @@ def test_budget_that_cannot_be_met_leaves_nothing(dynafix, network, images, tmp_
     assert "--budget: the budget must be at least" in error
     assert "bytes of DRAM traffic" in error
     assert not folder.exists()
+
+
+@pytest.mark.parametrize("metric", ["cycles", "bytes", "size"])
+def test_smallest_budget_is_the_one_that_is_told(network, images, tmp_path, metric):
+    def choose(budget, name):
+        return api.choose_widths(
+            network, images, tmp_path / name, budget=f"{metric}={budget}", config="tiny",
+            narrower=(4,), images=1)
+
+    with pytest.raises(UsageError, match="the budget must be at least") as error:
+        choose(1, "none")
+    least = int(re.search(r"at least ([\d ]+) ", str(error.value))[1].replace(" ", ""))
+    assert choose(least, "least")["chosen"][metric] == least
+    with pytest.raises(UsageError, match=f"at least {least:,}".replace(",", " ")):
+        choose(least - 1, "less")
 
 
 def test_command(dynafix, network, images, tmp_path):
