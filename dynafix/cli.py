@@ -207,7 +207,8 @@ def widths(model: str, data: str, output: str, budget: str, narrower: list[float
     """Choose a width for each layer's weights, for the least loss within a budget.
 
     Writes FOLDER/widths.json for `dynafix quantize --width`, and the Pareto front as
-    FOLDER/pareto.csv and FOLDER/pareto.png.
+    FOLDER/pareto.csv and FOLDER/pareto.png. Data keeps the widths of --data-bits and --width:
+    maps take whole bytes, so that narrower ones would save nothing.
     """
     from . import api
     from .options import Dram

@@ -44,6 +44,22 @@ def test_widths_are_those_that_quantize_takes(found, network, images, tmp_path):
     assert sum(layer.stored_size for layer in program.layers) == result["chosen"]["size"]
 
 
+def test_widths_that_are_given_stay(network, images, tmp_path):
+    given = {"conv1": 6, "fc.weights": 7}
+    result = api.choose_widths(
+        network, images, tmp_path / "out", budget="size=90%", config="tiny", narrower=(4,),
+        images=1, options=Options(widths=given))
+    widths = json.loads((tmp_path / "out" / "widths.json").read_text())
+    assert widths == result["widths"]
+    assert widths["fc.weights"] == 7
+    quantized = api.quantize(
+        network, images, tmp_path / "net", options=Options(widths=tmp_path / "out/widths.json"))
+    model = quantized.model
+    assert model.formats[model.graph.node("conv1").output].bits == 6
+    assert {f"{name}.weights": each.bits for name, each in model.weights.items()}.items() <= (
+        widths.items())
+
+
 def test_front_as_numbers_and_as_picture(found):
     folder, result = found
     rows = list(csv.DictReader((folder / "pareto.csv").read_text().splitlines()))
