@@ -24,7 +24,7 @@ __all__ = ("Mixer",)
 
 
 _TINY = float(np.finfo(np.float64).tiny)
-_SAMPLES = 12  # points of the front that are compiled and run
+_SAMPLES = 12  # points of the front that are looked at, unless the budget takes more
 
 
 def _layer_costs(program: Program) -> dict[str, dict[Metric, int]]:
@@ -141,11 +141,14 @@ class Mixer:
             If all of them cost more; tells the smallest budget that can be met.
         """
         points = pareto_front(self.choices(metric))
+        known = [(each.bits, each) for each in self.uniform]
         found: dict[int, Measured] = {}
 
         def measure(index: int) -> Measured:
             if index not in found:
-                found[index], _ = self._measured("mixed", self.mixed(points[index].bits))
+                bits = points[index].bits
+                found[index] = next((each for same, each in known if same == bits), None) or (
+                    self._measured("mixed", self.mixed(bits))[0])
                 self._steps.progress("front", len(found), _SAMPLES, "networks")
             return found[index]
 
@@ -157,11 +160,10 @@ class Mixer:
                 within = middle
             else:
                 below = middle
-        for index in np.linspace(0, len(points) - 1, _SAMPLES).round().astype(int).tolist():
-            if len(found) < _SAMPLES:
-                measure(index)
-        if len(found) < _SAMPLES:
-            self._steps.progress("front", len(found), len(found), "networks")
+        more = max(0, _SAMPLES - len(found))
+        for index in np.linspace(0, len(points) - 1, more + 2).round().astype(int)[1:-1].tolist():
+            measure(index)
+        self._steps.progress("front", len(found), len(found), "networks")
         seen = [found[index] for index in sorted(found)]
         every = [*self.uniform, *seen]
         best = best_within(
