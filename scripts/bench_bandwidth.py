@@ -26,7 +26,7 @@ from dynafix.options import Dram, Options
 from dynafix.steps import Steps
 from dynafix.terminal import Column, Terminal
 from dynafix.text import grouped
-from quantizer.execute import run
+from quantizer.execute import execute, output_name, quantize_input
 from quantizer.model import Limits
 from quantizer.reference import FloatReference
 
@@ -52,7 +52,7 @@ class Found:
     right : bool (n,)
         Evaluation images that it has the right class for.
     snr_db : float
-        Signal-to-noise ratio of its output on them.
+        Signal-to-noise ratio of its output on them, before Softmax.
     """
 
     program: Program
@@ -69,13 +69,15 @@ def _measured(model: Path, data: Path, options: Options, config: AcceleratorConf
         program = compile_model(quantized, config, dram=DramTiming(
             latency=dram.latency, bytes_per_cycle=dram.bandwidth(config)))
     part, reference = prepared.images.evaluation, FloatReference(prepared.graph)
-    classes: list[int] = []
+    name, classes = output_name(quantized.graph), list[int]()
     signal = noise = 0.0
     for start in range(0, len(part), BATCH):
         steps.progress("evaluate", start, len(part), "images")
         indices = range(start, min(start + BATCH, len(part)))
         inputs = prepared.rule.apply(part.read(indices), prepared.graph.input_dims, part.name)
-        values, exact = run(quantized, inputs), reference.run(inputs)
+        codes = execute(quantized, quantize_input(quantized, inputs), names={name})[name]
+        values, exact = (
+            quantized.formats[name].dequantize(codes), reference.tensors(inputs, [name])[name])
         classes += values.reshape(len(values), -1).argmax(1).tolist()
         signal += float(np.square(exact, dtype=np.float64).sum())
         noise += float(np.square(exact - values, dtype=np.float64).sum())
@@ -84,10 +86,10 @@ def _measured(model: Path, data: Path, options: Options, config: AcceleratorConf
 
 
 def slow_layers(program: Program) -> set[str]:
-    """Return the layers whose roofline is bytes."""
+    """Return the layers with products whose roofline is bytes."""
     return {
         layer.name for layer, roofline in zip(program.layers, program.roofline, strict=True)
-        if roofline > layer.macs / program.config.multipliers}
+        if roofline > layer.macs / program.config.multipliers > 0}
 
 
 def main() -> int:

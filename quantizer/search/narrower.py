@@ -7,6 +7,8 @@ from numpy.typing import ArrayLike
 
 from arch.formats import Format
 
+from ..accumulators import check_limits
+from ..errors import ModelError
 from ..execute import Maps, execute_node, forget, input_maps, quantize_input
 from ..graph import Conv
 from ..model import Limits, QuantizedModel
@@ -32,7 +34,7 @@ def _contexts(
         bits: Context(
             replace(model, weights=dict(model.weights)), images, reference,
             replace(options, weight_bits=bits), limits, {**model.formats, **given})
-        for bits in widths}
+        for bits in sorted(widths, reverse=True)}
 
 
 def narrower_weights(
@@ -68,7 +70,8 @@ def narrower_weights(
     Returns
     -------
     dict from int to QuantizedModel
-        For each width the network in which every layer has it.
+        For each width, from the widest on, the network in which every layer has it. Where the
+        shifter could not bring the results of a layer to their format, it has the next wider one.
 
     Raises
     ------
@@ -93,11 +96,17 @@ def narrower_weights(
                 tensor = node.inputs[0]
                 forms = Forms(
                     node, maps[tensor], model.formats[tensor].step, stream.look(tensor))
+            wider = model.weights[node.name]
             for bits, each in contexts.items():
                 each.set_weights(node, each.choose_weights(node))
                 if forms is not None:
                     rounders[bits](node, forms)
                 each.correct(node, maps[node.inputs[0]])
+                try:
+                    check_limits(each.model, limits, [node])
+                except ModelError:
+                    each.model.weights[node.name] = wider
+                wider = each.model.weights[node.name]
         maps[node.output] = execute_node(model, node, maps)
         forget(graph, index, maps)
     progress("weights", len(graph.accelerated), len(graph.accelerated))

@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+from itertools import pairwise
 
 import pytest
 from PIL import Image
@@ -11,6 +12,8 @@ from dynafix import api, mixed
 from dynafix.api.widths import Budget
 from dynafix.errors import UsageError
 from dynafix.options import Options
+from dynafix.steps import Steps
+from quantizer.budget import Choice
 from quantizer.graph import Conv
 from quantizer.onnx_import import load_graph
 
@@ -88,6 +91,30 @@ def test_weights_of_formats_stay(network, images, tmp_path, monkeypatch):
     assert {frozenset(fixed) for fixed, _ in seen} == {frozenset({name})}
     assert {bits[name] for _, bits in seen} == {7}
     assert f"{name}.weights" not in result["widths"]
+
+
+@pytest.mark.parametrize("share", [0.3, 0.9])
+def test_front_reaches_from_end_to_end(share):
+    """Whatever the budget, no part of the front is left out."""
+    choices = {
+        f"layer{index}": [Choice(bits, 100 * bits, (index + 1) * 4.0**-bits) for bits in (2, 4, 8)]
+        for index in range(40)}
+
+    def measured(kind, bits):
+        cost = 100 * sum(bits.values())
+        noise = sum((index + 1) * 4.0**-width for index, width in enumerate(bits.values()))
+        return mixed.Measured(kind, dict(bits), cost, cost, cost, noise), None
+
+    mixer = object.__new__(mixed.Mixer)
+    mixer._steps, mixer.mixed, mixer._measured = Steps(), lambda bits: bits, measured
+    mixer.choices = lambda metric: choices
+    mixer.uniform = [measured("uniform", dict.fromkeys(choices, bits))[0] for bits in (8, 4, 2)]
+    widest, narrowest = mixer.uniform[0].bytes, mixer.uniform[-1].bytes
+    front, best = mixer.front("bytes", share * widest)
+    assert best.bytes <= share * widest
+    costs = [widest, *(point.bytes for point in front), narrowest]
+    assert max(a - b for a, b in pairwise(costs)) < (widest - narrowest) / 4
+    assert {point.kind for point in front} == {"mixed", "uniform"}  # these are not run again
 
 
 def test_budget_that_cannot_be_met_leaves_nothing(dynafix, network, images, tmp_path):

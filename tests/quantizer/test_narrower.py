@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from arch.formats import Format
+from quantizer.accumulators import check_limits
 from quantizer.model import Limits
 from quantizer.search import Options, narrower_weights
 from tests.quantizer.networks import SlowReference, inputs_for, quantized, small_graph
@@ -75,3 +76,19 @@ def test_model_is_left_alone():
     narrower(model, images, [4])
     assert model.weights == before.weights
     assert narrower(model, images, []) == {}
+
+
+def test_width_that_the_shifter_cannot_bring_to_the_format_is_not_taken():
+    graph = small_graph()
+    images = inputs_for(graph, 3)
+    plain = quantized(graph, images, fuse_add=False)
+    first = graph.accelerated[0]
+    finest = int(plain.weights[first.name].frac.min()) + plain.formats[graph.input].frac
+    fmt = replace(plain.formats[first.output], frac=finest)
+    model = quantized(graph, images, fuse_add=False, overrides={first.output: fmt})
+    assert model.shifts(first).min() == 0
+    found = narrower(model, images, [2, 7, 4])
+    assert list(found) == [7, 4, 2]
+    assert [each.weights[first.name].bits for each in found.values()] == [7, 4, 4]
+    for each in found.values():
+        check_limits(each, LIMITS)

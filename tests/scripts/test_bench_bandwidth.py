@@ -33,8 +33,8 @@ def _found(bench, right, **layers):
 
 
 def test_gain_is_that_of_layers_whose_roofline_is_bytes(bench):
-    before = _found(bench, [1, 1, 1, 0], a=(100, 80, 160), b=(300, 250, 20))
-    after = _found(bench, [1, 0, 1, 0], a=(100, 80, 160), b=(200, 150, 20))
+    before = _found(bench, [1, 1, 1, 0], a=(90, 80, 160), b=(300, 250, 20), pool=(10, 9, 0))
+    after = _found(bench, [1, 0, 1, 0], a=(90, 80, 160), b=(200, 150, 20), pool=(10, 9, 0))
     assert bench.slow_layers(before.program) == {"b"}
     rows, gain, lost = bench.rows("net", before, after)
     assert (gain, lost) == (1.5, 25.0)

@@ -15,7 +15,6 @@ from ...overrides import WEIGHTS_SUFFIX
 from ..context import Context
 from ..weights import integer_bias
 from .descent import descend
-from .feedback import feedback
 from .quadratic import Quadratic, blocks, gather
 
 
@@ -90,7 +89,7 @@ class _Trial:
         """Round some inputs of the kernels."""
         frac = self.frac.reshape(self._groups, -1, 1)
         target = np.ldexp(form.target, frac)
-        codes = feedback(form.hessian, target, self._fmt)
+        codes = form.feedback(target, self._fmt)
         if self._learned:
             codes = descend(form.hessian, target, codes, self._fmt)
         weights = np.ldexp(codes, -frac)
