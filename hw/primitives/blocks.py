@@ -6,10 +6,13 @@ from amaranth import *
 
 
 __all__ = (
+    "MODES_18K",
     "Lane",
     "Mode",
     "Plan",
+    "block_address",
     "block_memory",
+    "initial_bytes",
     "plan",
 )
 
@@ -31,6 +34,12 @@ class Mode:
     width: int
     lane_width: int
     depth: int
+
+
+MODES_18K = (
+    Mode(36, 9, 512), Mode(18, 9, 1024), Mode(9, 9, 2048), Mode(4, 4, 4096), Mode(2, 2, 8192),
+    Mode(1, 1, 16384))
+"""Shapes of a block of 18 kbit, in which ECP5, GW1N, GW2A and Xilinx 7 are alike."""
 
 
 @dataclass(frozen=True)
@@ -89,8 +98,7 @@ def plan(modes, *, columns, column_width, depth):
 
     Examples
     --------
-    >>> ecp5 = [Mode(36, 9, 512), Mode(18, 9, 1024), Mode(9, 9, 2048), Mode(4, 4, 4096)]
-    >>> plan(ecp5, columns=2, column_width=64, depth=2048).count
+    >>> plan(MODES_18K, columns=2, column_width=64, depth=2048).count
     16
     """
     deepest = max(mode.depth for mode in modes)
@@ -126,8 +134,8 @@ def block_memory(ports, modes, add_block):
         Shapes of a block.
     add_block : function
         Called with the module, a name, the mode and the keyword arguments ``w_en`` (a bit for each
-        lane), ``w_row``, ``w_data``, ``r_en``, ``r_row`` and ``o_en``, the enable of the output
-        register; returns the word read.
+        lane), ``w_row``, ``w_data``, ``r_en``, ``r_row``, ``o_en``, the enable of the output
+        register, and ``init``, the first words; returns the word read.
     """
     m = Module()
     split = plan(
@@ -145,10 +153,11 @@ def block_memory(ports, modes, add_block):
             # Lanes but the last are full, unless their column ends there.
             data = [_padded(ports.w_data[lane.start:lane.stop], split.mode.lane_width)
                     for lane in lanes]
+            rows = ports.init[segment << low:(segment + 1) << low]
             word = add_block(
                 m, f"block_{segment}_{number}", split.mode, w_en=Cat(*enables),
                 w_row=ports.w_row[:low], w_data=Cat(*data), r_en=reads, r_row=ports.r_row[:low],
-                o_en=advance)
+                o_en=advance, init=_words(rows, lanes, split.mode))
             for place, lane in enumerate(lanes):
                 start = place * split.mode.lane_width
                 row.append(word[start:start + lane.stop - lane.start])
@@ -169,5 +178,45 @@ def block_memory(ports, modes, add_block):
     return m
 
 
+def block_address(mode, row):
+    """Return the address of a word in a block of 18 kbit, in bits as far as they count.
+
+    Examples
+    --------
+    >>> len(block_address(MODES_18K[0], Signal(9)))
+    14
+    """
+    low = 14 - (mode.depth - 1).bit_length()
+    return Cat(C(0, low), row)
+
+
 def _padded(value, width):
     return Cat(value, C(0, width - len(value)))
+
+
+def _words(rows, lanes, mode):
+    """Return what a block of these lanes holds of rows, as words of a block."""
+    return [
+        sum((row >> lane.start) % (1 << (lane.stop - lane.start)) << (place * mode.lane_width)
+            for place, lane in enumerate(lanes))
+        for row in rows]
+
+
+def initial_bytes(mode, words):
+    """Return the bytes of 9 bits that words of a block of 18 kbit begin with.
+
+    Words of at most 4 bits take 8 bits of each byte.
+
+    Examples
+    --------
+    >>> initial_bytes(MODES_18K[1], [0x3ff])
+    [511, 1]
+    >>> initial_bytes(MODES_18K[3], [1, 2, 3])
+    [33, 3]
+    """
+    if mode.width >= 9:
+        return [word >> low & 511 for word in words for low in range(0, mode.width, 9)]
+    each = 8 // mode.width
+    return [
+        sum(word << (place * mode.width) for place, word in enumerate(words[first:first + each]))
+        for first in range(0, len(words), each)]

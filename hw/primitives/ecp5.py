@@ -6,7 +6,7 @@ FPGA-TN-02204.
 
 from amaranth import *
 
-from .blocks import Mode, block_memory
+from .blocks import MODES_18K, block_address, block_memory, initial_bytes
 from .generic import Generic
 from .pins import input_pins, output_pins
 
@@ -16,17 +16,12 @@ __all__ = ("Ecp5",)
 
 _FACTOR = 18
 _PORT = 18
-_ADDRESS = 14
 
 
 class Ecp5(Generic):
     """Primitives of ECP5."""
 
     name = "ecp5"
-
-    modes = (
-        Mode(36, 9, 512), Mode(18, 9, 1024), Mode(9, 9, 2048), Mode(4, 4, 4096), Mode(2, 2, 8192),
-        Mode(1, 1, 16384))
 
     def multiply(self, m, a, b, *, load_b, enable):
         """Add a MULT18X18D; wider factors are left to synthesis."""
@@ -51,18 +46,15 @@ class Ecp5(Generic):
 
     def row_memory(self, ports):
         """Return a memory made of DP16KD."""
-        return block_memory(ports, self.modes, _add_block)
+        return block_memory(ports, MODES_18K, _add_block)
 
 
-def _add_block(m, name, mode, *, w_en, w_row, w_data, r_en, r_row, o_en):
+def _add_block(m, name, mode, *, w_en, w_row, w_data, r_en, r_row, o_en, init):
     """Add a DP16KD that port A writes and port B reads; words of 36 bits take both for both."""
-    lanes = mode.width // mode.lane_width
-    skipped = _ADDRESS - (mode.depth - 1).bit_length()
-    w_address, r_address = Signal(_ADDRESS), Signal(_ADDRESS)
-    m.d.comb += [w_address[skipped:].eq(w_row), r_address[skipped:].eq(r_row)]
-    if lanes > 1:
+    w_address, r_address = block_address(mode, w_row), block_address(mode, r_row)
+    if mode.width > mode.lane_width:
         # The lowest bits of the address are write enables.
-        m.d.comb += w_address[:lanes].eq(w_en)
+        w_address, w_en = Cat(w_en, w_address[len(w_en):]), 1
     i, o = Signal(2 * _PORT), Signal(2 * _PORT)
     m.d.comb += i.eq(w_data)
     is_wide = mode.width > _PORT
@@ -70,12 +62,22 @@ def _add_block(m, name, mode, *, w_en, w_row, w_data, r_en, r_row, o_en):
         "DP16KD",
         p_DATA_WIDTH_A=mode.width, p_DATA_WIDTH_B=mode.width,
         p_REGMODE_A="OUTREG" if is_wide else "NOREG", p_REGMODE_B="OUTREG",
-        p_GSR="DISABLED",
-        i_CLKA=ClockSignal(), i_CEA=1, i_WEA=1 if lanes > 1 else w_en, i_RSTA=0,
-        i_OCEA=o_en if is_wide else 0,
+        p_GSR="DISABLED", **_initial(mode, init),
+        i_CLKA=ClockSignal(), i_CEA=1, i_WEA=w_en, i_RSTA=0, i_OCEA=o_en if is_wide else 0,
         i_CLKB=ClockSignal(), i_CEB=r_en, i_WEB=0, i_RSTB=0, i_OCEB=o_en,
         **input_pins("CSA", C(0, 3)), **input_pins("CSB", C(0, 3)),
         **input_pins("ADA", w_address), **input_pins("ADB", r_address),
         **input_pins("DIA", i[:_PORT]), **input_pins("DIB", i[_PORT:]),
         **output_pins("DOA", o[:_PORT]), **output_pins("DOB", o[_PORT:]))
     return o if is_wide else o[_PORT:]
+
+
+def _initial(mode, words):
+    """Return the parameters for initial contents: 32 bytes of 9 bits each, two in 20 bits."""
+    contents = initial_bytes(mode, words)
+    values = [
+        sum(byte << (place // 2 * 20 + place % 2 * 9)
+            for place, byte in enumerate(contents[first:first + 32]))
+        for first in range(0, len(contents), 32)]
+    return {
+        f"p_INITVAL_{number:02X}": C(value, 320) for number, value in enumerate(values) if value}

@@ -2,6 +2,9 @@
 
 from .ecp5 import Ecp5
 from .generic import Generic
+from .gowin import Gowin
+from .ice40 import Ice40
+from .xilinx7 import Xilinx7
 
 
 __all__ = (
@@ -11,7 +14,8 @@ __all__ = (
 )
 
 
-FAMILIES = {family.name: family for family in (Generic(), Ecp5())}
+FAMILIES = {family.name: family for family in (
+    Generic(), Ecp5(), Ice40(), Gowin(), Xilinx7())}
 """Families by name."""
 
 
@@ -41,7 +45,8 @@ def family_of(platform):
     Parameters
     ----------
     platform : object
-        ``None``, a :class:`FamilyPlatform`, or a platform of Amaranth, of which those for Lattice
-        devices name their family alike.
+        ``None``, a :class:`FamilyPlatform`, or a platform of Amaranth. Those for Lattice devices
+        name their family alike but for capitals; those for Gowin's name the device, GW1N or GW2A.
     """
-    return FAMILIES.get(getattr(platform, "family", None), FAMILIES["generic"])
+    name = str(getattr(platform, "family", None)).lower()
+    return FAMILIES.get("gowin" if name.startswith("gw") else name, FAMILIES["generic"])

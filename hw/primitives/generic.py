@@ -30,6 +30,10 @@ class Generic:
 
     name = "generic"
 
+    bulk_memory = None
+    """Function that returns the module of a :class:`hw.primitives.BulkMemory`, where the family has
+    a memory for that; else it is a row memory."""
+
     def multiply(self, m, a, b, *, load_b, enable):
         """Add a multiplier to ``m``; see :func:`hw.primitives.multiply`."""
         a_reg, b_reg = Signal(a.shape()), Signal(b.shape())
@@ -45,8 +49,12 @@ class Generic:
         """Return the module of a :class:`hw.primitives.RowMemory`."""
         m = Module()
         shape = data.ArrayLayout(ports.column_width, ports.columns)
+        width = ports.column_width
+        init = [
+            [(row >> (column * width)) % (1 << width) for column in range(ports.columns)]
+            for row in ports.init]
         m.submodules.array = array = memory.Memory(
-            shape=shape, depth=ports.depth, init=[], attrs=NO_COLLISIONS)
+            shape=shape, depth=ports.depth, init=init, attrs=NO_COLLISIONS)
         write = array.write_port(granularity=1)
         read = array.read_port()
         m.d.comb += [

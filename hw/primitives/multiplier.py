@@ -21,7 +21,7 @@ def multiply(m, a, b, *, load_b, enable=1, platform):
     b : signed Value
         Second factor, registered when ``load_b`` is set and held otherwise.
     load_b : Value, 1 bit
-        Clock enable of the register of ``b``.
+        Clock enable of the register of ``b``; not without ``enable``.
     enable : Value, 1 bit
         Clock enable of the other registers.
     platform : object

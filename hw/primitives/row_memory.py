@@ -27,6 +27,8 @@ class RowMemory(wiring.Component):
         Bits in one column.
     depth : int
         Rows.
+    init : sequence of int
+        Contents of the first rows; the others are zero.
 
     Members
     -------
@@ -46,10 +48,11 @@ class RowMemory(wiring.Component):
 
     latency = ROW_MEMORY_LATENCY
 
-    def __init__(self, *, columns, column_width, depth):
+    def __init__(self, *, columns, column_width, depth, init=()):
         self.columns = columns
         self.column_width = column_width
         self.depth = depth
+        self.init = tuple(init)
         width = columns * column_width
         super().__init__({
             "w_en": In(columns),

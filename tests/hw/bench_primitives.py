@@ -1,4 +1,4 @@
-"""Give all pairs random inputs; expectations are that none differs."""
+"""Give all pairs random inputs; none may differ."""
 
 import random
 
@@ -14,8 +14,8 @@ async def test_same(dut):
     dut.rst.value = 0
     for cycle in range(4000):
         dut.noise.value = random.getrandbits(256)
+        dut.writes.value = cycle >= 400  # initial contents are read before
         await RisingEdge(dut.clk)
-        differs = int(dut.differs.value)
-        assert not differs, (
-            f"cycle {cycle}: "
-            + ", ".join(name for bit, name in enumerate(names) if differs >> bit & 1))
+        differs = int(dut.differs.value) if cycle >= 16 else 0  # before the first product: anything
+        assert not differs, f"in cycle {cycle} these differ: " + ", ".join(
+            name for bit, name in enumerate(names) if differs >> bit & 1)

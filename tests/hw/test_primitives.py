@@ -6,7 +6,6 @@ import pytest
 from amaranth.back import verilog
 
 import sim
-from hw.primitives import FAMILIES
 from sim.build import build
 from sim.runner import run_bench
 
@@ -14,16 +13,15 @@ from .primitive_pairs import Pairs
 
 
 CELLS = Path(sim.__file__).parent / "cells"
-VENDORS = [name for name in FAMILIES if name != "generic"]
 
 _VISIBLE = "`verilator_config\n" + "".join(
     f'public_flat_rw -module "pairs" -var "{name}"\n'
-    for name in ("clk", "rst", "noise", "differs"))
+    for name in ("clk", "rst", "noise", "writes", "differs"))
 
 
 @pytest.mark.verilator
 def test_same_as_generic(tmp_path):
-    pairs = Pairs(VENDORS)
+    pairs = Pairs()
     sources = {path.name: path.read_text() for path in CELLS.iterdir()}
     sources["pairs.v"] = verilog.convert(
         pairs, name="pairs", emit_src=False, strip_internal_attrs=True)
