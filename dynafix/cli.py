@@ -1,7 +1,6 @@
 """The command line."""
 
 import dataclasses
-import json
 import math
 import shlex
 import sys
@@ -11,6 +10,7 @@ from typing import Any
 
 import click
 
+from .cli_build import build
 from .cli_options import (
     CLOCK,
     CONFIG,
@@ -26,6 +26,8 @@ from .cli_options import (
     numbers,
     with_options,
 )
+from .cli_output import open_terminal as _terminal
+from .cli_output import print_json as _print_json
 from .errors import UsageError, VerificationError
 
 
@@ -68,10 +70,12 @@ def main(arguments: list[str] | None = None) -> None:
 def _is_mendable(error: ValueError) -> bool:
     """Tell the errors that packages raise for people from those that are our own mistakes."""
     from compiler.errors import CompileError
+    from hw.build.errors import BuildError
     from quantizer.errors import ModelError
     from sim.errors import SimulationError
 
-    return isinstance(error, (UsageError, ModelError, CompileError, SimulationError))
+    return isinstance(
+        error, (UsageError, ModelError, CompileError, BuildError, SimulationError))
 
 
 def _exit(message: str, code: int) -> None:
@@ -102,16 +106,7 @@ def cli(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-def _terminal(quiet: bool, as_json: bool) -> Any:
-    from .steps import Steps
-    from .terminal import Terminal
-
-    terminal = Terminal(quiet=quiet)
-    return terminal, (Steps() if as_json else terminal)
-
-
-def _print_json(value: Any) -> None:
-    click.echo(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False))
+cli.add_command(build)
 
 
 def _print_quantized(found: Any) -> None:

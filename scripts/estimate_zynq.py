@@ -16,11 +16,12 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Self
 
-from area import find_yosys, synthesize
+from area import synthesize
 
 from arch.config import AcceleratorConfig, preset
 from dynafix.text import grouped
 from hw import MODULE_NAME, verilog
+from hw.build.tools import find_tools
 
 
 __all__ = (
@@ -151,7 +152,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for name in options.configs:
             if name not in known:
                 raise ValueError(f"Config must be one of {', '.join(known)}, not {name!r}")
-        yosys = find_yosys()
+        yosys = find_tools(["yosys"])["yosys"]
         os.nice(10)
         for name in options.configs:
             config = known[name]

@@ -5,6 +5,7 @@ all of them in a row.
 """
 
 from .accuracy import evaluate
+from .building import build
 from .compilation import compile, verilog
 from .difference import diff
 from .exchange import export, import_model
@@ -18,6 +19,7 @@ from .widths import choose_widths
 
 
 __all__ = (
+    "build",
     "choose_widths",
     "compile",
     "diff",

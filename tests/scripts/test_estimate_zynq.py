@@ -42,10 +42,10 @@ def test_table(zynq):
 
 
 def test_without_yosys(zynq, monkeypatch, capsys, tmp_path):
-    def none():
+    def none(names):
         raise ValueError("Yosys was not found")
 
-    monkeypatch.setattr(zynq, "find_yosys", none)
+    monkeypatch.setattr(zynq, "find_tools", none)
     assert zynq.main(["small", "--output", str(tmp_path / "zynq.json")]) == 2
     assert capsys.readouterr().err == "error: Yosys was not found\n"
     assert zynq.main(["huge"]) == 2
@@ -54,7 +54,7 @@ def test_without_yosys(zynq, monkeypatch, capsys, tmp_path):
 
 def test_run(zynq, monkeypatch, capsys, tmp_path):
     cells = {"LUT6": 1000, "DSP48E1": 40, "FDRE": 2000, "RAMB36E1": 3}
-    monkeypatch.setattr(zynq, "find_yosys", lambda: ["yosys"])
+    monkeypatch.setattr(zynq, "find_tools", lambda names: {"yosys": ["yosys"]})
     monkeypatch.setattr(zynq, "verilog", lambda config: f"// {config.name}")
     monkeypatch.setattr(zynq, "synthesize", lambda *_: {zynq.MODULE_NAME: cells})
     monkeypatch.setattr(zynq.os, "nice", lambda _: None)

@@ -1,0 +1,17 @@
+"""A board with an accelerator, over a serial line."""
+
+from .board import Board, BoardInfo, BoardRun
+from .errors import RunError, SerialError, TransmissionError
+from .ports import Port, open_port
+
+
+__all__ = (
+    "Board",
+    "BoardInfo",
+    "BoardRun",
+    "Port",
+    "RunError",
+    "SerialError",
+    "TransmissionError",
+    "open_port",
+)
