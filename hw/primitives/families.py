@@ -39,14 +39,20 @@ class FamilyPlatform:
         self.family = family
 
 
+_DEVICES = {
+    "LFE5": "ecp5", "iCE40UP": "ice40", "GW1N": "gowin", "GW2A": "gowin", "xc7": "xilinx7"}
+
+
 def family_of(platform):
     """Return the family of ``platform``, the generic one for none or one that is not known.
 
     Parameters
     ----------
     platform : object
-        ``None``, a :class:`FamilyPlatform`, or a platform of Amaranth. Those for Lattice devices
-        name their family alike but for capitals; those for Gowin's name the device, GW1N or GW2A.
+        ``None``, a :class:`FamilyPlatform`, or a platform of Amaranth, whose device or part tells.
     """
-    name = str(getattr(platform, "family", None)).lower()
-    return FAMILIES.get("gowin" if name.startswith("gw") else name, FAMILIES["generic"])
+    if isinstance(platform, FamilyPlatform):
+        return FAMILIES[platform.family]
+    device = getattr(platform, "device", None) or getattr(platform, "part", "")
+    return FAMILIES[next(
+        (name for prefix, name in _DEVICES.items() if device.startswith(prefix)), "generic")]
