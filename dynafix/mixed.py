@@ -105,7 +105,7 @@ class Mixer:
             part = slice(index, index + 1)
             codes = execute(model, quantize_input(model, self._inputs[part]), names={name})[name]
             error += float(np.square(
-                model.formats[name].dequantize(codes) - self._exact[part]).sum())
+                model.real(name, codes) - self._exact[part]).sum())
         return error / max(float(np.square(self._exact, dtype=np.float64).sum()), _TINY)
 
     def choices(self, metric: Metric) -> dict[str, list[Choice]]:

@@ -1,9 +1,10 @@
 """Print the LUTs, registers, block RAM and multipliers of the accelerator on ECP5, by component.
 
-Synthesizes the whole accelerator, DMA and instruction fetch included, with Yosys: once flat, which
-gives the numbers of the whole, and once with its main components kept apart. Nothing is placed or
-routed. Needs ``yosys`` on the path, or the extra ``[synth]``. A preset takes minutes the first
-time; results are kept in ``build/area`` and written to ``build/area.json``.
+Synthesizes the whole accelerator, DMA and instruction fetch included, with Yosys, its multipliers
+and row memories being ECP5's own with the registers in them: once flat, which gives the numbers of
+the whole, and once with its main components kept apart. Nothing is placed or routed. Needs
+``yosys`` on the path, or the extra ``[synth]``. A preset takes minutes the first time; results are
+kept in ``build/area`` and written to ``build/area.json``.
 
 The exit code is 1 when a preset takes more LUTs than asked, 2 when there is no Yosys.
 """
@@ -191,7 +192,7 @@ def table(rows: Mapping[str, Area]) -> list[str]:
 
 
 def _measure(config: AcceleratorConfig, yosys: Sequence[str], folder: Path) -> dict[str, Area]:
-    text = verilog(config)
+    text = verilog(config, "ecp5")
     whole = synthesize(yosys, text, _script(()), folder, f"{config.name}, whole")
     apart = synthesize(yosys, text, _script(_kept(text)), folder, f"{config.name}, components")
     rows = components(apart)

@@ -154,11 +154,11 @@ def _standalone(program: Program, clocked: Any, divisor: int) -> Any:
     from hw.tops import StandaloneTop
 
     image = place(program)
-    style = clocked.board.device.technology.memory_style
+    starts_empty = clocked.board.device.technology.starts_empty
     beat = program.config.dram_width
     return StandaloneTop(
-        program.config, image.data if style is None else None, size=-(-image.size // beat) * beat,
-        divisor=divisor, clock=round(clocked.frequency * 1_000_000), style=style)
+        program.config, None if starts_empty else image.data, size=-(-image.size // beat) * beat,
+        divisor=divisor, clock=round(clocked.frequency * 1_000_000))
 
 
 TOPS: dict[str, Callable[[Program, Any, int], Any]] = {"standalone": _standalone}

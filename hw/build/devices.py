@@ -67,9 +67,9 @@ class Technology:
             resource: _weighted(kinds, report) for resource, kinds in self.used.items()}}
 
     @property
-    def memory_style(self) -> str | None:
-        """How Yosys is told to make a large memory: of large RAM, which starts with no content."""
-        return "huge" if "large_ram" in self.cells else None
+    def starts_empty(self) -> bool:
+        """Whether a large memory is made of large RAM, which starts with no content."""
+        return "large_ram" in self.cells
 
 
 def _weighted(kinds: Mapping[str, float], amounts: Mapping[str, int]) -> int:

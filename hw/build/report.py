@@ -81,9 +81,9 @@ class CriticalPath:
 
 
 def _short(signal: str) -> str:
-    """Return the last two parts of a path, cut where it is long."""
-    name = ".".join(signal.split(".")[-2:])
-    return name if len(name) <= MOST_SIGNALS else f"{name[:MOST_SIGNALS - 1]}…"
+    """Return a signal's path below the accelerator, or below the design, cut where it is long."""
+    name = signal.removeprefix("design.").removeprefix("accelerator.")
+    return name if len(name) <= MOST_SIGNALS else f"…{name[1 - MOST_SIGNALS:]}"
 
 
 @dataclass(frozen=True)

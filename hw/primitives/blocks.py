@@ -83,29 +83,33 @@ class Plan:
         return len(self.blocks) * self.segments
 
 
-def plan(modes, *, columns, column_width, depth):
+def plan(modes, *, columns, column_width, depth, compact=False):
     """Return the plan with the fewest blocks.
 
     Rows are split between blocks of a shape that is deep enough, so that no multiplexer stands
-    behind them; only where none is, the deepest ones are put above each other.
+    behind them; only where none is, or in a compact plan, blocks are put above each other.
 
     Parameters
     ----------
     modes : sequence of Mode
         Shapes of a block.
-    columns, column_width, depth : int
+    columns, column_width, depth, compact
         As of :class:`hw.primitives.RowMemory`.
 
     Examples
     --------
     >>> plan(MODES_18K, columns=2, column_width=64, depth=2048).count
     16
+    >>> plan(MODES_18K, columns=4, column_width=8, depth=10240).count
+    32
+    >>> plan(MODES_18K, columns=4, column_width=8, depth=10240, compact=True).count
+    20
     """
-    deepest = max(mode.depth for mode in modes)
+    least = 0 if compact else min(depth, max(mode.depth for mode in modes))
     plans = [
         Plan(mode, _blocks(mode, columns, column_width), -(-depth // mode.depth))
-        for mode in modes if mode.depth >= min(depth, deepest)]
-    return min(plans, key=lambda plan: plan.count)
+        for mode in modes if mode.depth >= least]
+    return min(plans, key=lambda plan: (plan.count, plan.segments))
 
 
 def _blocks(mode, columns, column_width):
@@ -139,7 +143,8 @@ def block_memory(ports, modes, add_block):
     """
     m = Module()
     split = plan(
-        modes, columns=ports.columns, column_width=ports.column_width, depth=ports.depth)
+        modes, columns=ports.columns, column_width=ports.column_width, depth=ports.depth,
+        compact=ports.compact)
     low = (split.mode.depth - 1).bit_length()
     advance = ~ports.r_hold
     w_segment, r_segment = ports.w_row[low:], ports.r_row[low:]

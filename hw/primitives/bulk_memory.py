@@ -38,7 +38,7 @@ class BulkMemory(wiring.Component):
     w_data : In(width)
         Word to write.
     hold : In(1)
-        Keep answers as they are, those on their way too; no request may be made.
+        Keep answers as they are, those on their way too; only writes may be requested.
     r_data : Out(width)
         Word read.
     """
@@ -66,7 +66,8 @@ class BulkMemory(wiring.Component):
             return family.bulk_memory(self)
         m = Module()
         m.submodules.rows = rows = RowMemory(
-            columns=self.width // 8, column_width=8, depth=self.depth, init=self.init)
+            columns=self.width // 8, column_width=8, depth=self.depth, init=self.init,
+            compact=True)
         m.d.comb += [
             rows.w_en.eq(self.w_en & self.en.replicate(self.width // 8)),
             rows.w_row.eq(self.row),

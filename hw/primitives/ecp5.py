@@ -23,10 +23,11 @@ class Ecp5(Generic):
 
     name = "ecp5"
 
-    def multiply(self, m, a, b, *, load_b, enable):
+    def multiply(self, m, a, b, *, load_b, enable, platform):
         """Add a MULT18X18D; wider factors are left to synthesis."""
         if max(len(a), len(b)) > _FACTOR:
-            return super().multiply(m, a, b, load_b=load_b, enable=enable)
+            return super().multiply(
+                m, a, b, load_b=load_b, enable=enable, platform=platform)
         factor_a, factor_b = Signal(signed(_FACTOR)), Signal(signed(_FACTOR))
         product = Signal(signed(2 * _FACTOR))
         m.d.comb += [factor_a.eq(a), factor_b.eq(b)]

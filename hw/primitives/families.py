@@ -39,13 +39,20 @@ class FamilyPlatform:
         self.family = family
 
 
+_DEVICES = {
+    "LFE5": "ecp5", "iCE40UP": "ice40", "GW1N": "gowin", "GW2A": "gowin", "xc7": "xilinx7"}
+
+
 def family_of(platform):
     """Return the family of ``platform``, the generic one for none or one that is not known.
 
     Parameters
     ----------
     platform : object
-        ``None``, a :class:`FamilyPlatform`, or a platform of Amaranth, of which those for Lattice
-        devices name their family alike.
+        ``None``, a :class:`FamilyPlatform`, or a platform of Amaranth, whose device or part tells.
     """
-    return FAMILIES.get(getattr(platform, "family", None), FAMILIES["generic"])
+    if isinstance(platform, FamilyPlatform):
+        return FAMILIES[platform.family]
+    device = getattr(platform, "device", None) or getattr(platform, "part", "")
+    return FAMILIES[next(
+        (name for prefix, name in _DEVICES.items() if device.startswith(prefix)), "generic")]

@@ -34,7 +34,7 @@ class Generic:
     """Function that returns the module of a :class:`hw.primitives.BulkMemory`, where the family has
     a memory for that; else it is a row memory."""
 
-    def multiply(self, m, a, b, *, load_b, enable):
+    def multiply(self, m, a, b, *, load_b, enable, platform):
         """Add a multiplier to ``m``; see :func:`hw.primitives.multiply`."""
         a_reg, b_reg = Signal(a.shape()), Signal(b.shape())
         shape = signed(len(a) + len(b))

@@ -17,14 +17,15 @@ class Gowin(Generic):
 
     name = "gowin"
 
-    def multiply(self, m, a, b, *, load_b, enable):
+    def multiply(self, m, a, b, *, load_b, enable, platform):
         """Add a MULT9X9 or MULT18X18; wider factors are left to synthesis.
 
         They have one clock enable, so that the register of ``b`` is outside where it has another.
         """
         width = next((width for width in (9, 18) if max(len(a), len(b)) <= width), None)
         if width is None:
-            return super().multiply(m, a, b, load_b=load_b, enable=enable)
+            return super().multiply(
+                m, a, b, load_b=load_b, enable=enable, platform=platform)
         factor_a, factor_b = Signal(signed(width)), Signal(signed(width))
         product = Signal(signed(2 * width))
         m.d.comb += factor_a.eq(a)

@@ -6,6 +6,8 @@ Source: Lattice, DSP Function Usage Guide for iCE40 Devices, FPGA-TN-02007, and 
 Guide, FPGA-TN-02022.
 """
 
+from weakref import WeakKeyDictionary
+
 from amaranth import *
 
 from .generic import Generic
@@ -13,6 +15,9 @@ from .generic import Generic
 
 __all__ = ("Ice40",)
 
+
+_MULTIPLIERS = 8
+"""SB_MAC16 of the UP5K."""
 
 _FACTOR = 16
 _SPRAM_WIDTH = 16
@@ -24,16 +29,23 @@ class Ice40(Generic):
 
     name = "ice40"
 
-    def multiply(self, m, a, b, *, load_b, enable):
-        """Add a SB_MAC16; wider factors are left to synthesis.
+    def __init__(self):
+        self._used = WeakKeyDictionary()  # multipliers by platform
+
+    def multiply(self, m, a, b, *, load_b, enable, platform):
+        """Add a SB_MAC16; wider factors, and more of them than there are, are left to synthesis.
 
         A second factor of one bit more goes in without its sign: where that is set, the adder
         behind the product takes the first factor off its upper half.
         """
         width = len(a) + len(b)
         with_sign = len(b) == _FACTOR + 1
-        if len(a) > _FACTOR or len(b) > _FACTOR + with_sign or width > 2 * _FACTOR:
-            return super().multiply(m, a, b, load_b=load_b, enable=enable)
+        used = self._used.get(platform, 0)
+        if (len(a) > _FACTOR or len(b) > _FACTOR + with_sign or width > 2 * _FACTOR
+                or used == _MULTIPLIERS):
+            return super().multiply(
+                m, a, b, load_b=load_b, enable=enable, platform=platform)
+        self._used[platform] = used + 1
         factor_a, factor_b = Signal(signed(_FACTOR)), Signal(signed(_FACTOR))
         product = Signal(2 * _FACTOR)
         m.d.comb += [factor_a.eq(a), factor_b.eq(b)]
@@ -101,14 +113,19 @@ class Ice40(Generic):
                     i_STANDBY=0, i_SLEEP=0, i_POWEROFF=1, o_DATAOUT=data)
             words.append(word)
         answer = words[0]
-        # A write leaves anything at the output.
         answered = Signal()
         with m.If(~ports.hold):
             m.d.sync += answered.eq(ports.en & ~writes)
-            if segments > 1:
-                answering = Signal.like(segment)
+        if segments > 1:
+            answering = Signal.like(segment)
+            with m.If(~ports.hold):
                 m.d.sync += answering.eq(segment)
-                answer = Array(words)[answering]
-            with m.If(answered):
-                m.d.sync += ports.r_data.eq(answer)
+            answer = Array(words)[answering]
+        # A write leaves anything at the output: what waits there is kept.
+        waiting, kept = Signal(), Signal(ports.width)
+        m.d.sync += waiting.eq(ports.hold & answered)
+        with m.If(~waiting):
+            m.d.sync += kept.eq(answer)
+        with m.If(~ports.hold & answered):
+            m.d.sync += ports.r_data.eq(Mux(waiting, kept, answer))
         return m

@@ -32,4 +32,5 @@ def multiply(m, a, b, *, load_b, enable=1, platform):
     Value, signed
         ``a * b``, :data:`hw.primitives.MULTIPLIER_LATENCY` cycles later.
     """
-    return family_of(platform).multiply(m, a, b, load_b=load_b, enable=enable)
+    return family_of(platform).multiply(
+        m, a, b, load_b=load_b, enable=enable, platform=platform)

@@ -29,6 +29,8 @@ class RowMemory(wiring.Component):
         Rows.
     init : sequence of int
         Contents of the first rows; the others are zero.
+    compact : bool
+        Whether a multiplexer behind the memory is worth block RAM that it saves.
 
     Members
     -------
@@ -48,11 +50,12 @@ class RowMemory(wiring.Component):
 
     latency = ROW_MEMORY_LATENCY
 
-    def __init__(self, *, columns, column_width, depth, init=()):
+    def __init__(self, *, columns, column_width, depth, init=(), compact=False):
         self.columns = columns
         self.column_width = column_width
         self.depth = depth
         self.init = tuple(init)
+        self.compact = compact
         width = columns * column_width
         super().__init__({
             "w_en": In(columns),

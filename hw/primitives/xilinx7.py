@@ -22,10 +22,11 @@ class Xilinx7(Generic):
 
     name = "xilinx7"
 
-    def multiply(self, m, a, b, *, load_b, enable):
+    def multiply(self, m, a, b, *, load_b, enable, platform):
         """Add a DSP48E1; wider factors are left to synthesis."""
         if len(a) > _FACTOR_A or len(b) > _FACTOR_B:
-            return super().multiply(m, a, b, load_b=load_b, enable=enable)
+            return super().multiply(
+                m, a, b, load_b=load_b, enable=enable, platform=platform)
         factor_a, factor_b = Signal(signed(30)), Signal(signed(_FACTOR_B))
         product = Signal(48)
         m.d.comb += [factor_a.eq(a), factor_b.eq(b)]

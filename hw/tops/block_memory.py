@@ -1,11 +1,11 @@
 """On-chip memory behind an AXI4 port."""
 
 from amaranth import *
-from amaranth.lib import memory, wiring
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
 from ..axi import AXI4Signature
-from ..primitives import NO_COLLISIONS
+from ..primitives import BulkMemory
 
 
 __all__ = ("BlockMemory",)
@@ -33,8 +33,6 @@ class BlockMemory(wiring.Component):
     init : bytes
         What the first bytes are before anything is written. The others are 0. Memory that cannot be
         initialized, such as SPRAM of iCE40, needs it empty.
-    style : str, optional
-        Attribute ``ram_style`` for Yosys: ``huge`` for SPRAM of iCE40.
 
     Members
     -------
@@ -42,7 +40,7 @@ class BlockMemory(wiring.Component):
         The port.
     """
 
-    def __init__(self, *, data_width, id_width, size, init=b"", style=None):
+    def __init__(self, *, data_width, id_width, size, init=b""):
         beat = data_width // 8
         if size < 2 * beat or size % beat:
             raise ValueError(
@@ -53,7 +51,6 @@ class BlockMemory(wiring.Component):
         self.id_width = id_width
         self.size = size
         self.init = init
-        self.style = style
         super().__init__({
             "axi": In(AXI4Signature(addr_width=32, data_width=data_width, id_width=id_width)),
         })
@@ -63,13 +60,10 @@ class BlockMemory(wiring.Component):
         port = self.axi
         beat = self.data_width // 8
         depth = self.size // beat
-        m.submodules.array = array = memory.Memory(
-            shape=self.data_width, depth=depth,
+        m.submodules.memory = memory = BulkMemory(
+            width=self.data_width, depth=depth,
             init=[int.from_bytes(self.init[n:n + beat], "little")
-                  for n in range(0, len(self.init), beat)],
-            attrs={**NO_COLLISIONS, **({"ram_style": self.style} if self.style else {})})
-        write = array.write_port(granularity=8)
-        read = array.read_port()
+                  for n in range(0, len(self.init), beat)])
 
         place = beat.bit_length() - 1
         hold = Signal()  # a beat read is not taken: what is behind it waits
@@ -90,14 +84,13 @@ class BlockMemory(wiring.Component):
                 with m.If(row == depth - 1):
                     m.d.sync += beyond.eq(1)
 
-        # One row number for both, as memory with a single port wants it.
-        row = Mux(writing, w_row, r_row)
         m.d.comb += [
-            write.addr.eq(row),
-            write.data.eq(port.wdata),
-            write.en.eq(port.wstrb & (writing & ~w_beyond).replicate(beat)),
-            read.addr.eq(row),
-            read.en.eq(issue),
+            memory.en.eq(issue | memory.w_en.any()),
+            memory.w_en.eq(port.wstrb & (writing & ~w_beyond).replicate(beat)),
+            memory.row.eq(Mux(writing, w_row, r_row)),
+            memory.w_data.eq(port.wdata),
+            memory.hold.eq(hold),
+            port.rdata.eq(memory.r_data),
         ]
 
         m.d.comb += [
@@ -133,6 +126,4 @@ class BlockMemory(wiring.Component):
                 port.rvalid.eq(answered), port.rlast.eq(last), port.rid.eq(owner),
                 port.rresp.eq(Mux(beyond, _SLVERR, 0)),
             ]
-            with m.If(answered):
-                m.d.sync += port.rdata.eq(read.data)
         return m

@@ -38,8 +38,6 @@ class StandaloneTop(wiring.Component):
     timeout : int, optional
         Cycles of silence that end a frame, a power of two; 50 to 100 ms if not given, for
         computers and USB adapters pause in between.
-    style : str, optional
-        How to make the memory, see :class:`.block_memory.BlockMemory`.
 
     Members
     -------
@@ -53,14 +51,13 @@ class StandaloneTop(wiring.Component):
         A run has ended, see :class:`hw.accelerator.Accelerator`.
     """
 
-    def __init__(self, config, image=None, *, size, divisor, clock, timeout=None, style=None):
+    def __init__(self, config, image=None, *, size, divisor, clock, timeout=None):
         self.config = config
         self.image = image
         self.size = size
         self.divisor = divisor
         self.clock = clock
         self.timeout = 1 << (clock // 20).bit_length() if timeout is None else timeout
-        self.style = style
         super().__init__({
             "uart_rx": In(1, init=1),
             "uart_tx": Out(1, init=1),
@@ -77,8 +74,7 @@ class StandaloneTop(wiring.Component):
         m.submodules.accelerator = accelerator = Accelerator(self.config)
         m.submodules.mux = mux = AXI4Mux(data_width=width, id_width=1)
         m.submodules.memory = memory = BlockMemory(
-            data_width=width, id_width=2, size=self.size, init=self.image or b"",
-            style=self.style)
+            data_width=width, id_width=2, size=self.size, init=self.image or b"")
         connect(m, link.m_axi, mux.first)
         connect(m, accelerator.m_axi, mux.second)
         connect(m, mux.slave, memory.axi)

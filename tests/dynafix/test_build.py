@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from hw.build import run, tools
+from hw.build.boards import BOARDS
 from hw.build.errors import BuildError
 from hw.build.report import parse_report
 from tests.hw.build.test_report import REPORT
@@ -76,6 +77,11 @@ def test_refusals(dynafix, folder, flow, words, message):
     assert dynafix("build", folder, *words) == (2, "", f"error: {message}\n")
     assert not flow
     assert not (folder / "bitstream").exists()
+
+
+def test_help_names_the_boards(dynafix):
+    text = " ".join(dynafix("build", "--help")[1].split())
+    assert all(name in text for name in BOARDS)
 
 
 def test_missing_tools(dynafix, folder, monkeypatch):

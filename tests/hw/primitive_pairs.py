@@ -22,7 +22,7 @@ __all__ = (
 MULTIPLIERS = ((9, 8), (9, 17), (17, 17), (9, 16))
 """Widths of factors: arrays, vector unit, and the array with two products of a multiplier."""
 
-MEMORIES = ((5, 11, 500), (3, 12, 1000), (1, 17, 2048), (2, 6, 3000), (1, 2, 8000), (1, 1, 20000))
+MEMORIES = ((2, 11, 500), (1, 12, 1000), (1, 17, 2048), (2, 4, 3000), (1, 2, 8000), (1, 1, 20000))
 """Columns, their width, and rows."""
 
 BULKS = ((32, 1000), (64, 20000))
@@ -45,10 +45,11 @@ class Multiplier(wiring.Component):
 
 
 def row_memory(columns, column_width, depth):
-    """Return the memory of an entry of :data:`MEMORIES`, with contents."""
+    """Return the memory of an entry of :data:`MEMORIES`, those of two columns or more filled."""
     rows = [row * 0x9e3779b97f4a7c15 % (1 << columns * column_width) for row in range(1, 601)]
     return RowMemory(
-        columns=columns, column_width=column_width, depth=depth, init=rows[:depth])
+        columns=columns, column_width=column_width, depth=depth,
+        init=rows[:depth] if columns > 1 else ())
 
 
 def bulk_memory(width, depth):
@@ -126,7 +127,8 @@ class Pairs(wiring.Component):
     def _bulk_memory(self, m, width, depth):
         hold = self.noise[8] & self.noise[9]
         return {
-            "en": ~hold & self.noise[10], "w_en": Mux(self.noise[11], self.noise[12:], 0),
+            "en": self.noise[10] & (~hold | self.noise[11]),
+            "w_en": Mux(self.noise[11], self.noise[12:] | 1, 0),
             "row": self._row(self.noise[:4], depth), "w_data": self.noise[20:20 + width],
             "hold": hold}
 

@@ -11,6 +11,7 @@ from amaranth.sim import Simulator
 
 from hw.build.board_top import LAMPS, RESET_TIME, BoardTop
 from hw.build.boards import BOARDS, board
+from hw.primitives import family_of
 
 from .echo import Echo
 
@@ -121,6 +122,11 @@ def test_without_a_pll():
             assert ctx.get(ports.tx.o) == 1 - level
 
     _run(BoardTop(board("icebreaker"), None, design), ports, bench)
+
+
+@pytest.mark.parametrize("each", BOARDS.values(), ids=BOARDS)
+def test_primitives_of_the_family(each):
+    assert family_of(each.make_platform()).name == each.device.technology.name.lower()
 
 
 @pytest.mark.parametrize("each", BOARDS.values(), ids=BOARDS)

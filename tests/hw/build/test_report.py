@@ -50,8 +50,8 @@ def test_critical_path():
     assert (path.clock, path.delay_ns, path.levels) == ("sync", 7.0, 1)
     assert path.routing_share == pytest.approx(6 / 7)
     assert path.components == ("requantizer", "vector unit")
-    assert path.text == ("requantizer → vector unit: requantizer.shift → vector.sum "
-                         "(1 level, 7.0 ns, 86 % routing)")
+    assert path.text == ("requantizer → vector unit: calc.requantizer.shift → "
+                         "calc.vector.sum (1 level, 7.0 ns, 86 % routing)")
     assert path.to_json()["text"] == path.text
 
 

@@ -109,9 +109,9 @@ def test_clock_not_met(stand_ins, tmp_path):
         stand_ins(seeds=(1,))
     assert str(error.value) == (
         "echo on Colorlight i5 reaches 20.5 MHz on clock sync, not the 50.0 MHz asked. Critical "
-        "path: requantizer → vector unit: requantizer.shift → vector.sum (1 level, 7.0 ns, 86 % "
-        "routing). Ask for less (--freq 20), or try several placements (--seeds 4), or take the "
-        "file all the same (--force)")
+        "path: requantizer → vector unit: calc.requantizer.shift → calc.vector.sum (1 level, "
+        "7.0 ns, 86 % routing). Ask for less (--freq 20), or try several placements (--seeds 4), "
+        "or take the file all the same (--force)")
     assert not list((tmp_path / "cache").glob("packed-*"))
     found, runs = stand_ins(seeds=(1,), force=True)
     assert runs == ["ecppack"]
