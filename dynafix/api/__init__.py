@@ -5,6 +5,7 @@ all of them in a row.
 """
 
 from .accuracy import evaluate
+from .boards import serial
 from .compilation import compile, verilog
 from .difference import diff
 from .exchange import export, import_model
@@ -28,6 +29,7 @@ __all__ = (
     "quantize",
     "report",
     "run",
+    "serial",
     "simulate",
     "verilog",
 )
