@@ -52,10 +52,10 @@ REQUEST_START = 0x3C
 ANSWER_START = 0xC3
 
 BLOCK_SIZE = 2048
-"""Most bytes that a request reads or writes."""
+"""Bytes that a host should read or write at once: what a damaged frame costs is small still."""
 
 PAGE_SIZE = 4096
-"""A block of memory lies between two multiples of this, in bytes."""
+"""Bytes; a block is shorter, and lies between two multiples of this."""
 
 REGISTER_SIZE = 4
 
@@ -152,7 +152,7 @@ REQUEST_FIELDS = (
     FrameField("start", 1, f"0x{REQUEST_START:02X}"),
     FrameField("version", 1, f"version of the protocol, {PROTOCOL_VERSION}"),
     FrameField("command", 1, "bits 3..0: command; bits 7..4: tag, any number"),
-    FrameField("length", 2, f"bytes to read or write, at most {BLOCK_SIZE}"),
+    FrameField("length", 2, f"bytes to read or write, fewer than {PAGE_SIZE}"),
     FrameField("address", 4, "first byte"),
     FrameField("checksum", 2, "of the fields before it but `start`"),
     FrameField("payload", 0, "for commands that write"),
@@ -172,7 +172,7 @@ ANSWER_FIELDS = (
 INFO_FIELDS = (
     FrameField("version", 1, f"version of the protocol, {PROTOCOL_VERSION}"),
     FrameField("beat", 1, "bytes of a beat of memory"),
-    FrameField("block", 2, "most bytes that a request reads or writes"),
+    FrameField("block", 2, "bytes that a host should read or write at once"),
     FrameField("memory", 4, "bytes of memory, from address 0"),
     FrameField("clock", 4, "clock of the accelerator, in Hz; 0 if unknown"),
     FrameField("timeout", 4, "cycles of silence that end a frame"),

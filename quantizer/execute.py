@@ -59,6 +59,7 @@ __all__ = (
     "quantize_input",
     "run",
     "to_maps",
+    "to_outputs",
 )
 
 
@@ -321,6 +322,32 @@ def _softmax(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(powers / powers.sum(1, keepdims=True))
 
 
+def to_outputs(
+    model: QuantizedModel, codes: NDArray[np.integer], *, softmax: bool = True
+) -> NDArray[np.float32]:
+    """Return what the network returns for the codes that the accelerator hands to the host.
+
+    Parameters
+    ----------
+    model : QuantizedModel
+        The network.
+    codes : int, (n, c, h, w)
+        Codes of :func:`output_name`.
+    softmax : bool
+        Run the host's Softmax, where the network ends with one; otherwise return its input.
+
+    Returns
+    -------
+    float32, (n, *output_dims)
+        Logits or probabilities.
+    """
+    graph, name = model.graph, output_name(model.graph)
+    values = model.formats[name].dequantize(codes)
+    if softmax and name != graph.output:
+        values = _softmax(values)
+    return values.reshape(len(values), *graph.output_dims).astype(np.float32)
+
+
 def run(
     model: QuantizedModel, inputs: ArrayLike, *, softmax: bool = True
 ) -> NDArray[np.float32]:
@@ -348,18 +375,15 @@ def run(
     graph = model.graph
     maps = to_maps(inputs, graph)
     name = output_name(graph)
-    fmt = model.formats[name]
     largest = max(int(np.prod(shape)) for shape in graph.shapes.values())
     batch = max(1, _BATCH_SIZE // largest)
     prepared = prepare(model, graph.accelerated)
 
-    def work(start: int) -> NDArray[np.float64]:
+    def work(start: int) -> NDArray[np.int32]:
         piece = maps[start:start + batch].reshape(-1, *graph.input_dims)
-        codes = execute(model, quantize_input(model, piece), names={name}, prepared=prepared)
-        return fmt.dequantize(codes[name])
+        return execute(
+            model, quantize_input(model, piece), names={name}, prepared=prepared)[name]
 
-    empty = np.zeros((0, *graph.shapes[name]), np.float64)
-    values = np.concatenate([empty, *in_threads(work, range(0, len(maps), batch))])
-    if softmax and name != graph.output:
-        values = _softmax(values)
-    return values.reshape(len(values), *graph.output_dims).astype(np.float32)
+    empty = np.zeros((0, *graph.shapes[name]), np.int32)
+    codes = np.concatenate([empty, *in_threads(work, range(0, len(maps), batch))])
+    return to_outputs(model, codes, softmax=softmax)

@@ -1,20 +1,15 @@
 """Frames of a serial line to transfers on the buses."""
 
 from amaranth import *
-from amaranth.lib import data, wiring
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from arch.serial import (
     ANSWER_FIELDS,
     ANSWER_START,
-    BLOCK_SIZE,
     CHECKSUM_SIZE,
-    COMMAND_BITS,
-    PAGE_SIZE,
     PROTOCOL_VERSION,
-    REGISTER_SIZE,
     REQUEST_START,
-    Command,
     Status,
     encode_info,
     field_size,
@@ -23,29 +18,15 @@ from arch.serial import (
 from ..axi import AXI4LiteSignature, AXI4Signature
 from .bus_access import BusAccess
 from .checksum import Checksum
+from .frame import HEADER_SIZE, Frame
 from .uart import UARTReceiver, UARTTransmitter
 
 
 __all__ = ("HostLink",)
 
 
-_PAGE_BITS = (PAGE_SIZE - 1).bit_length()
-
-
-class _Header(data.Struct):
-    """Header of a request, in the order of its bytes."""
-
-    version: 8
-    command: COMMAND_BITS
-    tag: 8 - COMMAND_BITS
-    length: 16
-    address: 32
-
-
-_LITE_BITS = 8  # of an address of a register
 _ANSWER_HEAD = field_size(
     ANSWER_FIELDS[:[field.name for field in ANSWER_FIELDS].index("payload")])
-_HEADER_SIZE = Shape.cast(_Header).width // 8
 
 
 class HostLink(wiring.Component):
@@ -117,208 +98,176 @@ class HostLink(wiring.Component):
         connect(m, bus.m_axi, flipped(self.m_axi))
         connect(m, bus.m_lite, flipped(self.m_lite))
 
-        header = Signal(_Header)
-        position = Signal(_PAGE_BITS)  # bytes of this part of the frame that are done
-        status = Signal(Status)
-        stuck = Signal()  # the bus did not answer: it is left alone
+        self._frame = frame = Frame(m, bus, check)
         sent = Signal()
-        rom = Array(encode_info(
-            beat=self.data_width // 8, memory=self.memory_size, clock=self.clock,
-            timeout=self.timeout))
-
-        # Silence, since the last byte in either direction.
-        silence = Signal(self.timeout.bit_length())
-        silent = silence[-1]
-        with m.If(rx.valid | rx.error | sent | ~self.active):
-            m.d.sync += silence.eq(0)
-        with m.Elif(~silent):
-            m.d.sync += silence.eq(silence + 1)
-
-        # The transfer of the beat, or register, of the byte at `position`.
-        command = header.command
-        writes, registers, info = command[0], ~command[2], command[1] & command[2]
-        memory = command[2] & ~command[1]
-        known = (command >= min(Command)) & (command <= max(Command))
-        unit = (self.data_width // 8).bit_length() - 1  # bits of a place in a beat
-        word = REGISTER_SIZE.bit_length() - 1
-        place = Signal(_PAGE_BITS + 1 - word)
-        misplaced = Signal()
-        unaligned = Signal()
-        first, last = Signal(), Signal()
-        carries = Signal()  # the answer has data
-        m.d.comb += [
-            place.eq(header.address[word:_PAGE_BITS] + position[word:]),
-            bus.write.eq(writes),
-            bus.registers.eq(registers),
-            bus.address.eq(Cat(C(0, word), place[:-1], header.address[_PAGE_BITS:])),
-            bus.i_byte.eq(rx.data),
-            misplaced.eq(
-                header.address[:word].any() | (memory & header.address[word:unit].any()) | place[-1]
-                | (registers & (place[_LITE_BITS - word:].any()
-                                | header.address[_PAGE_BITS:].any()))),
-            unaligned.eq(
-                header.length[:word].any() | (memory & header.length[word:unit].any())
-                | (header.length > BLOCK_SIZE)
-                | (writes & registers & (header.length != REGISTER_SIZE))),
-            first.eq(~position[:word].any() & (registers | ~position[word:unit].any())),
-            last.eq(position[:unit].all()),
-        ]
-
-        def transfer():
-            with m.If(stuck):
-                m.d.sync += status.eq(Status.BUS_TIMEOUT)
-            with m.Elif(misplaced):
-                m.d.sync += status.eq(Status.ADDRESS)
-            with m.Else():
-                m.d.comb += bus.start.eq(1)
-            m.next = "TRANSFER"
-
-        def refuse(why):
-            m.d.sync += status.eq(why)
-            m.next = "DRAIN"
-
-        def step():
-            m.d.sync += position.eq(position + 1)
-
-        def begin(state):
-            m.d.sync += position.eq(0)
-            m.next = state
-
-        def answer():
-            m.d.comb += check.clear.eq(1)
-            begin("ANSWER")
-
-        def watch_line():
-            """Leave a frame that goes wrong."""
-            with m.If(rx.error):
-                refuse(Status.LINE)
-            with m.Elif(silent):
-                m.d.sync += status.eq(Status.INCOMPLETE)
-                answer()
-
+        silence = Signal(self.timeout.bit_length())  # cycles since the last byte
+        self._silent = silence[-1]
         m.d.comb += [
             rx.rx.eq(self.uart_rx),
             self.uart_tx.eq(tx.tx),
             sent.eq(tx.i.valid & tx.i.ready),
-            self.active.eq(1),
+            bus.i_byte.eq(rx.data),
             check.data.eq(Mux(tx.i.valid, tx.i.payload, rx.data)),
-            carries.eq((status == Status.DONE) & ~writes),
         ]
+        with m.If(rx.valid | rx.error | sent):
+            m.d.sync += silence.eq(0)
+        with m.Elif(~self._silent):
+            m.d.sync += silence.eq(silence + 1)
         with m.If(bus.error):
-            m.d.sync += status.eq(Status.BUS)
-        with m.If(bus.busy & silent):
+            m.d.sync += frame.status.eq(Status.BUS)
+        with m.If(bus.busy & self._silent):
             m.d.comb += bus.abort.eq(1)
-            m.d.sync += [stuck.eq(1), status.eq(Status.BUS_TIMEOUT)]
+            m.d.sync += [frame.stuck.eq(1), frame.status.eq(Status.BUS_TIMEOUT)]
+
+        m.d.comb += self.active.eq(1)
         with m.FSM():
-            with m.State("IDLE"):
-                m.d.comb += [self.active.eq(0), check.clear.eq(1)]
-                m.d.sync += status.eq(Status.DONE)
-                with m.If(rx.valid & (rx.data == REQUEST_START)):
-                    begin("HEADER")
-            with m.State("HEADER"):
-                with m.If(rx.valid):
-                    m.d.comb += check.valid.eq(1)
-                    step()
-                    with m.If(position < _HEADER_SIZE):
-                        m.d.sync += Value.cast(header).eq(Cat(Value.cast(header)[8:], rx.data))
-                    with m.If(position == _HEADER_SIZE + CHECKSUM_SIZE - 1):
-                        begin("CHECK")
-                watch_line()
-            with m.State("CHECK"):
-                m.d.comb += check.clear.eq(1)
+            self._elaborate_header(m, rx, check)
+            self._elaborate_payload(m, rx, check, bus)
+            self._elaborate_transfer(m, rx, bus)
+            self._elaborate_answer(m, tx, check, sent)
+            self._elaborate_data(m, tx, check, bus, sent)
+        return m
+
+    def _watch_line(self, m, rx):
+        """Leave a frame that goes wrong."""
+        with m.If(rx.error):
+            self._frame.refuse(Status.LINE)
+        with m.Elif(self._silent):
+            m.d.sync += self._frame.status.eq(Status.INCOMPLETE)
+            self._frame.answer()
+
+    def _elaborate_header(self, m, rx, check):
+        """Take the header of a request, and decide what to do."""
+        frame, header = self._frame, self._frame.header
+        with m.State("IDLE"):
+            m.d.comb += [self.active.eq(0), check.clear.eq(1)]
+            m.d.sync += frame.status.eq(Status.DONE)
+            with m.If(rx.valid & (rx.data == REQUEST_START)):
+                frame.begin("HEADER")
+        with m.State("HEADER"):
+            with m.If(rx.valid):
+                m.d.comb += check.valid.eq(1)
+                frame.step()
+                with m.If(frame.position[:4] < HEADER_SIZE):
+                    m.d.sync += Value.cast(header).eq(Cat(Value.cast(header)[8:], rx.data))
+                with m.If(frame.position[:4] == HEADER_SIZE + CHECKSUM_SIZE - 1):
+                    frame.begin("CHECK")
+            self._watch_line(m, rx)
+        with m.State("CHECK"):
+            m.d.comb += check.clear.eq(1)
+            with m.If(check.value != 0):
+                frame.refuse(Status.HEADER)
+            with m.Elif(header.version != PROTOCOL_VERSION):
+                frame.refuse(Status.VERSION)
+            with m.Elif(~frame.known):
+                frame.refuse(Status.COMMAND)
+            with m.Elif(frame.unaligned):
+                frame.refuse(Status.LENGTH)
+            with m.Elif(frame.misplaced):
+                frame.refuse(Status.ADDRESS)
+            with m.Elif(frame.writes):
+                m.next = "PAYLOAD"
+            with m.Else():
+                m.next = "ANSWER"
+
+    def _elaborate_payload(self, m, rx, check, bus):
+        """Take a payload: memory gets it beat by beat, a register when it was found right."""
+        frame = self._frame
+        with m.State("PAYLOAD"):
+            with m.If(frame.complete):
+                frame.begin("SEAL")
+            with m.If(rx.valid):
+                m.d.comb += [check.valid.eq(1), bus.shift.eq(1)]
+                with m.If(frame.memory & frame.last):
+                    frame.transfer()
+                with m.Else():
+                    frame.step()
+            self._watch_line(m, rx)
+        with m.State("SEAL"):
+            with m.If(rx.valid):
+                m.d.comb += check.valid.eq(1)
+                frame.step()
+            self._watch_line(m, rx)
+            with m.If(frame.position[:2] == CHECKSUM_SIZE):
                 with m.If(check.value != 0):
-                    refuse(Status.HEADER)
-                with m.Elif(header.version != PROTOCOL_VERSION):
-                    refuse(Status.VERSION)
-                with m.Elif(~known):
-                    refuse(Status.COMMAND)
-                with m.Elif(unaligned):
-                    refuse(Status.LENGTH)
-                with m.Elif(misplaced):
-                    refuse(Status.ADDRESS)
-                with m.Elif(writes):
+                    frame.refuse(Status.PAYLOAD)
+                with m.Elif(frame.registers):
+                    frame.transfer()
+                with m.Else():
+                    frame.answer()
+        with m.State("DRAIN"):
+            with m.If(self._silent & ~bus.busy):
+                frame.answer()
+
+    def _elaborate_transfer(self, m, rx, bus):
+        """Wait for the bus."""
+        frame = self._frame
+        with m.State("TRANSFER"):
+            with m.If(frame.writes & (rx.valid | rx.error)):
+                frame.refuse(Status.LINE)
+            with m.Elif(~bus.busy):
+                with m.If(~frame.writes):
+                    m.next = "SEND"
+                with m.Elif(frame.memory):
+                    frame.step()
                     m.next = "PAYLOAD"
                 with m.Else():
-                    m.next = "ANSWER"
-            with m.State("PAYLOAD"):
-                with m.If(position == header.length):
-                    begin("SEAL")
-                with m.If(rx.valid):
-                    m.d.comb += [check.valid.eq(1), bus.shift.eq(1)]
-                    with m.If(memory & last):
-                        transfer()
-                    with m.Else():
-                        step()
-                watch_line()
-            with m.State("SEAL"):
-                with m.If(rx.valid):
-                    m.d.comb += check.valid.eq(1)
-                    step()
-                watch_line()
-                with m.If(position == CHECKSUM_SIZE):
-                    with m.If(check.value != 0):
-                        refuse(Status.PAYLOAD)
-                    with m.Elif(registers):
-                        transfer()
-                    with m.Else():
-                        answer()
-            with m.State("TRANSFER"):
-                with m.If(writes & (rx.valid | rx.error)):
-                    refuse(Status.LINE)
-                with m.Elif(~bus.busy):
-                    with m.If(~writes):
-                        m.next = "SEND"
-                    with m.Elif(memory):
-                        step()
-                        m.next = "PAYLOAD"
-                    with m.Else():
-                        answer()
-            with m.State("DRAIN"):
-                with m.If(silent & ~bus.busy):
-                    answer()
-            with m.State("ANSWER"):
-                m.d.comb += [tx.i.valid.eq(1), check.valid.eq(sent)]
-                with m.Switch(position[:3]):
-                    for number, value in enumerate((
-                        ANSWER_START, PROTOCOL_VERSION, Cat(command, header.tag),
-                        header.length[:8] & carries.replicate(8),
-                        header.length[8:] & carries.replicate(8),
-                    )):
-                        with m.Case(number):
-                            m.d.comb += tx.i.payload.eq(value)
-                with m.If(sent):
-                    step()
-                    with m.If(position == 0):
-                        m.d.comb += check.clear.eq(1)
-                    with m.If(position == _ANSWER_HEAD - 1):
-                        begin("STATUS")
-                        with m.If(carries):
-                            m.next = "FETCH"
-            with m.State("FETCH"):
-                with m.If(position == header.length):
-                    begin("STATUS")
-                with m.Elif(first & ~info):
-                    transfer()
-                with m.Else():
-                    m.next = "SEND"
-            with m.State("SEND"):
-                m.d.comb += [
-                    tx.i.valid.eq(1),
-                    tx.i.payload.eq(Mux(info, rom[position[:4]], bus.o_byte)),
-                    check.valid.eq(sent),
-                ]
-                with m.If(sent):
-                    m.d.comb += bus.shift.eq(1)
-                    step()
-                    m.next = "FETCH"
-            with m.State("STATUS"):
-                m.d.comb += [
-                    tx.i.valid.eq(1),
-                    tx.i.payload.eq(Mux(position[:2] == 0, status, check.value[8:])),
-                    check.valid.eq(sent),
-                ]
-                with m.If(sent):
-                    step()
-                    with m.If(position[:2] == CHECKSUM_SIZE):
-                        m.next = "IDLE"
-        return m
+                    frame.answer()
+
+    def _elaborate_answer(self, m, tx, check, sent):
+        """Send what is before and behind the data."""
+        frame, header = self._frame, self._frame.header
+        carries = Signal()  # the answer has data
+        m.d.comb += carries.eq((frame.status == Status.DONE) & ~frame.writes)
+        length = header.length & carries.replicate(len(header.length))
+        with m.State("ANSWER"):
+            m.d.comb += [tx.i.valid.eq(1), check.valid.eq(sent)]
+            with m.Switch(frame.position[:3]):
+                for number, value in enumerate((
+                    ANSWER_START, PROTOCOL_VERSION, Cat(header.command, header.tag),
+                    length[:8], length[8:],
+                )):
+                    with m.Case(number):
+                        m.d.comb += tx.i.payload.eq(value)
+            with m.If(sent):
+                frame.step()
+                with m.If(frame.position[:3] == 0):
+                    m.d.comb += check.clear.eq(1)
+                with m.If(frame.position[:3] == _ANSWER_HEAD - 1):
+                    frame.begin("STATUS")
+                    with m.If(carries):
+                        m.next = "FETCH"
+        with m.State("STATUS"):
+            m.d.comb += [
+                tx.i.valid.eq(1),
+                tx.i.payload.eq(Mux(frame.position[:2] == 0, frame.status, check.value[8:])),
+                check.valid.eq(sent),
+            ]
+            with m.If(sent):
+                frame.step()
+                with m.If(frame.position[:2] == CHECKSUM_SIZE):
+                    m.next = "IDLE"
+
+    def _elaborate_data(self, m, tx, check, bus, sent):
+        """Send what was read, a beat or register at a time."""
+        frame = self._frame
+        rom = Array(encode_info(
+            beat=self.data_width // 8, memory=self.memory_size, clock=self.clock,
+            timeout=self.timeout))
+        with m.State("FETCH"):
+            with m.If(frame.complete):
+                frame.begin("STATUS")
+            with m.Elif(frame.first & ~frame.info):
+                frame.transfer()
+            with m.Else():
+                m.next = "SEND"
+        with m.State("SEND"):
+            m.d.comb += [
+                tx.i.valid.eq(1),
+                tx.i.payload.eq(Mux(frame.info, rom[frame.position[:4]], bus.o_byte)),
+                check.valid.eq(sent),
+            ]
+            with m.If(sent):
+                m.d.comb += bus.shift.eq(1)
+                frame.step()
+                m.next = "FETCH"

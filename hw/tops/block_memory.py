@@ -17,9 +17,10 @@ _SLVERR = 0b10
 class BlockMemory(wiring.Component):
     """AXI4 slave over on-chip memory with a single port.
 
-    A beat a cycle, read or written; what is written goes first. A read answers three cycles after
-    its request. Bursts increment and have full beats; writes heed ``wstrb``. One burst in each
-    direction at a time, in order. Beats beyond the end are answered with SLVERR.
+    A beat a cycle, read or written; what is written goes first, once the memory's output has been
+    taken over. A read answers three cycles after its request. Bursts increment and have full beats;
+    writes heed ``wstrb``. One burst in each direction at a time, in order. Beats beyond the end are
+    answered with SLVERR.
 
     Parameters
     ----------
@@ -68,6 +69,7 @@ class BlockMemory(wiring.Component):
         hold = Signal()  # a beat read is not taken: what is behind it waits
         writing = Signal()
         issue = Signal()
+        answered = Signal()  # what the memory gives is to be taken: a write would lose it
         w_active, w_row, w_beyond = Signal(), Signal(range(depth)), Signal()
         r_active, r_row, r_beyond = Signal(), Signal(range(depth)), Signal()
         for active, row, beyond, accept, address, step in (
@@ -93,8 +95,8 @@ class BlockMemory(wiring.Component):
 
         m.d.comb += [
             port.awready.eq(~w_active & ~port.bvalid),
-            port.wready.eq(w_active),
-            writing.eq(w_active & port.wvalid),
+            port.wready.eq(w_active & ~answered),
+            writing.eq(port.wready & port.wvalid),
         ]
         with m.If(port.bready):
             m.d.sync += port.bvalid.eq(0)
@@ -108,7 +110,7 @@ class BlockMemory(wiring.Component):
         m.d.comb += [
             port.arready.eq(~r_active),
             hold.eq(port.rvalid & ~port.rready),
-            issue.eq(r_active & ~hold & ~writing),
+            issue.eq(r_active & ~hold & ~(w_active & port.wvalid)),
         ]
         with m.If(port.arvalid & port.arready):
             m.d.sync += [left.eq(port.arlen), number.eq(port.arid)]
@@ -117,7 +119,7 @@ class BlockMemory(wiring.Component):
             with m.If(left == 0):
                 m.d.sync += r_active.eq(0)
 
-        answered, last, beyond, owner = Signal(), Signal(), Signal(), Signal(self.id_width)
+        last, beyond, owner = Signal(), Signal(), Signal(self.id_width)
         with m.If(~hold):
             m.d.sync += [
                 answered.eq(issue), last.eq(left == 0), beyond.eq(r_beyond), owner.eq(number),

@@ -140,7 +140,7 @@ def test_refusals():
     answered([
         (encode_request(memory, 0, length=8, tag=9, version=2), Status.VERSION),
         (read(memory, 0, 6), Status.LENGTH),
-        (read(memory, 0, 2052), Status.LENGTH),
+        (read(memory, 0, 4096), Status.LENGTH),
         (read(memory, 2, 8), Status.ADDRESS),
     ], command=memory | 9 << 4)
     answered([
