@@ -404,6 +404,37 @@ def simulate(folder: str, images: int, image: int | None, layer: str | None, wav
             show_simulated(terminal, found)
 
 
+@cli.command(short_help="Run FOLDER's program on a board.")
+@click.argument("folder")
+@click.argument("images", nargs=-1, metavar="[IMAGE]...")
+@with_options(
+    click.option("--port", required=True, metavar="NAME",
+                 help="Serial port of the board, such as /dev/ttyUSB0, a URL of pyserial, or "
+                      "'simulation' for the stand-alone design in Verilator."),
+    click.option("--baud", type=click.IntRange(1), metavar="N",
+                 help="Bits in a second of the board's serial line; 1000000 by default."),
+    click.option("--load", is_flag=True,
+                 help="Send program and weights even if the board holds them."),
+    MOVED_DATA, OUTPUT_OPTIONS)
+def serial(folder: str, images: tuple[str, ...], port: str, baud: int | None, load: bool,
+           data: str | None, quiet: bool, as_json: bool) -> None:
+    """Run FOLDER's program on a board, and print the class of each IMAGE.
+
+    An IMAGE is a picture, or the number of an evaluation image. Without any, program and weights
+    are sent only.
+    """
+    from . import api
+    from .summary import show_board
+
+    terminal, steps = _terminal(quiet, as_json)
+    with terminal:
+        found = api.serial(folder, images, port=port, baud=baud, load=load, data=data, steps=steps)
+        if as_json:
+            _print_json(found)
+        else:
+            show_board(terminal, found)
+
+
 @cli.command(short_help="Show where the engines first differ on FOLDER's program.")
 @click.argument("folder", metavar="RUN")
 @with_options(

@@ -5,6 +5,7 @@ all of them in a row.
 """
 
 from .accuracy import evaluate
+from .boards import serial
 from .building import build
 from .compilation import compile, verilog
 from .difference import diff
@@ -32,6 +33,7 @@ __all__ = (
     "quantize",
     "report",
     "run",
+    "serial",
     "simulate",
     "verilog",
 )

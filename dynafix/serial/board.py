@@ -24,10 +24,12 @@ __all__ = (
     "Board",
     "BoardInfo",
     "BoardRun",
+    "DEFAULT_BAUD",
 )
 
 
 DEFAULT_BAUD = 1_000_000
+"""Bits in a second; divides the usual clocks, and every USB adapter of today can do it."""
 
 _START, _BUSY, _DONE, _ERROR = 1, 1, 2, 4
 _LEAST_WAIT = 1.0
@@ -96,6 +98,8 @@ class Board:
         Bits in a second, where the port is not open yet.
     timeout : float
         Seconds without a byte after which an answer is given up.
+    now : callable
+        Seconds since some time in the past; those of a simulation, where the board is one.
 
     Attributes
     ----------
@@ -110,11 +114,13 @@ class Board:
     """
 
     def __init__(
-        self, port: Port | str, *, baud: int = DEFAULT_BAUD, timeout: float = _LEAST_WAIT
+        self, port: Port | str, *, baud: int = DEFAULT_BAUD, timeout: float = _LEAST_WAIT,
+        now: Callable[[], float] = time.perf_counter,
     ) -> None:
         self.name = port if isinstance(port, str) else getattr(port, "name", None) or "the port"
         self._port = open_port(port, baud=baud) if isinstance(port, str) else port
         self._requests = Requester(self._port, self.name, timeout=timeout)
+        self._now = now
         self._info: BoardInfo | None = None
         self._loaded: tuple[Program, MemoryImage] | None = None
 
@@ -296,7 +302,7 @@ class Board:
             raise ValueError("Board must have loaded a program before it runs one")
         program, image = self._loaded
         regions = image.regions
-        begin = time.perf_counter()
+        begin = self._now()
         self.write_memory(regions[Region.INPUT], program.input_layout.pack(codes))
         cycles = 0
         for step in program.steps:
@@ -309,7 +315,7 @@ class Board:
                 cycles += self._segment(image.program + step.offset, program)
         output = program.output_layout.unpack(
             self.read_memory(regions[Region.OUTPUT], program.output_size))
-        return BoardRun(output, cycles, time.perf_counter() - begin)
+        return BoardRun(output, cycles, self._now() - begin)
 
     def _segment(self, address: int, program: Program) -> int:
         """Run a part of the program; return its cycles."""
@@ -345,12 +351,12 @@ class Board:
         """Wait for the end of a run; return the status."""
         clock = self.info().clock
         wait = _LEAST_WAIT + (100 * program.prediction.cycles / clock if clock else 60)
-        deadline = time.monotonic() + wait
+        deadline = self._now() + wait
         while True:
             status = self.read_register("STATUS")
             if not status & _BUSY:
                 return status
-            if time.monotonic() > deadline:
+            if self._now() > deadline:
                 raise RunError(
-                    f"{self.name}: {program.name} did not end within {wait:.0f} s, which is a "
-                    f"hundred times what was predicted; register LIMIT gives a run an end")
+                    f"{self.name}: {program.name} did not end within {wait:.0f} s, far longer than "
+                    "predicted; register LIMIT gives a run an end")

@@ -91,6 +91,10 @@ class SimulatedPort:
         self._request(b"c")
         return struct.unpack("<Q", self._answer(8))[0]
 
+    def seconds(self) -> float:
+        """Return the simulated seconds since reset."""
+        return self.cycles / self._clock
+
     def write(self, data: bytes) -> int:
         """Send bytes; they are on their way while a read waits."""
         self._request(b"w" + struct.pack("<I", len(data)) + data)
