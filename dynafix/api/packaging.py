@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from arch.config import AcceleratorConfig
 from compiler.program import Program
+from quantizer.execute import output_name
+from quantizer.graph import Graph
 
 from ..errors import UsageError
 from ..files import output_folder, write_bytes
@@ -62,7 +64,8 @@ def ip(
     Raises
     ------
     ValueError
-        If arguments are missing or too many, or a folder cannot be used.
+        If arguments are missing or too many, a folder cannot be used, or the network was quantized
+        with ``fit_ends``.
     """
     from sim.build import accelerator_verilog
 
@@ -76,6 +79,7 @@ def ip(
         chosen = load_config(config)
     else:
         quantized = open_quantized(folder, steps=steps)
+        _check_ends(quantized.model.graph)
         program = open_program(quantized)
         chosen = program.config
         written |= dict(network_files(program, _pixel_codes(program, quantized.rule)))
@@ -88,6 +92,15 @@ def ip(
     steps.line("ip", f"{chosen.name}, {len(written)} files; package it with: vivado -mode batch "
                      f"-source {path / 'package_ip.tcl'}")
     return path
+
+
+def _check_ends(graph: Graph) -> None:
+    """Refuse a network of which the host must shift or scale the input or the result."""
+    output = output_name(graph)
+    if graph.intake is not None or output in graph.exponents or output in graph.offsets:
+        raise UsageError(
+            f"network '{graph.name}' was quantized with --fit-ends: the host must shift and scale "
+            "its input or its result, which the drivers do not do; quantize it with --no-fit-ends")
 
 
 def accelerator_files(config: AcceleratorConfig, clock_mhz: float) -> Iterator[tuple[str, bytes]]:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 
 import pytest
 
@@ -9,6 +10,7 @@ from arch.config import preset
 from compiler import load
 from dynafix import api
 from dynafix.errors import UsageError
+from dynafix.options import Options
 from hw.ip import register_header
 
 
@@ -20,6 +22,21 @@ NETWORK = {
     "network.json", "c/small.h", "c/small.c", "c/small_images.S",
     *(f"images/{image}.{kind}" for image in ("program", "weights")
       for kind in ("bin", "coe", "mif"))}
+
+
+@pytest.fixture(scope="module")
+def plain(network, images, tmp_path_factory):
+    """Output folder of a compiled network whose input and result are as the file has them."""
+    folder = tmp_path_factory.mktemp("plain")
+    api.quantize(network, images, folder, options=Options(fit_ends=False))
+    api.compile(folder, config="tiny")
+    return folder
+
+
+@pytest.fixture
+def folder(plain, tmp_path):
+    """Return a copy of it that a test may change."""
+    return shutil.copytree(plain, tmp_path / "out")
 
 
 def files(folder):
@@ -62,6 +79,14 @@ def test_of_a_config(tmp_path, stand_in):
 def test_elsewhere(folder, tmp_path, stand_in):
     assert api.ip(folder, output=tmp_path / "there") == tmp_path / "there" / "ip"
     assert not (folder / "ip").exists()
+
+
+def test_fitted_ends_are_refused(dynafix, compiled):
+    code, _, err = dynafix("ip", compiled)
+    assert code == 2
+    assert "was quantized with --fit-ends: " in err
+    assert err.endswith("; quantize it with --no-fit-ends\n")
+    assert not (compiled / "ip").exists()
 
 
 @pytest.mark.parametrize("given", [

@@ -13,6 +13,7 @@ from arch.isa import Region
 from compiler.program import Program
 from dynafix import api
 from dynafix.api.packaging import accelerator_files, network_files
+from dynafix.options import Options
 from quantizer.execute import execute, quantize_input
 from sim.build import build_accelerator
 from sim.memory import job_steps
@@ -73,7 +74,8 @@ def lenet_ip(lenet, mnist, tmp_path_factory):
     data = np.load(mnist)
     few = {name: values[:16] for name, values in data.items()}
     np.savez(folder / "few.npz", **few)
-    quantized = api.quantize(lenet, folder / "few.npz", folder)
+    quantized = api.quantize(
+        lenet, folder / "few.npz", folder, options=Options(fit_ends=False))
     program = api.compile(folder, config="small")
     path = api.ip(folder)
     inputs = quantized.inputs(quantized.data.evaluation, [0, 1])
