@@ -11,7 +11,8 @@ __all__ = ("warnings",)
 
 LEAST_DB = 5.0
 MOST_LOSS = 0.1
-EXACT_DB = 99.0
+EXACT_DB = 60.0
+"""More is as good as exact: an input that lies on the grid of its codes has 150 and more."""
 
 
 def warnings(model: QuantizedModel, evaluation: Mapping[str, Any]) -> list[str]:
@@ -50,7 +51,7 @@ def _symptom(model: QuantizedModel, evaluation: Mapping[str, Any]) -> str:
 
 def _db(tensors: Mapping[str, Any], name: str) -> float:
     snr = tensors[name]["snr_db"]
-    return EXACT_DB if snr is None else snr
+    return EXACT_DB if snr is None else min(snr, EXACT_DB)
 
 
 def _steepest(model: QuantizedModel, tensors: Mapping[str, Any]) -> tuple[str, float, float]:

@@ -183,7 +183,7 @@ def test_collapse_warns(dynafix, network, images, tmp_path):
     path = tmp_path / "formats.json"
     path.write_text('{"fc": {"bits": 8, "frac": -8}}')
     code, out, err = dynafix("quantize", network, "--data", images, "--output", tmp_path / "out",
-                             "--formats", path, "--no-fit-ends")
+                             "--formats", path)
     assert (code, err) == (0, "")
     (line,) = [line for line in out.splitlines() if line.startswith(" warning ")]
     assert "; fc loses most, " in line
