@@ -127,13 +127,15 @@ def cached_controller(
     cache: Path | None = None,
 ) -> str:
     """Return the Verilog of a controller, generated only if it changed."""
-    controller = SDRAMController(
-        part, clock=clock, data_width=data_width, id_width=id_width, read_delay=read_delay)
+    def make() -> str:
+        return controller_verilog(SDRAMController(
+            part, clock=clock, data_width=data_width, id_width=id_width, read_delay=read_delay))
+
     return generated_verilog(
         "sdram_controller",
         {"part": dataclasses.asdict(part), "clock": clock, "data_width": data_width,
          "id_width": id_width, "read_delay": read_delay},
-        lambda: controller_verilog(controller), cache=cache)
+        make, cache=cache)
 
 
 class Traffic:
