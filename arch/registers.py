@@ -6,9 +6,12 @@ from dataclasses import dataclass
 
 __all__ = (
     "COUNTERS",
+    "ERROR_SOURCES",
+    "ERROR_TEXTS",
     "Error",
     "REGISTERS",
     "Register",
+    "RegisterField",
     "register",
 )
 
@@ -27,6 +30,56 @@ class Error(enum.IntEnum):
     TIMEOUT = 8
 
 
+ERROR_TEXTS = {
+    Error.NONE: "no error",
+    Error.MAGIC: "no program at the program address",
+    Error.VERSION: "the program has another version of the instruction set",
+    Error.CONFIG: "the program was compiled for another config than the accelerator's",
+    Error.OPCODE: "unknown opcode, or no END",
+    Error.READ: "DRAM refused a read (is the address outside the memory?)",
+    Error.WRITE: "DRAM refused a write (is the address outside output and scratch?)",
+    Error.FIELD: "a LOAD or SAVE of no rows",
+    Error.TIMEOUT: "the run took more cycles than LIMIT allows (is a token never posted?)",
+}
+"""What an error means."""
+
+ERROR_SOURCES = ("LOAD", "CALC", "SAVE", "the instruction fetch")
+"""Where an error was seen, by the engine in the ERROR register."""
+
+
+@dataclass(frozen=True)
+class RegisterField:
+    """Some bits of a register.
+
+    Parameters
+    ----------
+    name : str
+        Name in capitals.
+    first : int
+        Lowest bit.
+    width : int
+        Bits.
+    text : str
+        Meaning, for the manual.
+    """
+
+    name: str
+    first: int
+    width: int
+    text: str
+
+    @property
+    def mask(self) -> int:
+        """The bits, in place."""
+        return ((1 << self.width) - 1) << self.first
+
+    @property
+    def bits(self) -> str:
+        """Which bits they are, in words."""
+        last = self.first + self.width - 1
+        return f"bits {last}..{self.first}" if self.width > 1 else f"bit {self.first}"
+
+
 @dataclass(frozen=True)
 class Register:
     """One 32-bit register.
@@ -40,13 +93,22 @@ class Register:
     access : str
         ``ro`` or ``rw``.
     text : str
-        Meaning, for the manual.
+        Meaning, for the manual; that of :attr:`fields` comes before it.
+    fields : tuple of RegisterField
+        Parts, where the register has any.
     """
 
     name: str
     offset: int
     access: str
-    text: str
+    text: str = ""
+    fields: tuple[RegisterField, ...] = ()
+
+    @property
+    def meaning(self) -> str:
+        """What the whole register means."""
+        parts = [f"{field.bits}: {field.text}" for field in self.fields]
+        return "; ".join([*parts, *filter(None, [self.text])])
 
 
 COUNTERS = ("busy", "wait", "stall", "beats")
@@ -56,11 +118,15 @@ REGISTERS = (
     Register("VERSION", 0x04, "ro", "version of the instruction set"),
     Register("HASH_LO", 0x08, "ro", "config hash, bits 31..0"),
     Register("HASH_HI", 0x0C, "ro", "config hash, bits 63..32"),
-    Register("CONTROL", 0x10, "rw", "bit 0: write 1 to start; bit 1: interrupt enable"),
-    Register("STATUS", 0x14, "rw", "bit 0: busy; bit 1: done; bit 2: error; write 1 to bit 1 to "
-             "clear done, error and the interrupt"),
-    Register("ERROR", 0x18, "ro", "bits 7..0: error code; bits 11..8: engine (0 LOAD, 1 CALC, "
-             "2 SAVE, 3 fetch)"),
+    Register("CONTROL", 0x10, "rw", fields=(
+        RegisterField("START", 0, 1, "write 1 to start"),
+        RegisterField("INTERRUPT", 1, 1, "interrupt enable"))),
+    Register("STATUS", 0x14, "rw", "write 1 to bit 1 to clear done, error and the interrupt", (
+        RegisterField("BUSY", 0, 1, "busy"), RegisterField("DONE", 1, 1, "done"),
+        RegisterField("ERROR", 2, 1, "error"))),
+    Register("ERROR", 0x18, "ro", fields=(
+        RegisterField("CODE", 0, 8, "error code"),
+        RegisterField("ENGINE", 8, 4, "engine (0 LOAD, 1 CALC, 2 SAVE, 3 fetch)"))),
     Register("ERROR_INDEX", 0x1C, "ro", "instructions fetched when the error was seen"),
     Register("PROGRAM", 0x20, "rw", "byte address of the program's header"),
     Register("REGION_0", 0x24, "rw", "byte address of region 0, weights"),
@@ -69,7 +135,9 @@ REGISTERS = (
     Register("REGION_3", 0x30, "rw", "byte address of region 3, scratch"),
     Register("CYCLES_LO", 0x34, "ro", "cycles from start to done, bits 31..0"),
     Register("CYCLES_HI", 0x38, "ro", "cycles from start to done, bits 63..32"),
-    Register("SELECT", 0x3C, "rw", "bits 11..0: layer; bits 13..12: engine, for the counters"),
+    Register("SELECT", 0x3C, "rw", fields=(
+        RegisterField("LAYER", 0, 12, "layer"),
+        RegisterField("ENGINE", 12, 2, "engine, for the counters"))),
     Register("COUNT_BUSY", 0x40, "ro", "cycles in which the engine ran the layer"),
     Register("COUNT_WAIT", 0x44, "ro", "idle cycles in which its next instruction waited for "
              "tokens"),

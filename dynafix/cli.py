@@ -1,7 +1,6 @@
 """The command line."""
 
 import dataclasses
-import json
 import math
 import shlex
 import sys
@@ -11,6 +10,7 @@ from typing import Any
 
 import click
 
+from .cli_build import build
 from .cli_options import (
     CLOCK,
     CONFIG,
@@ -26,6 +26,8 @@ from .cli_options import (
     numbers,
     with_options,
 )
+from .cli_output import open_terminal as _terminal
+from .cli_output import print_json as _print_json
 from .errors import UsageError, VerificationError
 
 
@@ -68,10 +70,12 @@ def main(arguments: list[str] | None = None) -> None:
 def _is_mendable(error: ValueError) -> bool:
     """Tell the errors that packages raise for people from those that are our own mistakes."""
     from compiler.errors import CompileError
+    from hw.build.errors import BuildError
     from quantizer.errors import ModelError
     from sim.errors import SimulationError
 
-    return isinstance(error, (UsageError, ModelError, CompileError, SimulationError))
+    return isinstance(
+        error, (UsageError, ModelError, CompileError, BuildError, SimulationError))
 
 
 def _exit(message: str, code: int) -> None:
@@ -102,16 +106,7 @@ def cli(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-def _terminal(quiet: bool, as_json: bool) -> Any:
-    from .steps import Steps
-    from .terminal import Terminal
-
-    terminal = Terminal(quiet=quiet)
-    return terminal, (Steps() if as_json else terminal)
-
-
-def _print_json(value: Any) -> None:
-    click.echo(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False))
+cli.add_command(build)
 
 
 def _print_quantized(found: Any) -> None:
@@ -207,7 +202,8 @@ def widths(model: str, data: str, output: str, budget: str, narrower: list[float
     """Choose a width for each layer's weights, for the least loss within a budget.
 
     Writes FOLDER/widths.json for `dynafix quantize --width`, and the Pareto front as
-    FOLDER/pareto.csv and FOLDER/pareto.png.
+    FOLDER/pareto.csv and FOLDER/pareto.png. Data keeps the widths of --data-bits and --width:
+    maps take whole bytes, so that narrower ones would save nothing.
     """
     from . import api
     from .options import Dram
@@ -354,6 +350,34 @@ def verilog(folder: str | None, config: str | None, output: str | None, quiet: b
             terminal.summary("written", str(path))
 
 
+@cli.command(short_help="Write FOLDER's accelerator as IP for a system on chip.")
+@click.argument("folder", required=False)
+@with_options(
+    click.option("--config", metavar="PRESET|FILE",
+                 help="Accelerator, where there is no FOLDER with a program."),
+    click.option("--output", metavar="FOLDER", help="Folder for the result; FOLDER by default."),
+    click.option("--clock", default=100.0, show_default=True, metavar="MHZ",
+                 help="Clock that the packaged IP names; a design may connect another."),
+    OUTPUT_OPTIONS)
+def ip(folder: str | None, config: str | None, output: str | None, clock: float, quiet: bool,
+       as_json: bool) -> None:
+    """Write FOLDER's accelerator as IP for a system on chip; writes FOLDER/ip.
+
+    That is Verilog with the port names that Vivado infers AXI from, a script that packages it, the
+    program's images for memories of FPGA tools, and drivers in C and, for PYNQ, in Python. Without
+    FOLDER, for a config, there is no program and nothing of a network.
+    """
+    from . import api
+
+    terminal, steps = _terminal(quiet, as_json)
+    with terminal:
+        path = api.ip(folder, output=output, config=config, clock_mhz=clock, steps=steps)
+        if as_json:
+            _print_json({"folder": str(path)})
+        else:
+            terminal.summary("written", str(path))
+
+
 @cli.command(short_help="Run FOLDER's program on the Verilog.")
 @click.argument("folder")
 @with_options(
@@ -378,6 +402,37 @@ def simulate(folder: str, images: int, image: int | None, layer: str | None, wav
             _print_json(found)
         else:
             show_simulated(terminal, found)
+
+
+@cli.command(short_help="Run FOLDER's program on a board.")
+@click.argument("folder")
+@click.argument("images", nargs=-1, metavar="[IMAGE]...")
+@with_options(
+    click.option("--port", required=True, metavar="NAME",
+                 help="Serial port of the board, such as /dev/ttyUSB0, a URL of pyserial, or "
+                      "'simulation' for the stand-alone design in Verilator."),
+    click.option("--baud", type=click.IntRange(1), metavar="N",
+                 help="Bits in a second of the board's serial line; 1000000 by default."),
+    click.option("--load", is_flag=True,
+                 help="Send program and weights even if the board holds them."),
+    MOVED_DATA, OUTPUT_OPTIONS)
+def serial(folder: str, images: tuple[str, ...], port: str, baud: int | None, load: bool,
+           data: str | None, quiet: bool, as_json: bool) -> None:
+    """Run FOLDER's program on a board, and print the class of each IMAGE.
+
+    An IMAGE is a picture, or the number of an evaluation image. Without any, program and weights
+    are sent only.
+    """
+    from . import api
+    from .summary import show_board
+
+    terminal, steps = _terminal(quiet, as_json)
+    with terminal:
+        found = api.serial(folder, images, port=port, baud=baud, load=load, data=data, steps=steps)
+        if as_json:
+            _print_json(found)
+        else:
+            show_board(terminal, found)
 
 
 @cli.command(short_help="Show where the engines first differ on FOLDER's program.")

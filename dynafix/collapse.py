@@ -11,9 +11,8 @@ __all__ = ("warnings",)
 
 LEAST_DB = 5.0
 MOST_LOSS = 0.1
-EXACT_DB = 99.0
-ROUNDED_DB = 40.0
-"""What codes of 8 bits have anyway: that an input is exact is no reason to blame its reader."""
+EXACT_DB = 60.0
+"""More is as good as exact: an input that lies on the grid of its codes has 150 and more."""
 
 
 def warnings(model: QuantizedModel, evaluation: Mapping[str, Any]) -> list[str]:
@@ -52,7 +51,7 @@ def _symptom(model: QuantizedModel, evaluation: Mapping[str, Any]) -> str:
 
 def _db(tensors: Mapping[str, Any], name: str) -> float:
     snr = tensors[name]["snr_db"]
-    return EXACT_DB if snr is None else snr
+    return EXACT_DB if snr is None else min(snr, EXACT_DB)
 
 
 def _steepest(model: QuantizedModel, tensors: Mapping[str, Any]) -> tuple[str, float, float]:
@@ -60,7 +59,7 @@ def _steepest(model: QuantizedModel, tensors: Mapping[str, Any]) -> tuple[str, f
     steps = [
         (node.name, min(_db(tensors, name) for name in node.inputs), _db(tensors, node.output))
         for node in model.graph.accelerated]
-    return max(steps, key=lambda step: min(step[1], ROUNDED_DB) - step[2])
+    return max(steps, key=lambda step: step[1] - step[2])
 
 
 def _ways_out(options: Mapping[str, Any]) -> str:

@@ -18,6 +18,7 @@ __all__ = (
     "Images",
     "load_data",
     "load_evaluation",
+    "load_pictures",
 )
 
 
@@ -147,6 +148,26 @@ def load_evaluation(path: str | Path, *, calibration: int | None = None) -> Imag
     if path.is_dir():
         return _load_folder(path, calibration or 0).evaluation
     return _part(path, _arrays(path), "eval", labeled=True, targets=True)
+
+
+def load_pictures(files: Sequence[str | Path]) -> Images:
+    """Open picture files as images without labels.
+
+    Raises
+    ------
+    UsageError
+        If one does not exist. One that is not readable is refused when it is read.
+    """
+    paths = [named(file, "IMAGE") for file in files]
+    for path in paths:
+        if not path.is_file():
+            raise UsageError(f"{path}: no such picture")
+    mode = _common_mode(paths)
+
+    def read(indices: Sequence[int]) -> NDArray | list[NDArray]:
+        return _stack([_picture(paths[i], str(paths[i]), mode) for i in indices])
+
+    return Images("the pictures", len(paths), read)
 
 
 def _arrays(path: Path) -> dict[str, NDArray]:

@@ -105,8 +105,8 @@ def _curve(
         canvas.circle(place, 5, color)
         if point.kind == "uniform":
             widths = sorted(set(point.bits.values()))
-            canvas.text((place[0] + 8, place[1] + 4), "/".join(map(str, widths)), color, small,
-                        anchor="lt")
+            canvas.text((place[0] + 10, place[1]), "/".join(map(str, widths)), color, small,
+                        anchor="lm")
 
 
 def _legend(canvas: ImageDraw.ImageDraw) -> None:

@@ -1,6 +1,6 @@
 """``results.json``: everything that the table and the report show, for programs."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,8 @@ SCHEMA = 1
 
 
 def assemble(model: QuantizedModel, program: Program, evaluation: Mapping[str, Any],
-             simulation: Mapping[str, Any], *, clock_mhz: float) -> dict[str, Any]:
+             simulation: Mapping[str, Any], *, clock_mhz: float,
+             builds: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
     """Put together what the steps found.
 
     Parameters
@@ -38,6 +39,8 @@ def assemble(model: QuantizedModel, program: Program, evaluation: Mapping[str, A
         Measured cycles and bytes, see :func:`.api.simulation.simulate`.
     clock_mhz : float
         Clock at which latency is shown, in MHz.
+    builds : sequence of mapping
+        Bitstreams of the program, see :func:`.api.building.build`.
 
     Returns
     -------
@@ -77,6 +80,7 @@ def assemble(model: QuantizedModel, program: Program, evaluation: Mapping[str, A
         "class_names": provenance["class_names"],
         "warnings": warnings(model, evaluation),
         "layers": layers,
+        "builds": list(builds),
         "provenance": {name: provenance[name] for name in (
             "command", "versions", "model_sha256", "data_file", "data_sha256", "seeds", "date")},
     }

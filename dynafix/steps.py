@@ -1,7 +1,7 @@
 """Where the steps of a run tell what they do."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 
 __all__ = ("Steps",)
@@ -29,6 +29,9 @@ class Steps:
         """
 
     @contextlib.contextmanager
-    def busy(self, step: str, text: str) -> Iterator[None]:
-        """Tell, during the context, that a step without parts to count is going on."""
-        yield
+    def busy(self, step: str, text: str) -> Iterator[Callable[[str], None]]:
+        """Tell, during the context, that a step without parts to count is going on.
+
+        Yields a function that changes the text.
+        """
+        yield lambda text: None

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = (
     "accuracy_text",
+    "show_board",
     "show_bounds",
     "show_compiled",
     "show_difference",
@@ -345,6 +346,22 @@ def show_simulated(terminal: Terminal, simulation: Mapping[str, Any]) -> None:
     terminal.summary("speed", f"{grouped(simulation['cycles'][0])} cycles an image; "
                               f"{rate(simulation['simulated_macs_per_second'])}MAC/s, "
                               f"{grouped(simulation['simulated_cycles_per_second'])} cycles/s")
+
+
+def show_board(terminal: Terminal, found: Mapping[str, Any]) -> None:
+    """Print what a board said about each image, and how long it took."""
+    for image in found["images"]:
+        cycles, clock = image["cycles"], found["clock_hz"]
+        text = "a map" if image["class"] is None else (
+            f"{image['name'] or image['class']} ({image['confidence']:.1%})".replace("%", " %"))
+        if image["label"] not in (None, image["class"]):
+            text += f", is {image['label']}"
+        at = f" = {cycles / clock * 1e3:.3f} ms at {clock / 1e6:g} MHz" if clock else ""
+        terminal.summary(
+            "image", f"{image['image']}: {text}   {grouped(cycles)} cycles{at}, "
+                     f"{image['seconds'] * 1e3:.1f} ms with its bytes on the line")
+    if found["repeated_requests"]:
+        terminal.summary("line", f"{found['repeated_requests']} requests had to be repeated")
 
 
 def show_difference(terminal: Terminal, found: Mapping[str, Any]) -> None:

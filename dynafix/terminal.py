@@ -2,7 +2,7 @@
 
 import contextlib
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TextIO
 
@@ -122,15 +122,20 @@ class Terminal(Steps):
             self._stop()
 
     @contextlib.contextmanager
-    def busy(self, step: str, text: str) -> Iterator[None]:
+    def busy(self, step: str, text: str) -> Iterator[Callable[[str], None]]:
         """Draw a pulsing bar during the context; without a terminal, print nothing."""
         if self.quiet or not self.is_terminal:
-            yield
+            yield lambda text: None
             return
         self._start(step)
-        self._bar.update(self._bar.task_ids[0], total=None, text=text)
+        bar = self._bar
+
+        def tell(text: str) -> None:
+            bar.update(bar.task_ids[0], total=None, text=text)
+
+        tell(text)
         try:
-            yield
+            yield tell
         finally:
             self._stop(keep=False)
 

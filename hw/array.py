@@ -105,7 +105,7 @@ class MacArray(wiring.Component):
             if self.has_wide:
                 weights[0] = joined_weight(weights[0], weights[1], self.wide)
             products = [
-                multiply(m, x, w, load_b=self.load, enable=enable)
+                multiply(m, x, w, load_b=self.load, enable=enable, platform=platform)
                 for x, w in zip(codes, weights)
             ]
             lower = self.x_width + self.w_width

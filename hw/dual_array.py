@@ -118,7 +118,8 @@ class DualMacArray(wiring.Component):
                     second = self.w.word_select(k * self.in_lanes + 1, 8)
                     weights = Mux(self.wide, Cat(byte, second).as_signed(), weights)
                 products.append(multiply(
-                    m, factor(self, c, k), weights, load_b=self.load, enable=enable))
+                    m, factor(self, c, k), weights, load_b=self.load, enable=enable,
+                    platform=platform))
             low = sum_tree(m, [product[:_SHIFT].as_signed() for product in products], enable)
             # A negative lower part has borrowed from the upper one.
             high = sum_tree(m, [

@@ -113,7 +113,7 @@ class VectorUnit(wiring.Component):
         count = Signal(self.count_width)
         ended = Signal()
         step, entries = self._steps(m)
-        elements = self._elements(m, entries)
+        elements = self._elements(m, entries, platform)
 
         m.submodules.divider = divider = self._divider
         m.d.comb += [
@@ -240,7 +240,7 @@ class VectorUnit(wiring.Component):
             for lane in range(lanes)]
         return flags, entries
 
-    def _elements(self, m, entries):
+    def _elements(self, m, entries, platform):
         """Return the products of all lanes."""
         config = self._config
         code_type, factor_type = signed(config.data_bits + 1), signed(17)
@@ -267,5 +267,5 @@ class VectorUnit(wiring.Component):
                     m.d.comb += a.eq(entry)
                     if config.data_bits > 8:
                         m.d.comb += b.eq(Mux(slope, low, self.factor))
-            elements.append(multiply(m, a, b, load_b=1))
+            elements.append(multiply(m, a, b, load_b=1, platform=platform))
         return elements

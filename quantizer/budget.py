@@ -136,8 +136,10 @@ def best_within(points: Sequence[Point], budget: float, unit: str) -> Point:
     """
     allowed = [point for point in points if point.cost <= budget]
     if not allowed:
-        least = min(point.cost for point in points)
+        least, given = (
+            f"{cost:,.0f}".replace(",", " ")
+            for cost in (min(point.cost for point in points), budget))
         raise ModelError(
-            f"the budget must be at least {least:,.0f} {unit}, which the narrowest widths take, "
-            f"not {budget:,.0f}".replace(",", " "))
+            f"the budget must be at least {least} {unit}, which the narrowest widths take, "
+            f"not {given}")
     return min(allowed, key=lambda point: (point.noise, point.cost))

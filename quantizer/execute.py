@@ -59,6 +59,7 @@ __all__ = (
     "prepare",
     "quantize_input",
     "run",
+    "to_outputs",
 )
 
 
@@ -321,6 +322,32 @@ def _softmax(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(powers / powers.sum(1, keepdims=True))
 
 
+def to_outputs(
+    model: QuantizedModel, codes: NDArray[np.integer], *, softmax: bool = True
+) -> NDArray[np.float32]:
+    """Return what the network returns for the codes that the accelerator hands to the host.
+
+    Parameters
+    ----------
+    model : QuantizedModel
+        The network.
+    codes : int, (n, c, h, w)
+        Codes of :func:`output_name`.
+    softmax : bool
+        Run the host's Softmax, where the network ends with one; otherwise return its input.
+
+    Returns
+    -------
+    float32, (n, *output_dims)
+        Logits or probabilities.
+    """
+    graph, name = model.graph, output_name(model.graph)
+    values = model.real(name, codes)
+    if softmax and name != graph.output:
+        values = _softmax(values)
+    return values.reshape(len(values), *graph.output_dims).astype(np.float32)
+
+
 def run(
     model: QuantizedModel, inputs: ArrayLike, *, softmax: bool = True
 ) -> NDArray[np.float32]:
@@ -352,13 +379,10 @@ def run(
     batch = max(1, _BATCH_SIZE // largest)
     prepared = prepare(model, graph.accelerated)
 
-    def work(start: int) -> NDArray[np.float64]:
-        codes = execute(model, quantize_input(model, images[start:start + batch]), names={name},
-                        prepared=prepared)
-        return model.real(name, codes[name])
+    def work(start: int) -> NDArray[np.int32]:
+        codes = quantize_input(model, images[start:start + batch])
+        return execute(model, codes, names={name}, prepared=prepared)[name]
 
-    empty = np.zeros((0, *graph.shapes[name]), np.float64)
-    values = np.concatenate([empty, *in_threads(work, range(0, len(images), batch))])
-    if softmax and name != graph.output:
-        values = _softmax(values)
-    return values.reshape(len(values), *graph.output_dims).astype(np.float32)
+    empty = np.zeros((0, *graph.shapes[name]), np.int32)
+    codes = np.concatenate([empty, *in_threads(work, range(0, len(images), batch))])
+    return to_outputs(model, codes, softmax=softmax)

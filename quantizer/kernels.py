@@ -33,6 +33,7 @@ __all__ = (
     "pieces",
     "prelu_tiles",
     "rescale",
+    "saturate",
     "with_addend",
 )
 
@@ -42,6 +43,7 @@ _DEPTHWISE_SIZE = 1 << 18  # bytes of results, beside several times that of padd
 _LARGEST_TILE_SIZE = 1 << 25  # bytes, where the weights are larger than the cache anyway
 _EXACT_SINGLE = 1 << 24
 _WIDEST = 32
+_LINE_SIZE = 1 << 11  # elements of a bound side by side: numpy is fast on long lines
 _SHORTEST_SPLIT = 64  # products per output below which splitting loses against float64
 
 
@@ -115,12 +117,30 @@ def rescale(
         scale = np.ldexp(1.0, -shift).astype(tile.values.dtype)
         scaled: NDArray[Any] = np.multiply(tile.values, scale, out=None if keep else tile.values)
         np.rint(scaled, out=scaled)
-        return np.clip(scaled, lo, hi, out=scaled)
+        return saturate(scaled, lo, hi)
     values = tile.values.astype(np.int64) << np.maximum(-shift, 0)
     right = np.maximum(shift, 0)
     if tile.divisor is None:
         return requantize(values, right, lo, hi, rounding)
     return np.clip(divide_round(values, tile.divisor, int(right), rounding), lo, hi)
+
+
+def saturate(
+    values: NDArray[Any], lo: float, hi: float | NDArray[Any]
+) -> NDArray[Any]:
+    """Clip floats (..., k), in C order, in place to ``lo..hi``, the upper bound one or (k,)."""
+    if not isinstance(hi, np.ndarray):
+        return np.clip(values, lo, hi, out=values)
+    np.clip(values, lo, float(hi.max()), out=values)
+    assert values.flags.c_contiguous, values.strides
+    flat = values.reshape(-1)
+    repeats = max(1, min(flat.size, _LINE_SIZE) // len(hi))
+    line = np.tile(hi.astype(values.dtype), repeats)
+    whole = flat.size - flat.size % len(line)
+    rows, rest = flat[:whole].reshape(-1, len(line)), flat[whole:]
+    np.minimum(rows, line, out=rows)
+    np.minimum(rest, line[:len(rest)], out=rest)
+    return values
 
 
 def _tiles(

@@ -18,6 +18,7 @@ __all__ = (
     "FRACS",
     "WEIGHTS_SUFFIX",
     "check_overrides",
+    "fixed_weights",
     "load_overrides",
     "target_of",
 )
@@ -29,6 +30,13 @@ WEIGHTS_SUFFIX = ".weights"
 _LISTED = 40  # layers, in a message
 
 _FIELDS = {"bits": int, "frac": int, "signed": bool}
+
+
+def fixed_weights(overrides: Mapping[str, Format]) -> dict[str, Format]:
+    """Return the formats of weights among overrides, by name of their convolution."""
+    return {
+        name.removesuffix(WEIGHTS_SUFFIX): fmt for name, fmt in overrides.items()
+        if name.endswith(WEIGHTS_SUFFIX)}
 
 
 def _format(name: str, fields: Any, path: Path) -> Format:

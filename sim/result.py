@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from arch.registers import Error
+from arch.registers import ERROR_SOURCES, ERROR_TEXTS, Error
 
 from .errors import SimulationError
 from .trace import Event
@@ -19,20 +19,6 @@ __all__ = (
     "SimulationResult",
     "raise_for_status",
 )
-
-
-_ENGINES = ("LOAD", "CALC", "SAVE", "the instruction fetch")
-
-_TEXTS = {
-    Error.MAGIC: "no program at the program address",
-    Error.VERSION: "the program has another version of the instruction set",
-    Error.CONFIG: "the program was compiled for another config than the accelerator's",
-    Error.OPCODE: "unknown opcode, or no END",
-    Error.READ: "DRAM refused a read (is the address outside the memory?)",
-    Error.WRITE: "DRAM refused a write (is the address outside output and scratch?)",
-    Error.FIELD: "a LOAD or SAVE of no rows",
-    Error.TIMEOUT: "the run took more cycles than LIMIT allows (is a token never posted?)",
-}
 
 
 @dataclass(frozen=True)
@@ -185,8 +171,8 @@ def raise_for_status(
         code, engine = record["error"] & 0xFF, record["error"] >> 8 & 0xF
         known = code in set(Error)
         name = Error(code).name if known else f"code {code}"
-        text = _TEXTS.get(Error(code), "") if known else "unknown error"
-        source = _ENGINES[engine] if engine < len(_ENGINES) else f"engine {engine}"
+        text = ERROR_TEXTS[Error(code)] if known else "unknown error"
+        source = ERROR_SOURCES[engine] if engine < len(ERROR_SOURCES) else f"engine {engine}"
         where = f"after {index} instructions{_instruction(program, index)}"
         failed = _failed(program, before, engine, record["error_done"])
         if failed is not None:

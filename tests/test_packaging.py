@@ -13,13 +13,15 @@ import onnx
 import pytest
 from packaging.requirements import Requirement
 
+from hw.build.tools import TOOLS
+
 
 ROOT = Path(__file__).resolve().parents[1]
-TOOLS = ("g++", "make", "perl")
+TOOLS_OF_SETUP = ("g++", "make", "perl")
 
 
-def _pins():
-    lines = (ROOT / "requirements.lock").read_text("utf-8").splitlines()
+def _pins(lock="requirements.lock"):
+    lines = (ROOT / lock).read_text("utf-8").splitlines()
     return dict(line.split("==") for line in lines if not line.startswith("#"))
 
 
@@ -29,15 +31,30 @@ def _requirements():
         yield Requirement(text)
 
 
+def _synthesis():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    return [Requirement(text) for text in project["optional-dependencies"]["synth"]]
+
+
 def test_lock_keeps_the_ranges():
     pins = {name.lower(): pin for name, pin in _pins().items()}
     for requirement in _requirements():
         assert requirement.specifier.contains(pins[requirement.name]), requirement
 
 
+def test_synthesis_lock():
+    """It keeps the ranges, has no version twice, and has all tools of PyPI."""
+    pins = _pins("requirements-synth.lock")
+    for requirement in _synthesis():
+        assert requirement.specifier.contains(pins[requirement.name]), requirement
+    assert not pins.keys() & _pins().keys()
+    assert {requirement.name for requirement in _synthesis()} == {
+        tool.distribution for tool in TOOLS.values()}
+
+
 def test_every_dependency_has_its_reason():
     lines = (ROOT / "pyproject.toml").read_text("utf-8").splitlines()
-    for requirement in _requirements():
+    for requirement in (*_requirements(), *_synthesis()):
         number = next(n for n, line in enumerate(lines) if f'"{requirement.name}' in line)
         assert lines[number - 1].strip().startswith("# "), requirement
 
@@ -83,7 +100,8 @@ def test_shipped_network(lenet, mnist):
 @pytest.fixture
 def copy(tmp_path):
     """Return a function that runs scripts/setup of a bare copy with few commands on PATH."""
-    for name in ("requirements.lock", "pyproject.toml", "scripts/setup"):
+    for name in ("requirements.lock", "requirements-synth.lock", "pyproject.toml",
+                 "scripts/setup"):
         target = tmp_path / "copy" / name
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, target)
@@ -92,15 +110,16 @@ def copy(tmp_path):
     for name in ("sh", "dirname", "cat", "sha256sum", "cut"):
         (commands / name).symlink_to(shutil.which(name))
 
-    def run(*tools, **scripts):
+    def run(*tools, options=(), **scripts):
         for name in tools:
             (commands / name).symlink_to(shutil.which("true"))
         for name, text in scripts.items():
             (commands / name).write_text(f"#!{shutil.which('sh')}\n{text}\n")
             (commands / name).chmod(0o755)
         return subprocess.run(
-            [str(tmp_path / "copy" / "scripts" / "setup")], capture_output=True, text=True,
-            stdin=subprocess.DEVNULL, check=False, env={"PATH": str(commands)}, timeout=20)
+            [str(tmp_path / "copy" / "scripts" / "setup"), *options], capture_output=True,
+            text=True, stdin=subprocess.DEVNULL, check=False, env={"PATH": str(commands)},
+            timeout=20)
     return run
 
 
@@ -110,8 +129,14 @@ def test_setup_names_missing_tools(copy):
     assert result.stderr == "error: not found: g++ perl. Get them: sudo apt install g++ perl\n"
 
 
+def test_setup_knows_one_option(copy):
+    result = copy(*TOOLS_OF_SETUP, options=["--synthesis"])
+    assert result.returncode == 2
+    assert result.stderr == "error: setup takes --synth or nothing, not --synthesis\n"
+
+
 def test_setup_refuses_old_python(copy):
-    result = copy(*TOOLS, python3='[ "$1" = --version ] && echo Python 3.9.2; exit 1')
+    result = copy(*TOOLS_OF_SETUP, python3='[ "$1" = --version ] && echo Python 3.9.2; exit 1')
     assert result.returncode == 2
     assert result.stderr == (
         "error: Python 3.11 or newer is needed, python3 is Python 3.9.2. Get it: sudo apt install "
@@ -120,7 +145,7 @@ def test_setup_refuses_old_python(copy):
 
 
 def test_setup_names_missing_venv(copy):
-    result = copy(*TOOLS, python3='case "$2" in *ensurepip*) exit 1;; esac')
+    result = copy(*TOOLS_OF_SETUP, python3='case "$2" in *ensurepip*) exit 1;; esac')
     assert result.returncode == 2
     assert result.stderr == (
         "error: python3 has no venv module. Get it: sudo apt install python3-venv\n")

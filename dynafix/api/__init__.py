@@ -5,10 +5,13 @@ all of them in a row.
 """
 
 from .accuracy import evaluate
+from .boards import serial
+from .building import build
 from .compilation import compile, verilog
 from .difference import diff
 from .exchange import export, import_model
 from .inspection import explain, inspect
+from .packaging import ip
 from .quantization import quantize
 from .reporting import report
 from .running import run
@@ -17,6 +20,7 @@ from .widths import choose_widths
 
 
 __all__ = (
+    "build",
     "choose_widths",
     "compile",
     "diff",
@@ -25,9 +29,11 @@ __all__ = (
     "export",
     "import_model",
     "inspect",
+    "ip",
     "quantize",
     "report",
     "run",
+    "serial",
     "simulate",
     "verilog",
 )

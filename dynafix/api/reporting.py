@@ -9,6 +9,7 @@ from .. import results
 from ..errors import UsageError
 from ..files import output_folder, read_json, sha256, write_json
 from ..steps import Steps
+from .building import built
 from .compilation import open_program
 from .quantized import Quantized, open_quantized
 from .simulation import SCHEMA
@@ -72,7 +73,7 @@ def report(
         raise UsageError(f"{quantized.folder}: the simulation ran another program. "
                          f"Simulate again: {again}")
     found = results.assemble(quantized.model, program, quantized.evaluation, simulation,
-                             clock_mhz=clock_mhz)
+                             clock_mhz=clock_mhz, builds=built(quantized.folder))
     with steps.busy("report", "results.json, report.html"):
         write_json(quantized.folder / "results.json", found)
         write_report(found, quantized.folder / "report.html")

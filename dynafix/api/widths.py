@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any, cast, get_args
 
 from arch.config import AcceleratorConfig
+from arch.formats import Format
 from quantizer.errors import ModelError
 from quantizer.model import Limits, QuantizedModel
-from quantizer.overrides import WEIGHTS_SUFFIX
-from quantizer.ranges import format_root
+from quantizer.overrides import WEIGHTS_SUFFIX, fixed_weights
 
 from ..costs import METRICS, Measured, Metric
 from ..errors import UsageError
@@ -82,7 +82,8 @@ def choose_widths(
     """Give the weights of each layer a width, for the least loss within a budget.
 
     Writes ``widths.json``, which ``quantize`` takes as its widths, ``pareto.csv`` and
-    ``pareto.png``.
+    ``pareto.png``. Widths of data are those of the options, since no accelerator runs faster, or
+    moves less, with narrower ones.
 
     Parameters
     ----------
@@ -112,8 +113,8 @@ def choose_widths(
     Returns
     -------
     dict
-        ``budget``, ``widths``, ``chosen`` and ``points``: costs and losses, of ``uniform`` and of
-        ``mixed`` widths.
+        ``budget``, ``widths`` (those of the options, too), ``chosen`` and ``points``: costs and
+        losses, of ``uniform`` and of ``mixed`` widths.
 
     Raises
     ------
@@ -135,11 +136,12 @@ def choose_widths(
         steps.line("import", prepared.describe())
         calibration = prepared.calibration(steps)
         limits = Limits(acc_bits=config.acc_bits)
-        networks = _networks(prepared, calibration, narrower, limits, steps)
+        fixed = fixed_weights(prepared.overrides or {})
+        networks = _networks(prepared, calibration, narrower, limits, fixed, steps)
         timing = DramTiming(latency=dram.latency, bytes_per_cycle=dram.bandwidth(config))
         mixer = Mixer(
             networks, config, timing, calibration[:images], steps,
-            limits=limits if options.fuse_add else None)
+            limits=limits if options.fuse_add else None, fixed=fixed)
         limit = wanted.limit(mixer.uniform[0])
         try:
             front, chosen = mixer.front(wanted.metric, limit)
@@ -148,7 +150,9 @@ def choose_widths(
         uniform = [each.bits for each in mixer.uniform]
         points = [*mixer.uniform, *(each for each in front if each.bits not in uniform)]
         chosen = next(each for each in points if each.bits == chosen.bits)
-        widths = {f"{name}{WEIGHTS_SUFFIX}": bits for name, bits in chosen.bits.items()}
+        widths = {**cast(Mapping[str, int], prepared.options.widths), **{
+            f"{name}{WEIGHTS_SUFFIX}": bits for name, bits in chosen.bits.items()
+            if name not in fixed}}
         write_csv(folder / "pareto.csv", points, chosen)
         write_picture(folder / "pareto.png", points, chosen, wanted.metric, limit,
                       f"{prepared.graph.name} on {config.name}")
@@ -175,26 +179,25 @@ def _check(options: Options, config: AcceleratorConfig, narrower: Sequence[float
 
 def _networks(
     prepared: Prepared, calibration: Any, narrower: Sequence[float], limits: Limits,
-    steps: Steps,
+    fixed: Mapping[str, Format], steps: Steps,
 ) -> dict[int, QuantizedModel]:
     """Return the network with weights of each width, and the same formats for data."""
+    from quantizer.reference import FloatReference
+    from quantizer.search import Options as SearchOptions
+    from quantizer.search import narrower_weights
+
     options = replace(prepared.options, fuse_add=False)
     widest = search_formats(replace(prepared, options=options), calibration, limits, steps)
-    graph = widest.graph
-    formats = {
-        name: fmt for name, fmt in widest.formats.items() if format_root(graph, name) == name}
-    widths = {
-        name: bits for name, bits in options.widths.items() if name.endswith(WEIGHTS_SUFFIX)}
-    networks = {options.weight_bits: widest}
-    for bits in sorted(set(map(int, narrower)), reverse=True):
-        same = replace(
-            prepared, graph=graph, overrides={**(prepared.overrides or {}), **formats},
-            options=replace(
-                options, weight_bits=bits, widths=widths, absorb=False, equalize=False,
-                refine=False))
-        networks[bits] = search_formats(
-            same, calibration, limits, steps, (f"{bits} bits", "weights; the same data"))
-    return networks
+    rounding = SearchOptions(
+        data_bits=options.data_bits, first_last_bits=options.first_last_bits,
+        ranges=options.ranges, per_channel=options.per_channel,
+        weight_rounding=options.weight_rounding, correct=options.correct,
+        widths=dict(options.widths))
+    return {options.weight_bits: widest, **narrower_weights(
+        widest, sorted(set(map(int, narrower)), reverse=True), calibration,
+        reference=FloatReference(widest.graph), options=rounding, limits=limits,
+        fixed=fixed,
+        progress=lambda _, done, total: steps.progress("narrower", done, total, "layers"))}
 
 
 def _plain(point: Measured) -> dict[str, Any]:

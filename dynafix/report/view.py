@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from . import advice, tables
+from .bitstreams import answer, bitstreams
 from .charts import chart_data, multipliers
 from .layers import layers as typed_layers
 from .text import (
@@ -56,7 +57,9 @@ def view(results: Mapping[str, Any]) -> dict[str, Any]:
         "answers": {
             "works": sentence, "losses": advice.losses(layers),
             "spending": advice.spending(results, layers), "helps": advice.helps(results, layers),
+            "boards": answer(results),
         },
+        "bitstreams": bitstreams(results),
         "accuracy": accuracy,
         "figures": _figures(results),
         "samples": samples,

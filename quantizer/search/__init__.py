@@ -8,6 +8,7 @@ Source: J. Qiu et al., "Going Deeper with Embedded FPGA Platform for Convolution
 Network", FPGA 2016, section 4.
 """
 
+from .narrower import narrower_weights
 from .options import Options, Precision, Progress, WeightRounding
 from .quantize import quantize
 
@@ -17,5 +18,6 @@ __all__ = (
     "Precision",
     "Progress",
     "WeightRounding",
+    "narrower_weights",
     "quantize",
 )

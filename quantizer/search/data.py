@@ -36,7 +36,7 @@ from ..ranges import (
 from ..tables import model_table
 from .context import Context
 from .options import Progress
-from .rounding import Rounder
+from .rounding import Forms, Rounder
 from .rules import Norm, Tally, clipped_range, divergences
 from .score import candidate_errors, distance, signal
 from .stream import Piece, Stream, pieces
@@ -367,7 +367,13 @@ def weigher(context: Context) -> Callable[[Conv, Maps], None]:
         return lambda node, maps: None
     stream = Stream(context, list(dict.fromkeys(node.inputs[0] for node in context.convs)))
     rounder = Rounder(context)
-    return lambda node, maps: rounder(node, maps, stream.look(node.inputs[0]))
+
+    def weigh(node: Conv, maps: Maps) -> None:
+        tensor = node.inputs[0]
+        rounder(node, Forms(
+            node, maps[tensor], context.model.formats[tensor].step, stream.look(tensor)))
+
+    return weigh
 
 
 def search_data(

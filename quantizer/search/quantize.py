@@ -9,15 +9,17 @@ from numpy.typing import ArrayLike
 
 from arch.formats import Format, Rounding
 
+from ..accumulators import check_limits
 from ..errors import ModelError
 from ..graph import Graph
 from ..graph_json import ARRAYS
 from ..model import Limits, QuantizedModel
-from ..overrides import WEIGHTS_SUFFIX, check_overrides
+from ..overrides import check_overrides, fixed_weights
 from ..ranges import Reference, check_calibration
 from ..widths import check_widths
 from .absorbed import absorbed
 from .context import Context
+from .correct import correct_biases
 from .data import search_data
 from .equalized import equalized
 from .fitted import fitted_input, fitted_output
@@ -126,7 +128,8 @@ def quantize(
     fuse_add : bool
         Let convolutions do the Adds behind them where shifters and accumulators allow it. All
         other formats are those of the network without that, see
-        :func:`~quantizer.search.fuse_add.fuse_adds`.
+        :func:`~quantizer.search.fuse_add.fuse_adds`; formats are refined, and biases corrected,
+        with the roundings that are left.
     limits : Limits, optional
         What the hardware can align and hold; by default that of 8-bit hardware, with 48-bit
         accumulators when a code is wider than 8 bits.
@@ -182,8 +185,12 @@ def quantize(
             fracs[node.name] = context.choose_weights(node)
         progress("weights", len(context.convs), len(context.convs))
         search_data(context, fracs, progress)
+    fused = _fuse(context) if options.fuse_add else {}
     if options.refine:
         refine_search(context, progress)
+        if options.correct:
+            _correct(context)
+    model = context.model
     model.provenance = {
         "options": asdict(options),
         "limits": asdict(limits),
@@ -192,13 +199,29 @@ def quantize(
         "refined": context.refined,
         "chosen": {name: _plain(entry) for name, entry in context.log.items()},
         "numpy": np.__version__,
+        **fused,
     }
-    if not options.fuse_add:
-        return model
-    fixed = {
-        node.name for node in context.convs
-        if options.precision == "static" or node.name + WEIGHTS_SUFFIX in overrides}
-    return fuse_adds(model, limits, fixed=fixed)
+    return model
+
+
+def _fuse(context: Context) -> dict[str, Any]:
+    """Let convolutions do Adds, and return which ones, as :func:`fuse_adds` has it.
+
+    There are fewer roundings then, and biases are corrected for those that are left.
+    """
+    static = context.options.precision == "static"
+    fixed = {node.name for node in context.convs} if static else fixed_weights(context.overrides)
+    context.model = fuse_adds(context.model, context.limits, fixed=fixed)
+    found = context.model.provenance
+    if context.options.correct and found["fused_adds"]:
+        _correct(context)
+    return found
+
+
+def _correct(context: Context) -> None:
+    """Correct all biases, for the roundings that there are now."""
+    correct_biases(context.model, context.calibration, context.means)
+    check_limits(context.model, context.limits)
 
 
 def _plain(entry: dict[str, Any]) -> dict[str, Any]:

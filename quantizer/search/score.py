@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from arch.formats import Rounding
 
-from ..kernels import Tile, rescale
+from ..kernels import Tile, rescale, saturate
 from .rules import Norm
 
 
@@ -120,7 +120,8 @@ def _scaled_errors(
         codes = np.empty_like(real)
         for frac, (lo, hi) in bounds.items():
             step = steps[frac]
-            np.clip(real, dtype(lo * step), dtype(hi * step), out=codes)
+            np.copyto(codes, real)
+            saturate(codes, lo * step, hi * step)
             codes += dtype(magic * step)
             codes -= dtype(magic * step)
             codes -= wanted

@@ -10,6 +10,7 @@ from arch.config import preset
 
 
 __all__ = (
+    "build",
     "large",
     "lenet",
 )
@@ -166,3 +167,18 @@ def _picture(text):
     buffer = io.BytesIO()
     image.save(buffer, "PNG")
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def build(**changes):
+    """Return the ``build.json`` of a board, with changes."""
+    return {
+        "schema": 1, "network": "lenet5_mnist", "top": "standalone", "board": "colorlight-i5",
+        "board_title": "Colorlight i5", "device": "LFE5U-25F", "grade": "CABGA381, grade 6",
+        "clock_mhz": 40.0, "fmax_mhz": {"sync": 52.25}, "asked_mhz": {"sync": 40.0}, "met": True,
+        "lut4": 14_203, "ff": 9_871, "block_ram": 55, "multipliers": 24,
+        "available": {"lut4": 24_288, "ff": 24_288, "block_ram": 56, "multipliers": 28},
+        "critical_path": {"text": "requantizer: requantizer.shift → requantizer.rounded "
+                                  "(8 levels, 19.1 ns, 62 % routing)"},
+        "seed": 1, "seeds": {"1": {"sync": 52.25}}, "file": "colorlight-i5.bit",
+        "file_size": 582_369, **changes,
+    }

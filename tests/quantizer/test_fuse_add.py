@@ -14,6 +14,7 @@ from quantizer.graph import Add, Conv, Pool, Window
 from quantizer.model import Limits
 from quantizer.quantized_import import import_quantized
 from quantizer.ranges import snr_db
+from quantizer.search.correct import correct_biases, mean_maps
 from quantizer.search.fuse_add import fuse_adds
 from quantizer.storage import load, save
 from tests.quantizer.networks import (
@@ -106,6 +107,30 @@ def test_formats_are_those_of_the_network_with_adds():
     assert plain.formats == {
         **fused.formats, **{name: plain.formats[name] for name in ("a_out", "short_out")}}
     assert not {"a_out", "short_out"} & fused.graph.shapes.keys()
+
+
+@pytest.mark.parametrize("options", [
+    {}, {"weight_rounding": "feedback", "per_channel": True}, {"precision": "static"},
+    {"refine": True, "data_bits": 5},
+])
+def test_biases_are_corrected_for_the_roundings_that_are_left(options):
+    graph, images = residual_graph(), inputs_for(residual_graph(), 6)
+    model = quantized(graph, images, correct=True, **options)
+    assert model.provenance["fused_adds"]
+    before = {name: each.bias.tolist() for name, each in model.weights.items()}
+    correct_biases(model, images, mean_maps(model.graph, SlowReference(graph), images))
+    assert before == {name: each.bias.tolist() for name, each in model.weights.items()}
+
+
+def test_refinement_sees_the_network_that_results():
+    graph = residual_graph(3)
+    images, name = inputs_for(graph, 8), graph.output
+    model = quantized(graph, images, refine=True, data_bits=5)
+    assert model.provenance["fused_adds"]
+    found = execute(model, quantize_input(model, images), names={name})[name]
+    exact = SlowReference(graph).tensors(images, [name])[name]
+    chooses = snr_db(exact[::2], model.formats[name].dequantize(found)[::2])
+    assert model.provenance["refined"]["snr_db"][1] == pytest.approx(chooses, abs=1e-4)
 
 
 def adds(nodes, shape=(4, 5, 5), **options):

@@ -20,7 +20,7 @@ from quantizer.reference import FloatReference
 from quantizer.search import quantize
 from quantizer.search.rounding import quadratic
 from quantizer.search.rounding.descent import descend
-from quantizer.search.rounding.feedback import feedback
+from quantizer.search.rounding.feedback import Feedback
 from quantizer.search.rounding.patches import output_size, patches
 from quantizer.search.rounding.quadratic import blocks, gather
 from tests.quantizer.networks import (
@@ -110,7 +110,7 @@ def test_quadratic_form_is_the_error_of_the_output(monkeypatch):
 def test_learned_is_no_worse_and_cannot_be_bettered(seed, groups, bits):
     hessian, target = problem(seed, groups)
     fmt = Format(bits, 0)
-    start = feedback(hessian, target, fmt)
+    start = Feedback(hessian)(target, fmt)
     found = descend(hessian, target, start, fmt)
     assert found.min() >= fmt.min
     assert found.max() <= fmt.max
@@ -127,7 +127,7 @@ def test_codes_stay_codes(seed):
     """Rounding what is rounded already changes nothing."""
     hessian, target = problem(seed, 2)
     codes = np.clip(np.rint(target), FOUR.min, FOUR.max)
-    np.testing.assert_array_equal(feedback(hessian, codes, FOUR), codes)
+    np.testing.assert_array_equal(Feedback(hessian)(codes, FOUR), codes)
     np.testing.assert_array_equal(descend(hessian, codes, codes, FOUR), codes)
 
 
@@ -136,16 +136,16 @@ def test_feedback_beats_nearest():
     hessian, target = problem(0, 2, 40, 150)
     target *= 0.6
     nearest = np.clip(np.rint(target), FOUR.min, FOUR.max)
-    found = feedback(hessian, target, FOUR)
+    found = Feedback(hessian)(target, FOUR)
     assert cost(hessian, target, found).mean() < 0.5 * cost(hessian, target, nearest).mean()
 
 
 def test_feedback_by_hand():
     """The second weight makes up for the first; the one with more power comes first."""
     hessian = np.array([[[4.0, 1.8], [1.8, 1.0]]])
-    assert feedback(hessian, np.array([[[0.4, 0.0]]]), FOUR).tolist() == [[[0, 1]]]
+    assert Feedback(hessian)(np.array([[[0.4, 0.0]]]), FOUR).tolist() == [[[0, 1]]]
     turned = hessian[:, ::-1, ::-1]
-    assert feedback(turned, np.array([[[0.0, 0.4]]]), FOUR).tolist() == [[[1, 0]]]
+    assert Feedback(turned)(np.array([[[0.0, 0.4]]]), FOUR).tolist() == [[[1, 0]]]
 
 
 def network_error(model, images):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from arch.formats import Rounding
-from quantizer.kernels import Tile, rescale
+from quantizer.kernels import Tile, rescale, saturate
 from quantizer.search import score
 from quantizer.search.score import candidate_errors, distance, signal
 
@@ -81,3 +81,11 @@ def test_signal():
     values = np.array([[[[1.0, -2.0]]], [[[3.0, 0.0]]]], np.float32)
     assert signal(values, "l1").tolist() == [3.0, 3.0]
     assert signal(values, "l2").tolist() == [5.0, 9.0]
+
+
+@pytest.mark.parametrize("channels", [1, 3, 5000])
+def test_bounds_of_each_channel(channels):
+    values = np.random.default_rng(channels).normal(size=(2, 3, 5, channels)).astype(np.float32)
+    hi = np.random.default_rng(0).random(channels)
+    expected = np.minimum(np.maximum(values, -0.25), hi.astype(np.float32))
+    np.testing.assert_array_equal(saturate(values, -0.25, hi), expected)

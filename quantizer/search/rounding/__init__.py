@@ -6,7 +6,10 @@ the output of the float layer on the float inputs, so that they also make up for
 quantized inputs, and both set the bias so that no mean error is left. Memory is that of one layer.
 """
 
-from .layer import Rounder
+from .layer import Forms, Rounder
 
 
-__all__ = ("Rounder",)
+__all__ = (
+    "Forms",
+    "Rounder",
+)

@@ -10,16 +10,14 @@ from numpy.typing import NDArray
 from arch.formats import Format
 
 
-__all__ = ("feedback",)
+__all__ = ("Feedback",)
 
 
 _BLOCK = 64  # inputs after which the others learn of the errors
 
 
-def feedback(
-    hessian: NDArray[np.float64], target: NDArray[np.float64], fmt: Format
-) -> NDArray[np.float64]:
-    """Round weights so that the quadratic form stays small.
+class Feedback:
+    """Rounds weights so that a quadratic form stays small.
 
     The inputs with the largest power come first, while there are most left to make up for them.
 
@@ -27,34 +25,39 @@ def feedback(
     ----------
     hessian : float64, (groups, p, p)
         Positive definite.
-    target : float64, (groups, k, p)
-        Weights in units of a code.
-    fmt : Format
-        Bounds of the codes.
-
-    Returns
-    -------
-    float64, (groups, k, p)
-        Codes.
     """
-    order = np.argsort(-np.diagonal(hessian, axis1=1, axis2=2), axis=1, kind="stable")
-    sorted_hessian = np.take_along_axis(
-        np.take_along_axis(hessian, order[:, :, None], 1), order[:, None, :], 2)
-    upper = np.linalg.cholesky(np.linalg.inv(sorted_hessian)).transpose(0, 2, 1)
-    rest = np.take_along_axis(target, order[:, None, :], 2)
-    codes = np.empty_like(rest)
-    count = rest.shape[2]
-    for start in range(0, count, _BLOCK):
-        stop = min(start + _BLOCK, count)
-        errors = np.empty((*rest.shape[:2], stop - start))
-        for index in range(start, stop):
-            row = upper[:, None, index, :]
-            wanted = rest[:, :, index]
-            codes[:, :, index] = np.clip(np.rint(wanted), fmt.min, fmt.max)
-            error = (wanted - codes[:, :, index]) / row[:, :, index]
-            errors[:, :, index - start] = error
-            rest[:, :, index + 1:stop] -= error[:, :, None] * row[:, :, index + 1:stop]
-        rest[:, :, stop:] -= errors @ upper[:, start:stop, stop:]
-    result = np.empty_like(codes)
-    np.put_along_axis(result, np.broadcast_to(order[:, None, :], codes.shape), codes, 2)
-    return result
+
+    def __init__(self, hessian: NDArray[np.float64]) -> None:
+        order = np.argsort(-np.diagonal(hessian, axis1=1, axis2=2), axis=1, kind="stable")
+        sorted_hessian = np.take_along_axis(
+            np.take_along_axis(hessian, order[:, :, None], 1), order[:, None, :], 2)
+        self._order = order[:, None, :]
+        self._upper = np.linalg.cholesky(np.linalg.inv(sorted_hessian)).transpose(0, 2, 1)
+
+    def __call__(self, target: NDArray[np.float64], fmt: Format) -> NDArray[np.float64]:
+        """Return codes, (groups, k, p).
+
+        Parameters
+        ----------
+        target : float64, (groups, k, p)
+            Weights in units of a code.
+        fmt : Format
+            Bounds of the codes.
+        """
+        rest = np.take_along_axis(target, self._order, 2)
+        codes = np.empty_like(rest)
+        count = rest.shape[2]
+        for start in range(0, count, _BLOCK):
+            stop = min(start + _BLOCK, count)
+            errors = np.empty((*rest.shape[:2], stop - start))
+            for index in range(start, stop):
+                row = self._upper[:, None, index, :]
+                wanted = rest[:, :, index]
+                codes[:, :, index] = np.clip(np.rint(wanted), fmt.min, fmt.max)
+                error = (wanted - codes[:, :, index]) / row[:, :, index]
+                errors[:, :, index - start] = error
+                rest[:, :, index + 1:stop] -= error[:, :, None] * row[:, :, index + 1:stop]
+            rest[:, :, stop:] -= errors @ self._upper[:, start:stop, stop:]
+        result = np.empty_like(codes)
+        np.put_along_axis(result, np.broadcast_to(self._order, codes.shape), codes, 2)
+        return result

@@ -9,21 +9,56 @@ from arch.formats import Format
 
 from ...accumulators import code_bounds, worst_case
 from ...errors import ModelError
-from ...execute import Maps
 from ...graph import Conv
 from ...model import QuantizedWeights
 from ...overrides import WEIGHTS_SUFFIX
 from ..context import Context
 from ..weights import integer_bias
 from .descent import descend
-from .feedback import feedback
 from .quadratic import Quadratic, blocks, gather
 
 
-__all__ = ("Rounder",)
+__all__ = (
+    "Forms",
+    "Rounder",
+)
 
 
 _NEAR = (-1, 0, 1)  # fractional lengths tried, relative to what the weights alone ask for
+
+
+class Forms:
+    """The quadratic forms of one convolution, measured when they are asked for.
+
+    The last one is held, so that several roundings of a convolution whose inputs are judged
+    together measure it once.
+
+    Parameters
+    ----------
+    node : Conv
+        The convolution.
+    coded : int, (n, h, w, c)
+        Codes of its input.
+    step : float
+        What a code stands for.
+    exact : float32, (n, c, h, w)
+        Its input in the float network.
+    """
+
+    def __init__(
+        self, node: Conv, coded: NDArray[np.integer], step: float, exact: NDArray[np.float32]
+    ) -> None:
+        self._node, self._coded, self._step, self._exact = node, coded, step, exact
+        self._held: tuple[slice, Quadratic] | None = None
+
+    def __iter__(self) -> Iterator[tuple[slice, Quadratic]]:
+        """Yield parts of the kernels' inputs, and their forms."""
+        for part in blocks(self._node):
+            if self._held is None or self._held[0] != part:
+                self._held = None  # before the next one takes as much memory
+                self._held = part, gather(
+                    self._node, part, self._coded, self._step, _images(self._exact))
+            yield self._held
 
 
 class _Trial:
@@ -54,7 +89,7 @@ class _Trial:
         """Round some inputs of the kernels."""
         frac = self.frac.reshape(self._groups, -1, 1)
         target = np.ldexp(form.target, frac)
-        codes = feedback(form.hessian, target, self._fmt)
+        codes = form.feedback(target, self._fmt)
         if self._learned:
             codes = descend(form.hessian, target, codes, self._fmt)
         weights = np.ldexp(codes, -frac)
@@ -76,17 +111,15 @@ class Rounder:
         self._context = context
         self._learned = context.options.weight_rounding == "learned"
 
-    def __call__(self, node: Conv, maps: Maps, exact: NDArray[np.float32]) -> None:
+    def __call__(self, node: Conv, forms: Forms) -> None:
         """Give a convolution its integers.
 
         Parameters
         ----------
         node : Conv
             The convolution; the model has weights rounded to nearest.
-        maps : dict from tensor name to (n, h, w, c) integers
-            Codes of its input.
-        exact : float32, (n, c, h, w)
-            Its input in the float network.
+        forms : Forms
+            What its output loses, on calibration images.
 
         Raises
         ------
@@ -97,7 +130,7 @@ class Rounder:
         start = context.model.weights[node.name]
         fracs = self._candidates(node, start)
         while True:
-            weights = self._best(node, fracs, maps, exact)
+            weights = self._best(node, fracs, forms)
             limit = 1 << (context.limits.acc_bits - 1)
             bounds = code_bounds(context.model, node.inputs[0])
             over = worst_case(weights.codes, weights.bias, *bounds) >= limit
@@ -133,14 +166,13 @@ class Rounder:
         return found
 
     def _best(
-        self, node: Conv, fracs: list[NDArray[np.int64]], maps: Maps, exact: NDArray[np.float32]
+        self, node: Conv, fracs: list[NDArray[np.int64]], forms: Forms
     ) -> QuantizedWeights:
         """Return the weights with the least error, of all channels together or of each."""
         tensor, bits = node.inputs[0], self._context.weight_bits(node)
         fmt = self._context.model.formats[tensor]
         trials = [_Trial(node, Format(bits, 0), frac, learned=self._learned) for frac in fracs]
-        for part in blocks(node):
-            form = gather(node, part, maps[tensor], fmt.step, _images(exact))
+        for part, form in forms:
             for trial in trials:
                 trial.add(form, part)
         errors = np.array([trial.errors for trial in trials])

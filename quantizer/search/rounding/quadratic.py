@@ -11,11 +11,13 @@ once the bias ``b`` has removed the mean error: ``H`` is the covariance of ``x``
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...graph import Conv
+from .feedback import Feedback
 from .patches import output_size, patches
 
 
@@ -55,6 +57,11 @@ class Quadratic:
     target: NDArray[np.float64]
     mean: NDArray[np.float64]
     mean_output: NDArray[np.float64]
+
+    @cached_property
+    def feedback(self) -> Feedback:
+        """Rounding by error feedback, made once for all widths and fractional lengths."""
+        return Feedback(self.hessian)
 
     def errors(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the mean squared error of each output channel, (groups, k / groups)."""

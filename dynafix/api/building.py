@@ -1,0 +1,220 @@
+"""From a compiled network to the file that configures a board."""
+
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from compiler.program import Program
+
+from ..errors import UsageError
+from ..files import existing_folder, output_folder, read_json, sha256, write_bytes, write_json
+from ..results import SCHEMA as RESULTS_SCHEMA
+from ..serial.board import DEFAULT_BAUD
+from ..steps import Steps
+from .compilation import open_program
+from .quantized import open_quantized
+
+
+__all__ = (
+    "BITSTREAM",
+    "SCHEMA",
+    "TOPS",
+    "build",
+    "built",
+)
+
+
+SCHEMA = 1
+BITSTREAM = "bitstream"
+"""Folder of the results, one folder a board and top below it."""
+
+BAUD_TOLERANCE = 0.02
+"""Most that the speed of the serial line may be off; a byte of ten bits then still fits."""
+
+
+def build(
+    folder: str | Path, *, board: str, top: str = "standalone", freq: float | None = None,
+    seeds: int = 1, baud: int | None = None, output: str | Path | None = None, force: bool = False,
+    steps: Steps | None = None,
+) -> dict[str, Any]:
+    """Make the file that configures a board with the accelerator of a compiled network.
+
+    Parameters
+    ----------
+    folder : path
+        Output folder that ``compile`` wrote.
+    board : str
+        Name of the board.
+    top : str
+        What stands around the accelerator, one of :data:`TOPS`.
+    freq : float, optional
+        Clock asked, in MHz; that of the board's table by default. The fastest that the board can
+        make and that is not above is taken.
+    seeds : int
+        Placements to try; the one with the highest clock is taken.
+    baud : int, optional
+        Speed of the serial line, in bits a second; what :class:`dynafix.serial.Board` expects by
+        default.
+    output : path, optional
+        Folder in which ``bitstream/`` is written; ``folder`` by default.
+    force : bool
+        Whether to write a file whose clock is not met.
+    steps : Steps, optional
+        Is told the progress.
+
+    Returns
+    -------
+    dict
+        Content of ``build.json``.
+
+    Raises
+    ------
+    ValueError
+        If an argument or a file cannot be used, a tool is missing, the network does not fit the
+        board, or the clock is not met.
+    """
+    from hw.build import run
+    from hw.build.boards import board as known_board
+
+    steps = steps or Steps()
+    chosen = known_board(board)
+    if top not in TOPS:
+        raise UsageError(f"--top must be one of {', '.join(TOPS)}, not {top!r}")
+    if seeds < 1:
+        raise UsageError(f"--seeds must be at least 1, not {seeds}")
+    if freq is not None and not 0 < freq < float("inf"):
+        raise UsageError(f"--freq must be a positive number of MHz, not {freq:g}")
+    clocked = run.clocked_board(chosen, None if freq is None else Fraction(str(freq)))
+    baud = DEFAULT_BAUD if baud is None else baud
+    divisor = _divisor(clocked.frequency, baud)
+    quantized = open_quantized(existing_folder(folder), steps=steps)
+    program = open_program(quantized)
+    results = output_folder(quantized.folder if output is None else output)
+    found = run.build(
+        lambda: TOPS[top](program, clocked, divisor), clocked,
+        name=f"{program.name} ({program.config.name})", seeds=range(1, seeds + 1), force=force,
+        progress=_Progress(steps))
+    place = results / BITSTREAM / f"{chosen.name}-{top}"
+    file = place / f"{chosen.name}.{chosen.file}"
+    record = {
+        "schema": SCHEMA, "network": program.name, "top": top, "baud": baud,
+        "config": program.config.to_json(), "program_sha256": _program_hash(quantized.folder),
+        **_record(found), "file": file.name, "file_size": len(found.bitstream),
+        "flash": chosen.flash.format(file),
+    }
+    (place / "build.json").unlink(missing_ok=True)
+    write_bytes(file, found.bitstream)
+    write_json(place / "build.json", record)
+    if results == quantized.folder:
+        _update_report(quantized.folder, steps)
+    return record
+
+
+def _update_report(folder: Path, steps: Steps) -> None:
+    """Put the bitstreams of a folder into its report, where it has one."""
+    from ..report import write_report
+
+    if (folder / "results.json").exists():
+        again = f"dynafix report {folder}"
+        found = read_json(folder / "results.json", schema=RESULTS_SCHEMA, made_by=again)
+        found["builds"] = built(folder)
+        with steps.busy("report", "results.json, report.html"):
+            write_json(folder / "results.json", found)
+            write_report(found, folder / "report.html")
+
+
+def built(folder: Path) -> list[dict[str, Any]]:
+    """Return the ``build.json`` of each bitstream that has the program of a folder."""
+    records = [
+        read_json(path, schema=SCHEMA, made_by=f"dynafix build {folder} --board BOARD")
+        for path in sorted((folder / BITSTREAM).glob("*/build.json"))]
+    return [each for each in records if each["program_sha256"] == _program_hash(folder)]
+
+
+def _program_hash(folder: Path) -> str:
+    return sha256(folder / "program" / "manifest.json")
+
+
+def _divisor(frequency: Fraction, baud: int) -> int:
+    """Return the cycles of a bit of the serial line."""
+    if baud < 1:
+        raise UsageError(f"--baud must be a positive number of bits a second, not {baud}")
+    divisor = round(frequency * 1_000_000 / baud)
+    if divisor < 4 or abs(frequency * 1_000_000 / divisor / baud - 1) > BAUD_TOLERANCE:
+        near = round(frequency * 1_000_000 / max(4, divisor))
+        raise UsageError(f"--baud {baud} cannot be made from {float(frequency):g} MHz within "
+                         f"{BAUD_TOLERANCE:.0%}. The nearest is --baud {near}")
+    return divisor
+
+
+def _standalone(program: Program, clocked: Any, divisor: int) -> Any:
+    """Return the accelerator with the network in on-chip memory."""
+    from compiler.memory_image import place
+    from hw.tops import StandaloneTop
+
+    image = place(program)
+    starts_empty = clocked.board.device.technology.starts_empty
+    beat = program.config.dram_width
+    return StandaloneTop(
+        program.config, None if starts_empty else image.data, size=-(-image.size // beat) * beat,
+        divisor=divisor, clock=round(clocked.frequency * 1_000_000))
+
+
+TOPS: dict[str, Callable[[Program, Any, int], Any]] = {"standalone": _standalone}
+"""What can stand around the accelerator."""
+
+
+def _record(found: Any) -> dict[str, Any]:
+    """Return what was built as plain values."""
+    board, report = found.clocked.board, found.report
+    return {
+        "board": board.name, "board_title": board.title, "device": board.device.name,
+        "grade": board.grade,
+        "clock_mhz": float(found.clocked.frequency), "clock_source_mhz": float(board.source),
+        "pll": None if found.clocked.pll is None else {
+            name: value if isinstance(value, (int, str)) else value.value
+            for name, value in found.clocked.pll.parameters.items()},
+        "fmax_mhz": _rounded(report.fmax_mhz), "asked_mhz": _rounded(report.asked_mhz),
+        "met": report.met,
+        **found.used, "available": dict(board.device.resources),
+        "critical_path": report.path.to_json() if report.path else None,
+        "seed": found.seed,
+        "seeds": {str(seed): value if isinstance(value, str) else _rounded(value)
+                  for seed, value in sorted(found.seeds.items())},
+        "seconds": dict(found.seconds), "tools": dict(found.tools),
+    }
+
+
+def _rounded(clocks: Any) -> dict[str, float]:
+    return {clock: round(value, 2) for clock, value in clocks.items()}
+
+
+class _Progress:
+    """Tells the steps of a build to a listener."""
+
+    def __init__(self, steps: Steps):
+        self._steps = steps
+        self._busy: Any = None
+        self._tell: Callable[[str], None] = lambda text: None
+
+    def begin(self, phase: str, text: str) -> None:
+        """Tell that a phase begins."""
+        self.close()
+        self._busy = self._steps.busy(phase, text)
+        self._tell = self._busy.__enter__()
+
+    def tell(self, text: str) -> None:
+        """Tell how far it is."""
+        self._tell(text)
+
+    def end(self, phase: str, text: str) -> None:
+        """Tell its outcome."""
+        self.close()
+        self._steps.line(phase, text)
+
+    def close(self) -> None:
+        """End the bar of a phase."""
+        if self._busy is not None:
+            self._busy.__exit__(None, None, None)
+            self._busy = None

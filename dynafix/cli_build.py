@@ -1,0 +1,49 @@
+"""The command that ends in a bitstream."""
+
+from pathlib import Path
+
+import click
+
+from .cli_options import OUTPUT_OPTIONS, with_options
+from .cli_output import open_terminal, print_json
+
+
+__all__ = ("build",)
+
+
+@click.command(short_help="Make the file that configures a board with FOLDER's network.")
+@click.argument("folder")
+@with_options(
+    click.option("--board", required=True, metavar="NAME",
+                 help="ulx3s, colorlight-i5, ecpix5, icebreaker, tang-nano-9k or tang-nano-20k."),
+    click.option("--top", default="standalone", show_default=True, metavar="NAME",
+                 help="What stands around the accelerator: standalone holds the network in memory "
+                      "on chip."),
+    click.option("--freq", type=float, metavar="MHZ",
+                 help="Clock of the design; one that suits the board by default. The PLL makes the "
+                      "fastest that is not above."),
+    click.option("--seeds", default=1, show_default=True, metavar="N",
+                 help="Placements to try, as many at a time as there are processors."),
+    click.option("--baud", type=int, metavar="N",
+                 help="Speed of the serial line, in bits a second; 1000000 by default."),
+    click.option("--output", metavar="FOLDER", help="Folder for the result; FOLDER by default."),
+    click.option("--force", is_flag=True, help="Write the file even if the clock is not met."),
+    OUTPUT_OPTIONS)
+def build(folder: str, board: str, top: str, freq: float | None, seeds: int, baud: int | None,
+          output: str | None, force: bool, quiet: bool, as_json: bool) -> None:
+    """Make the file that configures a board; writes FOLDER/bitstream/BOARD-TOP.
+
+    Synthesis, placement and routing take minutes; what was done before is kept. Needs yosys,
+    nextpnr and the packer of the board's family, on PATH or from PyPI (the extra [synth]).
+    """
+    from . import api
+    from .summary_build import show_built
+
+    terminal, steps = open_terminal(quiet, as_json)
+    with terminal:
+        found = api.build(folder, board=board, top=top, freq=freq, seeds=seeds, baud=baud,
+                          output=output, force=force, steps=steps)
+        if as_json:
+            print_json(found)
+        else:
+            show_built(terminal, found, Path(folder if output is None else output))

@@ -1,0 +1,114 @@
+"""What stands between a design and the pins of a board: clock, reset, serial port, lamps."""
+
+import math
+from fractions import Fraction
+
+from amaranth import *
+from amaranth.lib import io, wiring
+from amaranth.lib.cdc import FFSynchronizer, ResetSynchronizer
+
+
+__all__ = (
+    "LAMPS",
+    "RESET_TIME",
+    "BoardTop",
+    "ClockReset",
+)
+
+
+LAMPS = ("active", "interrupt")
+"""Members of a design that the lamps of a board show, first lamp first."""
+
+RESET_TIME = Fraction(15)
+"""Microseconds from a stable clock to the end of the reset. Block RAM of iCE40 reads zeros for 3
+microseconds after configuration; the rest is margin.
+
+Source: github.com/YosysHQ/icestorm, issue 76; amaranth, ``LatticeICE40Platform``."""
+
+
+class ClockReset(wiring.Component):
+    """Clock and reset of the domain ``sync``: the oscillator of a board, through a PLL or not.
+
+    The reset ends :data:`RESET_TIME` after the PLL has locked, and comes back should it lose its
+    lock.
+
+    Parameters
+    ----------
+    board : Board
+        The board.
+    pll : Pll or None
+        Setting of the PLL; the clock of the oscillator itself when there is none.
+    """
+
+    def __init__(self, board, pll):
+        self.board = board
+        self.pll = pll
+        super().__init__({})
+
+    @property
+    def frequency(self):
+        """Frequency of ``sync``, a fraction of MHz."""
+        return self.board.source if self.pll is None else self.pll.output
+
+    def elaborate(self, platform):
+        m = Module()
+        clock, locked = Signal(), Signal()
+        pin = platform.request(self.board.clock, dir="-")
+        if self.pll is None:
+            m.submodules.buffer = buffer = io.Buffer("i", pin)
+            m.d.comb += [clock.eq(buffer.i), locked.eq(1)]
+        elif self.pll.rules.direct:
+            m.submodules.pll = self.pll.instance(pin.io, clock, locked)
+        else:
+            m.submodules.buffer = buffer = io.Buffer("i", pin)
+            m.submodules.pll = self.pll.instance(buffer.i, clock, locked)
+        m.domains.start = ClockDomain(reset_less=True, local=True)
+        m.d.comb += [ClockSignal("start").eq(clock), ClockSignal("sync").eq(clock)]
+        stable = Signal()
+        m.submodules.stable = FFSynchronizer(locked, stable, o_domain="start")
+        cycles = math.ceil(RESET_TIME * self.frequency)
+        left = Signal(range(cycles + 1), init=cycles)
+        reset = Signal(init=1)
+        m.d.start += reset.eq(left != 0)
+        with m.If(~stable):
+            m.d.start += left.eq(cycles)
+        with m.Elif(left != 0):
+            m.d.start += left.eq(left - 1)
+        m.submodules.reset = ResetSynchronizer(reset, domain="sync")
+        return m
+
+
+class BoardTop(wiring.Component):
+    """A design on a board.
+
+    Parameters
+    ----------
+    board : Board
+        The board.
+    pll : Pll or None
+        Setting of its PLL.
+    design : wiring.Component
+        With ``uart_rx``, ``uart_tx``, and signals for the lamps of the board: those of
+        :data:`LAMPS`.
+    """
+
+    def __init__(self, board, pll, design):
+        self.board = board
+        self.pll = pll
+        self.design = design
+        super().__init__({})
+
+    def elaborate(self, platform):
+        m = Module()
+        m.domains.sync = ClockDomain()
+        m.submodules.clock_reset = ClockReset(self.board, self.pll)
+        m.submodules.design = design = self.design
+        uart = platform.request("uart", 0, dir="-")
+        m.submodules.rx = rx = io.Buffer("i", uart.rx)
+        m.submodules.tx = tx = io.Buffer("o", uart.tx)
+        m.submodules.receive = FFSynchronizer(rx.i, design.uart_rx, init=1)
+        m.d.comb += tx.o.eq(design.uart_tx)
+        for name, port in zip(LAMPS, self.board.lamps(platform)):
+            m.submodules[name] = lamp = io.Buffer("o", port)
+            m.d.comb += lamp.o.eq(getattr(design, name))
+        return m

@@ -1,0 +1,384 @@
+"""The whole way: elaborate, synthesize, check the fit, place and route, pack.
+
+Amaranth's build system writes the files and the command of each tool; here they are run one by
+one, several seeds at once, and what they give is kept by content.
+"""
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from contextlib import suppress
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from .board_top import BoardTop
+from .boards import Board
+from .cache import cache_folder, digest, entry, kept, prune, used
+from .errors import BuildError
+from .fit import check_fit
+from .pll import in_mhz
+from .progress import PlaceProgress, Progress
+from .report import Report, parse_report
+from .synthesis import STAT_FILE, WRITE_STAT, pass_name, total_cells
+from .tools import TOOLS, Processes, find_tools, tool_version
+
+
+__all__ = (
+    "CACHE_SIZE",
+    "TOP",
+    "Built",
+    "Clocked",
+    "build",
+    "clocked_board",
+    "default_cache",
+)
+
+
+TOP = "top"
+"""Name of the top module, and of all files."""
+
+CACHE_SIZE = 2 << 30
+"""Bytes that the cache may hold after a build; what was not used for longest is removed."""
+
+def default_cache() -> Path:
+    """Return the folder of kept results: ``dynafix/bitstreams`` in the user's cache."""
+    return cache_folder("bitstreams")
+
+
+@dataclass(frozen=True)
+class Clocked:
+    """A board with a clock chosen for the design.
+
+    Parameters
+    ----------
+    board : Board
+        The board.
+    pll : Pll or None
+        Setting of its PLL; ``None`` for the oscillator itself.
+    """
+
+    board: Board
+    pll: Any
+
+    @property
+    def frequency(self) -> Fraction:
+        """Clock of the design, in MHz."""
+        return self.board.source if self.pll is None else self.pll.output
+
+
+def clocked_board(board: Board, asked: Fraction | None = None) -> Clocked:
+    """Choose the clock: the fastest that the board can make that is not above ``asked`` MHz.
+
+    Raises
+    ------
+    BuildError
+        If there is none.
+    """
+    asked = board.usual if asked is None else asked
+    if asked == board.source:
+        return Clocked(board, None)
+    return Clocked(board, board.device.pll.choose(board.source, asked))
+
+
+@dataclass(frozen=True)
+class Built:
+    """A file that configures a board, and what is known of it.
+
+    Parameters
+    ----------
+    clocked : Clocked
+        Board and clock.
+    bitstream : bytes
+        The file.
+    report : Report
+        Clocks, places and critical path of the best seed.
+    used : mapping from str to int
+        Resources taken.
+    seed : int
+        The seed.
+    seeds : mapping from int to mapping or str
+        For each seed its highest frequencies in MHz, or why it failed.
+    seconds : mapping from str to float
+        Duration of the tools, when they ran.
+    tools : mapping from str to str
+        Versions.
+    """
+
+    clocked: Clocked
+    bitstream: bytes = field(repr=False)
+    report: Report
+    used: Mapping[str, int]
+    seed: int
+    seeds: Mapping[int, Mapping[str, float] | str]
+    seconds: Mapping[str, float]
+    tools: Mapping[str, str]
+
+
+def build(
+    make_design: Callable[[], Any], clocked: Clocked, *, name: str, seeds: Sequence[int] = (1,),
+    force: bool = False, cache: Path | None = None, jobs: int | None = None,
+    progress: Progress | None = None,
+) -> Built:
+    """Make the file that configures a board with a design.
+
+    Parameters
+    ----------
+    make_design : callable
+        Returns the design, see :class:`hw.build.board_top.BoardTop`.
+    clocked : Clocked
+        Board and clock.
+    name : str
+        Name of the design, for messages.
+    seeds : sequence of int
+        Starting points of the placement; the one that leaves the clock the most room is taken.
+    force : bool
+        Whether to return a file whose clock is not met.
+    cache : Path, optional
+        Folder of kept results; :func:`default_cache` if not given.
+    jobs : int, optional
+        Most placements at a time; one for each processor by default.
+    progress : Progress, optional
+        Is told how far it is.
+
+    Raises
+    ------
+    BuildError
+        If a tool is missing or fails, the design does not fit, or the clock is not met.
+    """
+    board = clocked.board
+    progress = progress or Progress()
+    cache = (cache or default_cache()).resolve()
+    platform = board.make_platform()
+    commands = find_tools([tool for tool in platform.required_tools if tool in TOOLS])
+    tools = {tool: tool_version(tool, command) for tool, command in commands.items()}
+    with Processes() as processes:
+        flow = _Flow(cache, commands, tools, processes, progress)
+        begin = time.monotonic()
+        progress.begin("elaborate", board.title)
+        plan = _plan(platform, make_design(), clocked)
+        progress.end("elaborate", f"{board.title}, {in_mhz(clocked.frequency)} MHz, "
+                                  f"{time.monotonic() - begin:.0f} s")
+        netlist, cells, times = flow.synthesize(plan)
+        counts = board.device.technology.count(cells)
+        check_fit(counts, board, name)
+        placed, failed = flow.place(plan, netlist, clocked, seeds, jobs or os.cpu_count() or 1)
+        best = max(placed, key=lambda seed: placed[seed].report.slack)
+        report = placed[best].report
+        if not report.met and not force:
+            raise BuildError(_unmet(name, clocked, report, len(seeds)))
+        bitstream = flow.pack(plan, placed[best].folder, board.file)
+    with suppress(OSError):
+        prune(cache, CACHE_SIZE)
+    return Built(
+        clocked, bitstream, report, board.device.technology.count_used(cells, report.used), best,
+        {**{seed: placed[seed].report.fmax_mhz for seed in placed}, **failed},
+        {**times, **placed[best].seconds}, tools)
+
+
+def _plan(platform, design, clocked: Clocked):
+    """Return the files and commands of Amaranth's build system."""
+    return platform.prepare(
+        BoardTop(clocked.board, clocked.pll, design), TOP, emit_src=False, verbose=True,
+        debug_verilog=False, synth_opts=clocked.board.device.synthesis,
+        nextpnr_opts=clocked.board.device.placement, script_after_synth=WRITE_STAT)
+
+
+def _unmet(name: str, clocked: Clocked, report: Report, seeds: int) -> str:
+    clock, fmax = min(report.fmax_mhz.items(),
+                      key=lambda each: each[1] / report.asked_mhz[each[0]])
+    path = f" Critical path: {report.path.text}." if report.path else ""
+    more = "" if seeds > 1 else ", or try several placements (--seeds 4)"
+    return (f"{name} on {clocked.board.title} reaches {fmax:.1f} MHz on clock {clock}, not the "
+            f"{report.asked_mhz[clock]:.1f} MHz asked.{path} Ask for less (--freq "
+            f"{int(fmax)}){more}, or take the file all the same (--force)")
+
+
+@dataclass(frozen=True)
+class _Placed:
+    """A placement: the folder of its files, its report, seconds that its parts took."""
+
+    folder: Path
+    report: Report
+    seconds: Mapping[str, float]
+
+
+class _Flow:
+    """The tools of one build."""
+
+    def __init__(self, cache: Path, commands: Mapping[str, list[str]], tools: Mapping[str, str],
+                 processes: Processes, progress: Progress):
+        self._cache = cache
+        self._commands = commands
+        self._tools = tools
+        self._processes = processes
+        self._progress = progress
+
+    def _command(self, plan, place: int) -> tuple[str, list[str]]:
+        """Return name and command of one of the plan's tools."""
+        tool, *arguments = json.loads(plan.files[f"build_{TOP}.json"])["commands"][place]
+        return tool, [*self._commands[tool], *arguments]
+
+    def _key(self, plan, place: int, *parts: object) -> str:
+        tool, *arguments = json.loads(plan.files[f"build_{TOP}.json"])["commands"][place]
+        return digest(tool, self._tools[tool], arguments, *parts)
+
+    def _run(self, tool: str, command: Sequence[str], folder: Path, line=lambda text: None) -> None:
+        """Run a tool; the log of one that fails is kept beside the entries."""
+        log = folder / f"{tool}.log"
+        try:
+            self._processes.run(tool, command, folder=folder, log=log, line=line)
+        except BuildError as error:
+            if not log.exists():
+                raise
+            saved = self._cache / f"failed-{tool}.log"
+            log.replace(saved)
+            raise BuildError(str(error).replace(str(log), str(saved))) from error
+
+    def synthesize(self, plan) -> tuple[Path, Mapping[str, int], Mapping[str, float]]:
+        """Return the folder of the netlist, its cells by type, and how long it took."""
+        tool, command = self._command(plan, 0)
+        inputs = {file: text for file, text in plan.files.items()
+                  if file in (f"{TOP}.il", f"{TOP}.ys")}
+        folder = self._cache / f"netlist-{self._key(plan, 0, inputs)}"
+
+        def line(text: str) -> None:
+            if name := pass_name(text):
+                self._progress.tell(f"{name}, {time.monotonic() - begin:.0f} s")
+
+        def make(work: Path) -> None:
+            for file, text in inputs.items():
+                (work / file).write_text(text, "utf-8")
+            self._run(tool, command, work, line)
+            for file in (f"{TOP}.rpt", *inputs):
+                (work / file).unlink(missing_ok=True)
+            _write_seconds(work, {"synthesize": time.monotonic() - begin})
+
+        begin = time.monotonic()
+        self._progress.begin("synthesize", tool)
+        cached = kept(folder, "seconds.json", make)
+        cells = total_cells((folder / STAT_FILE).read_text("utf-8"))
+        seconds = _read_seconds(folder)
+        self._progress.end("synthesize", f"{sum(cells.values()):,} cells, ".replace(",", " ", 1)
+                           + ("cached" if cached else f"{seconds['synthesize']:.0f} s"))
+        return folder, cells, seconds
+
+    def place(self, plan, netlist: Path, clocked: Clocked, seeds: Sequence[int],
+              jobs: int) -> tuple[dict[int, _Placed], dict[int, str]]:
+        """Return the placements by seed, and why others failed; raise if all did."""
+        states = {seed: PlaceProgress() for seed in seeds}
+        begin = time.monotonic()
+        self._progress.begin("place", clocked.board.title)
+        placed: dict[int, _Placed] = {}
+        failed: dict[int, BuildError] = {}
+        with ThreadPoolExecutor(min(jobs, len(seeds))) as pool:
+            try:
+                waiting = {
+                    pool.submit(self._place_one, plan, netlist, clocked, seed, states[seed]): seed
+                    for seed in seeds}
+                while waiting:
+                    done, _ = wait(waiting, timeout=0.5, return_when=FIRST_COMPLETED)
+                    for each in done:
+                        seed = waiting.pop(each)
+                        try:
+                            placed[seed] = each.result()
+                        except BuildError as error:
+                            failed[seed] = error
+                    self._progress.tell(_states(states, placed, failed, len(seeds))
+                                        + f", {time.monotonic() - begin:.0f} s")
+            except BaseException:
+                self._processes.stop()
+                raise
+        if not placed:
+            raise failed[seeds[0]]
+        self._progress.end("place", _outcome(placed, failed, time.monotonic() - begin))
+        return placed, {seed: str(error) for seed, error in failed.items()}
+
+    def _place_one(self, plan, netlist: Path, clocked: Clocked, seed: int,
+                   state: PlaceProgress) -> _Placed:
+        tool, command = self._command(plan, 1)
+        asked = f"{float(clocked.frequency):.6f}"
+        options = ["--seed", str(seed), "--report", "report.json", "--timing-allow-fail",
+                   "--freq", asked]
+        texts = {file: text for file, text in plan.files.items()
+                 if file.endswith((".lpf", ".pcf", ".cst"))}
+        folder = self._cache / f"placed-{self._key(plan, 1, netlist.name, texts, options)}"
+
+        def make(work: Path) -> None:
+            state.__init__()
+            for file, text in texts.items():
+                (work / file).write_text(text, "utf-8")
+            netlists = [path.name for path in netlist.glob(f"{TOP}*.json")]
+            for file in netlists:
+                _share(netlist / file, work / file)
+            self._run(tool, [*command, *options], work, state.line)
+            state.finish()
+            for file in (*netlists, *texts, f"{TOP}.tim"):
+                (work / file).unlink(missing_ok=True)
+            _write_seconds(work, state.seconds)
+
+        kept(folder, "seconds.json", make)
+        report = parse_report((folder / "report.json").read_text("utf-8"))
+        return _Placed(folder, report, _read_seconds(folder))
+
+    def pack(self, plan, placed: Path, ending: str) -> bytes:
+        """Return the file that configures the board."""
+        tool, command = self._command(plan, 2)
+        file = f"{TOP}.{ending}"
+        folder = self._cache / f"packed-{self._key(plan, 2, placed.name)}"
+        begin = time.monotonic()
+        self._progress.begin("pack", tool)
+        if not used(folder / file):
+            with entry(folder) as work:
+                inputs = [path for path in placed.iterdir() if path.name.startswith(f"{TOP}.")]
+                for path in inputs:
+                    _share(path, work / path.name)
+                self._run(tool, command, work)
+                for path in work.iterdir():
+                    if path.name != file:
+                        path.unlink()
+        content = (folder / file).read_bytes()
+        self._progress.end("pack", f"{len(content):,} bytes, ".replace(",", " ")
+                           + f"{time.monotonic() - begin:.0f} s")
+        return content
+
+
+def _states(states: Mapping[int, PlaceProgress], placed: Mapping[int, Any],
+            failed: Mapping[int, Any], count: int) -> str:
+    running = {seed: state.text for seed, state in states.items()
+               if seed not in placed and seed not in failed}
+    if count == 1:
+        return next(iter(running.values()), "done")
+    parts = [f"seed {seed} {text}" for seed, text in list(running.items())[:2]]
+    return "; ".join([f"{len(placed)} of {count} seeds", *parts])
+
+
+def _outcome(placed: Mapping[int, _Placed], failed: Mapping[int, Any], seconds: float) -> str:
+    best = max(placed, key=lambda seed: placed[seed].report.slack)
+    report = placed[best].report
+    clocks = ", ".join(f"{clock} {fmax:.1f} MHz of {report.asked_mhz[clock]:.1f}"
+                       for clock, fmax in report.fmax_mhz.items())
+    which = f"seed {best} of {len(placed) + len(failed)}: " if len(placed) + len(failed) > 1 else ""
+    lost = f", {len(failed)} failed" if failed else ""
+    return f"{which}{clocks}{lost}, {seconds:.0f} s"
+
+
+def _share(source: Path, target: Path) -> None:
+    """Give a file, which nobody changes, a second name; copy it where that cannot be."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def _write_seconds(folder: Path, seconds: Mapping[str, float]) -> None:
+    rounded = {name: round(value, 1) for name, value in seconds.items()}
+    (folder / "seconds.json").write_text(json.dumps(rounded), "utf-8")
+
+
+def _read_seconds(folder: Path) -> dict[str, float]:
+    return json.loads((folder / "seconds.json").read_text("utf-8"))

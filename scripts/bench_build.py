@@ -1,0 +1,169 @@
+"""Print size, clock and fill of bitstreams of LeNet-5 for the boards, from synthesis to packing.
+
+Each board gets the shipped network in an accelerator that suits its chip, in memory on chip,
+through ``dynafix build``. A file whose clock is not met is made all the same and said to be so.
+Tens of minutes for a large chip the first time; what was done is kept. Needs the extra ``[synth]``
+or native tools.
+
+The exit code is 1 when a board misses what is asked of it, 2 when one could not be built.
+"""
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from arch.config import AcceleratorConfig, preset
+from dynafix import api
+from dynafix.options import Options
+from dynafix.terminal import Column, Terminal
+from dynafix.text import grouped
+
+
+__all__ = (
+    "CASES",
+    "Case",
+    "main",
+    "row",
+)
+
+
+ROOT = Path(__file__).resolve().parents[1]
+MODEL = ROOT / "dynafix" / "models" / "lenet5_mnist.onnx"
+DATA = ROOT / "dynafix" / "models" / "mnist_1000.npz"
+
+COLUMNS = (
+    Column("board"), Column("lanes"), Column("weights", right=True),
+    Column("Fmax MHz (asked)", right=True), Column("file bytes", right=True),
+    *(Column(name, right=True) for name in (
+        "LUT4", "FF", "block RAM", "large RAM", "multipliers", "cycles", "ms", "top-1 %")))
+
+
+@dataclass(frozen=True)
+class Case:
+    """A board and the accelerator for it.
+
+    Parameters
+    ----------
+    board : str
+        Name of the board.
+    base : str
+        Preset.
+    changes : mapping
+        Parameters that differ from it.
+    weight_bits : int
+        Width of the network's weights.
+    freq : float
+        Clock asked, in MHz.
+    least : float
+        Fmax asked of us, in MHz.
+    """
+
+    board: str
+    base: str
+    weight_bits: int
+    freq: float
+    changes: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    least: float = 0.0
+
+    @property
+    def config(self) -> AcceleratorConfig:
+        """The accelerator."""
+        return replace(preset(self.base), name=f"{self.board}_lenet5", **self.changes)
+
+
+# Half of the memory of ecp5_85f gives the network its place. The small chips have block RAM for
+# 2 x 4 lanes and a network of 4-bit weights, whose input comes without the first kernel's taps.
+_SMALL = {"feature_depth": 1024, "weight_depth": 512, "param_depth": 16, "acc_depth": 128,
+          "pool_depth": 32, "layer_depth": 16, "table_lanes": 0, "depthwise_taps": 0,
+          "unroll_size": 512}
+CASES = (
+    Case("ulx3s", "ecp5_85f", 8, 100.0, {"weight_depth": 512, "feature_depth": 4096}, least=100.0),
+    Case("colorlight-i5", "tiny", 4, 50.0, _SMALL),
+    Case("tang-nano-20k", "tiny", 4, 27.0, _SMALL),
+    Case("icebreaker", "tiny", 4, 12.0, _SMALL),
+)
+
+
+def row(case: Case, found: Mapping[str, Any], cycles: int, accuracy: float) -> list[str]:
+    """Return the cells of a board.
+
+    Parameters
+    ----------
+    case : Case
+        The board.
+    found : mapping
+        Content of ``build.json``.
+    cycles : int
+        Predicted cycles an image.
+    accuracy : float
+        Top-1 of the quantized network, 0 to 1.
+    """
+    fmax, asked = found["fmax_mhz"]["sync"], found["asked_mhz"]["sync"]
+    clock = min(fmax, found["clock_mhz"])
+    return [
+        found["board_title"], f"{case.config.in_lanes} × {case.config.out_lanes}",
+        f"{case.weight_bits} bits", f"{fmax:.1f} ({asked:.1f})", grouped(found["file_size"]),
+        *(_fill(found, name) for name in (
+            "lut4", "ff", "block_ram", "large_ram", "multipliers")),
+        grouped(cycles), f"{cycles / clock / 1000:.2f}", f"{100 * accuracy:.2f}"]
+
+
+def _fill(found: Mapping[str, Any], name: str) -> str:
+    if name not in found:
+        return ""
+    share = 100 * found[name] / found["available"][name]
+    return f"{grouped(found[name])} ({share:.0f} %)"
+
+
+def _build(case: Case, output: Path, seeds: int, terminal: Terminal) -> tuple[list[str], Any]:
+    folder = output / case.board
+    quantized = api.quantize(
+        MODEL, DATA, folder, options=Options(weight_bits=case.weight_bits), steps=terminal)
+    program = api.compile(quantized, config=case.config, steps=terminal)
+    found = api.build(folder, board=case.board, freq=case.freq, seeds=seeds, force=True,
+                      steps=terminal)
+    accuracy = quantized.evaluation["quantized_accuracy"]
+    return row(case, found, program.prediction.cycles, accuracy), found
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Build the boards and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("boards", nargs="*", default=[case.board for case in CASES],
+                        metavar="BOARD", help=f"of {', '.join(case.board for case in CASES)}")
+    parser.add_argument("--seeds", type=int, default=1, help="placements to try (default 1)")
+    parser.add_argument("--output", type=Path, default=ROOT / "build" / "bitstreams",
+                        help="folder for results (default build/bitstreams)")
+    options = parser.parse_args(arguments)
+    rows, paths, code = [], [], 0
+    with Terminal() as terminal:
+        for case in CASES:
+            if case.board not in options.boards:
+                continue
+            try:
+                cells, found = _build(case, options.output, options.seeds, terminal)
+            except ValueError as error:
+                paths.append(f"{case.board}: not built: {error}")
+                code = 2
+                continue
+            rows.append(cells)
+            if found["critical_path"]:
+                paths.append(f"{case.board}: {found['critical_path']['text']}")
+            if case.least:
+                missed = found["fmax_mhz"]["sync"] < case.least
+                paths.append(f"{case.board}: asked of us at least {case.least:.0f} MHz: "
+                             f"{'missed' if missed else 'met'}")
+                code = max(code, int(missed))
+        terminal.blank()
+        terminal.table(COLUMNS, rows)
+        terminal.blank()
+        for text in paths:
+            terminal.note(text)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

