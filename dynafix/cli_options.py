@@ -114,7 +114,7 @@ FORMAT_OPTIONS = with_options(
                  help="Take away in the biases what rounding adds to a channel on average."),
     click.option("--per-channel", is_flag=True,
                  help="One fractional length for each output channel's weights."),
-    click.option("--weight-rounding", default="nearest", show_default=True,
+    click.option("--weight-rounding", default="feedback", show_default=True,
                  metavar="nearest|feedback|learned",
                  help="Round weights for themselves, or by the error of their layer's output."),
     click.option("--refine", is_flag=True,

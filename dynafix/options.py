@@ -76,7 +76,7 @@ class Options:
     precision: str = "dynamic"
     ranges: str = "l2"
     per_channel: bool = False
-    weight_rounding: str = "nearest"
+    weight_rounding: str = "feedback"
     refine: bool = False
     fit_ends: bool = True
     absorb: bool = False

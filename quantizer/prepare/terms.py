@@ -29,6 +29,12 @@ __all__ = (
 )
 
 
+_SATURATION = 10
+"""What saturation of data counts, in errors of the same size that come from rounding: it is always
+of one sign, and so does not average out as the model has it. Chosen on calibration images that took
+no part in the search: output of five networks, per tensor and per channel, 0.3 dB better on average
+than 1, and 0.5 dB better than 30.
+"""
 _BLOCK_SIZE = 1 << 14  # weights that are worked on at once, with all that belongs to them in cache
 
 
@@ -240,7 +246,7 @@ class DataNoise(Noise):
             own = octaves[:, start:start + len(gain)]
             start += len(gain)
             excess = statistics.excess(own.T + self._range).T
-            found.append((rounding_noise(own, statistics.square) + excess) * gain)
+            found.append((rounding_noise(own, statistics.square) + _SATURATION * excess) * gain)
         return (Term(self.members, -1, np.concatenate(found, 1), self.moves),)
 
 
