@@ -94,14 +94,25 @@ def write_picture(
     return write_bytes(path, stream.getvalue())
 
 
+def _front(points: Sequence[Measured], metric: Metric) -> list[Measured]:
+    """Return the points that no other beats in cost and noise."""
+    return [
+        point for point in points
+        if not any(
+            (other.cost(metric), other.noise) != (point.cost(metric), point.noise)
+            and other.cost(metric) <= point.cost(metric) and other.noise <= point.noise
+            for other in points)]
+
+
 def _curve(
     canvas: ImageDraw.ImageDraw, points: Sequence[Measured], color: str, metric: Metric,
     x: Callable[[float], float], y: Callable[[float], float],
 ) -> None:
     small = ImageFont.load_default(14)
-    places = [(x(each.cost(metric)), y(each.snr_db)) for each in points]
-    canvas.line(places, color, 2)
-    for place, point in zip(places, points, strict=True):
+    front = sorted(_front(points, metric), key=lambda each: each.cost(metric))
+    canvas.line([(x(each.cost(metric)), y(each.snr_db)) for each in front], color, 2)
+    for point in points:
+        place = x(point.cost(metric)), y(point.snr_db)
         canvas.circle(place, 5, color)
         if point.kind == "uniform":
             widths = sorted(set(point.bits.values()))

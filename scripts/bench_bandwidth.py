@@ -26,7 +26,7 @@ from dynafix.options import Dram, Options
 from dynafix.steps import Steps
 from dynafix.terminal import Column, Terminal
 from dynafix.text import grouped
-from quantizer.execute import execute, output_name, quantize_input
+from quantizer.execute import output_name, run
 from quantizer.model import Limits
 from quantizer.reference import FloatReference
 
@@ -69,16 +69,15 @@ def _measured(model: Path, data: Path, options: Options, config: AcceleratorConf
         program = compile_model(quantized, config, dram=DramTiming(
             latency=dram.latency, bytes_per_cycle=dram.bandwidth(config)))
     part, reference = prepared.images.evaluation, FloatReference(prepared.graph)
-    name, classes = output_name(quantized.graph), list[int]()
+    name, classes = output_name(prepared.graph), list[int]()
     signal = noise = 0.0
     for start in range(0, len(part), BATCH):
         steps.progress("evaluate", start, len(part), "images")
         indices = range(start, min(start + BATCH, len(part)))
         inputs = prepared.rule.apply(part.read(indices), prepared.graph.input_dims, part.name)
-        codes = execute(quantized, quantize_input(quantized, inputs), names={name})[name]
-        values, exact = (
-            quantized.formats[name].dequantize(codes), reference.tensors(inputs, [name])[name])
-        classes += values.reshape(len(values), -1).argmax(1).tolist()
+        exact = reference.tensors(inputs, [name])[name].reshape(len(inputs), -1)
+        values = run(quantized, inputs, softmax=False).reshape(len(inputs), -1)
+        classes += values.argmax(1).tolist()
         signal += float(np.square(exact, dtype=np.float64).sum())
         noise += float(np.square(exact - values, dtype=np.float64).sum())
     steps.progress("evaluate", len(part), len(part), "images")

@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 from PIL import Image
 
-from dynafix import api, mixed
+from dynafix import api, mixed, pareto
 from dynafix.api.widths import Budget
 from dynafix.errors import UsageError
 from dynafix.options import Options
@@ -91,6 +91,13 @@ def test_weights_of_formats_stay(network, images, tmp_path, monkeypatch):
     assert {frozenset(fixed) for fixed, _ in seen} == {frozenset({name})}
     assert {bits[name] for _, bits in seen} == {7}
     assert f"{name}.weights" not in result["widths"]
+
+
+def test_line_goes_through_what_no_other_point_beats():
+    points = [
+        mixed.Measured("mixed", {}, cycles, 0, 0, noise)
+        for cycles, noise in ((9, 1.0), (7, 2.0), (5, 4.0), (6, 5.0), (5, 4.0))]
+    assert pareto._front(points, "cycles") == [points[0], points[1], points[2], points[4]]
 
 
 @pytest.mark.parametrize("share", [0.3, 0.9])
