@@ -354,6 +354,34 @@ def verilog(folder: str | None, config: str | None, output: str | None, quiet: b
             terminal.summary("written", str(path))
 
 
+@cli.command(short_help="Write FOLDER's accelerator as IP for a system on chip.")
+@click.argument("folder", required=False)
+@with_options(
+    click.option("--config", metavar="PRESET|FILE",
+                 help="Accelerator, where there is no FOLDER with a program."),
+    click.option("--output", metavar="FOLDER", help="Folder for the result; FOLDER by default."),
+    click.option("--clock", default=100.0, show_default=True, metavar="MHZ",
+                 help="Clock that the packaged IP names; a design may connect another."),
+    OUTPUT_OPTIONS)
+def ip(folder: str | None, config: str | None, output: str | None, clock: float, quiet: bool,
+       as_json: bool) -> None:
+    """Write FOLDER's accelerator as IP for a system on chip; writes FOLDER/ip.
+
+    That is Verilog with the port names that Vivado infers AXI from, a script that packages it, the
+    program's images for memories of FPGA tools, and drivers in C and, for PYNQ, in Python. Without
+    FOLDER, for a config, there is no program and nothing of a network.
+    """
+    from . import api
+
+    terminal, steps = _terminal(quiet, as_json)
+    with terminal:
+        path = api.ip(folder, output=output, config=config, clock_mhz=clock, steps=steps)
+        if as_json:
+            _print_json({"folder": str(path)})
+        else:
+            terminal.summary("written", str(path))
+
+
 @cli.command(short_help="Run FOLDER's program on the Verilog.")
 @click.argument("folder")
 @with_options(

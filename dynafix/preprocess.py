@@ -135,6 +135,20 @@ class Preprocess:
         self._check_size(values, name)
         return np.ascontiguousarray(values, dtype=np.float32)
 
+    def of_pixels(self) -> NDArray[np.float32] | None:
+        """Return what each value of a pixel becomes, after resize, crop and color.
+
+        Returns
+        -------
+        float32, (c, 256) or (1, 256), or None
+            For each channel, or for all alike; ``None`` if images are not pictures.
+        """
+        if self.kind != "image":
+            return None
+        channels = max(len(self.mean), len(self.std))
+        pixels = np.broadcast_to(np.arange(256.0)[:, None, None, None], (256, 1, 1, channels))
+        return _normalize(pixels, self.mean, self.std).reshape(256, channels).T
+
     def _check_size(self, values: NDArray, name: str) -> None:
         low, high = values.min(), values.max()
         if not (low >= -LARGEST and high <= LARGEST):

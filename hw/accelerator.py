@@ -25,6 +25,7 @@ from .tokens import TokenCounters, TokenGate
 __all__ = (
     "Accelerator",
     "TraceSignature",
+    "accelerator_ports",
 )
 
 
@@ -66,6 +67,16 @@ class TraceSignature(wiring.Signature):
         return f"TraceSignature(row_width={self.row_width})"
 
 
+def accelerator_ports(config):
+    """Return the members of :class:`Accelerator`, by name."""
+    return {
+        "m_axi": Out(AXI4Signature(addr_width=32, data_width=config.dram_width * 8, id_width=1)),
+        "s_axi": In(AXI4LiteSignature(addr_width=8, data_width=32)),
+        "interrupt": Out(1),
+        "trace": Out(TraceSignature(row_width=config.row_size * 8)),
+    }
+
+
 class Accelerator(wiring.Component):
     """Runs programs of :mod:`arch.isa` over maps in DRAM.
 
@@ -95,13 +106,7 @@ class Accelerator(wiring.Component):
 
     def __init__(self, config):
         self.config = config
-        super().__init__({
-            "m_axi": Out(AXI4Signature(
-                addr_width=32, data_width=config.dram_width * 8, id_width=1)),
-            "s_axi": In(AXI4LiteSignature(addr_width=8, data_width=32)),
-            "interrupt": Out(1),
-            "trace": Out(TraceSignature(row_width=config.row_size * 8)),
-        })
+        super().__init__(accelerator_ports(config))
 
     def elaborate(self, platform):
         m = Module()

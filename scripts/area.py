@@ -22,7 +22,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from arch.config import PRESETS, AcceleratorConfig, preset
 from hw import MODULE_NAME, verilog
@@ -35,6 +35,7 @@ __all__ = (
     "find_yosys",
     "main",
     "parse_stat",
+    "synthesize",
     "table",
 )
 
@@ -193,8 +194,33 @@ def _script(kept: Sequence[str]) -> str:
         f"proc; flatten; rename -hide; synth_ecp5 -top {MODULE_NAME}; tee -o stat.json stat -json")
 
 
-def _synthesize(yosys: Sequence[str], text: str, script: str, folder: Path, what: str) -> Any:
-    """Run Yosys, or take what an earlier run of the same gave."""
+def synthesize(yosys: Sequence[str], text: str, script: str, folder: Path,
+               what: str) -> dict[str, Counter[str]]:
+    """Run Yosys, or take what an earlier run of the same gave.
+
+    Parameters
+    ----------
+    yosys : sequence of str
+        Command that starts Yosys.
+    text : str
+        Verilog, which the script finds as ``accelerator.v``.
+    script : str
+        What to do; writes ``stat.json``.
+    folder : Path
+        Where results are kept.
+    what : str
+        What is synthesized, for the progress.
+
+    Returns
+    -------
+    dict from module to Counter
+        Cells by type.
+
+    Raises
+    ------
+    SynthesisError
+        If Yosys fails.
+    """
     version = subprocess.run(
         [*yosys, "-V"], capture_output=True, text=True, check=True).stdout.strip()
     key = hashlib.sha256("\0".join((version, script, text)).encode()).hexdigest()[:32]
@@ -240,8 +266,8 @@ def table(rows: Mapping[str, Area]) -> list[str]:
 
 def _measure(config: AcceleratorConfig, yosys: Sequence[str], folder: Path) -> dict[str, Area]:
     text = verilog(config)
-    whole = _synthesize(yosys, text, _script(()), folder, f"{config.name}, whole")
-    apart = _synthesize(yosys, text, _script(_kept(text)), folder, f"{config.name}, components")
+    whole = synthesize(yosys, text, _script(()), folder, f"{config.name}, whole")
+    apart = synthesize(yosys, text, _script(_kept(text)), folder, f"{config.name}, components")
     rows = components(apart)
     return {**rows, "sum of components": sum(rows.values(), Area()),
             "whole": sum(map(Area.of, whole.values()), Area())}

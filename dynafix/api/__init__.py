@@ -10,6 +10,7 @@ from .compilation import compile, verilog
 from .difference import diff
 from .exchange import export, import_model
 from .inspection import explain, inspect
+from .packaging import ip
 from .quantization import quantize
 from .reporting import report
 from .running import run
@@ -26,6 +27,7 @@ __all__ = (
     "export",
     "import_model",
     "inspect",
+    "ip",
     "quantize",
     "report",
     "run",

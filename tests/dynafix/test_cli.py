@@ -227,7 +227,7 @@ def test_help_and_version_of_the_module():
     found = _fresh("-m", "dynafix", "--help")
     assert found.returncode == 0
     for command in ("run", "quantize", "compile", "verilog", "simulate", "diff", "report",
-                    "inspect", "explain"):
+                    "inspect", "explain", "ip"):
         assert f"\n  {command} " in found.stdout
     assert _fresh("-m", "dynafix", "--version").stdout.startswith("dynafix ")
 

@@ -98,8 +98,8 @@ def test_synthesis_is_kept(area, tmp_path):
         "echo '{\"modules\": {\"a\": {\"num_cells_by_type\": {\"LUT4\": 2}}}}' > stat.json\n")
     yosys.chmod(0o755)
     for _ in range(2):
-        stat = area._synthesize([str(yosys)], "module", "script", tmp_path / "kept", "it")
+        stat = area.synthesize([str(yosys)], "module", "script", tmp_path / "kept", "it")
         assert stat == {"a": {"LUT4": 2}}
     assert (tmp_path / "runs").read_text() == "run\n"
     with pytest.raises(area.SynthesisError, match=r"^Yosys failed: ERROR: no such thing \(log in"):
-        area._synthesize([str(yosys)], "bad", "script", tmp_path / "kept", "it")
+        area.synthesize([str(yosys)], "bad", "script", tmp_path / "kept", "it")
