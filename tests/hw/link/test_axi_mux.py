@@ -96,3 +96,26 @@ def test_requests_stay():
         assert ctx.get(dut.slave.arid) == 0
 
     simulate(dut, testbench)
+
+
+def test_data_belongs_to_its_request():
+    # Data is passed on with its request at the earliest, and not that of the next burst with it.
+    dut = AXI4Mux(data_width=32, id_width=1)
+
+    async def testbench(ctx):
+        ctx.set(dut.second.wvalid, 1)
+        ctx.set(dut.second.wlast, 1)
+        ctx.set(dut.slave.wready, 1)
+        await ctx.tick().repeat(2)
+        assert not ctx.get(dut.slave.wvalid)
+        assert not ctx.get(dut.second.wready)
+        ctx.set(dut.second.awvalid, 1)
+        assert ctx.get(dut.slave.wvalid & dut.second.wready)
+        await ctx.tick()
+        for _ in range(3):  # the request waits, its only beat has been written
+            assert ctx.get(dut.slave.awvalid)
+            assert not ctx.get(dut.slave.wvalid)
+            assert not ctx.get(dut.second.wready)
+            await ctx.tick()
+
+    simulate(dut, testbench)
