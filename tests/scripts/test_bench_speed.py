@@ -60,7 +60,9 @@ def test_activations_of_the_largest_layer(bench):
 def test_memory_counts_what_more_images_take(bench, tmp_path):
     images = tmp_path / "images.npy"
     np.save(images, np.random.default_rng(0).random((4, 1, 28, 28), np.float32))
-    row, large = bench._memory_row(LENET, images, 2, 4, 10.0)
+    row, large = bench._memory_row(LENET, images, 2, 4, 1e6)
     assert row[0] == LENET.stem
     assert row[1:4:2] == ["2", "4"]
-    assert large  # a peak of 10 MiB cannot be
+    assert not large
+    _, large = bench._memory_row(LENET, images, 2, 4, -1e6)
+    assert large
