@@ -135,7 +135,7 @@ def saturate(
     assert values.flags.c_contiguous, values.strides
     flat = values.reshape(-1)
     repeats = max(1, min(flat.size, _LINE_SIZE) // len(hi))
-    line = np.tile(hi.astype(values.dtype), repeats)
+    line = np.broadcast_to(hi, (repeats, len(hi))).astype(values.dtype, order="C").reshape(-1)
     whole = flat.size - flat.size % len(line)
     rows, rest = flat[:whole].reshape(-1, len(line)), flat[whole:]
     np.minimum(rows, line, out=rows)

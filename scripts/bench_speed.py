@@ -2,6 +2,10 @@
 
 Each job is a process of its own, which gives its peak memory; the tools take turns, several rounds,
 and ratios are medians over the rounds, so that what else the machine does falls on all of them.
+Our quantizer does what ``dynafix quantize`` does by default: ranges, greedy search, equalization
+and bias correction. Its memory is measured with twice the images, too: what more images take must
+be at most the float32 activations that the largest layer reads and writes for them, or the buffers
+of the search, which are of one size, where these are larger.
 onnxruntime's static quantization (MinMax) is always there. AMD Quark (XINT8) is no dependency:
 ``--quark`` names the interpreter of an environment that has ``amd-quark`` and ``torch``; without
 it the row is left out. Inference compares the integer model in numpy with onnxruntime in float32
@@ -31,6 +35,7 @@ __all__ = (
     "CASES",
     "Case",
     "Timing",
+    "activations",
     "child",
     "main",
     "ratio",
@@ -41,7 +46,10 @@ ROOT = Path(__file__).resolve().parents[1]
 SPEED = 1 / 3  # least throughput, relative to float32
 SHARE = 1 / 2  # most time of the quantizer, relative to Quark's
 SEARCHED = 8  # images to quantize with before inference is measured
+DEFAULTS = {"fit_ends": True, "equalize": True, "correct": True}  # those of the command line
 BATCH = 16
+MIB = 1 << 20
+BUFFERS = 256  # MiB of float tensors that the search holds at most
 ROUNDS_INSIDE = 3
 
 
@@ -115,7 +123,7 @@ def _input_name(model: str) -> str:
 
 def _dynafix(model: str, images: np.ndarray, _: str) -> None:
     from quantizer import load_graph, quantize
-    quantize(load_graph(model), images)
+    quantize(load_graph(model), images, **DEFAULTS)
 
 
 def _onnxruntime(model: str, images: np.ndarray, output: str) -> None:
@@ -140,7 +148,7 @@ def _inference(model: str, images: np.ndarray, threads: int) -> list[tuple[float
     from quantizer import load_graph, quantize
     from quantizer.execute import run
     graph = load_graph(model)
-    quantized = quantize(graph, images[:SEARCHED])
+    quantized = quantize(graph, images[:SEARCHED], **DEFAULTS)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
@@ -172,7 +180,9 @@ def child(job: str, model: str, images: str, threads: int) -> None:
         return
     with tempfile.TemporaryDirectory() as folder:
         wall, cpu = time.perf_counter(), time.process_time()
+        os.chdir(folder)  # Quark leaves files where it runs
         JOBS[job](model, values, str(Path(folder) / "quantized.onnx"))
+        os.chdir(ROOT)
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(json.dumps({"wall": wall, "cpu": cpu, "peak": peak}))
@@ -181,7 +191,7 @@ def child(job: str, model: str, images: str, threads: int) -> None:
 def _started(job: str, model: Path, images: Path, *, python: str, threads: int = 1) -> Any:
     """Run a job in a process of its own and return what it prints."""
     done = subprocess.run(
-        [python, __file__, "--child", job, str(model), str(images), str(threads)],
+        [python, __file__, "--child", job, str(model.resolve()), str(images), str(threads)],
         capture_output=True, text=True, check=False, cwd=ROOT)
     if done.returncode:
         sys.exit(f"{job} failed on {model}:\n{done.stderr}")
@@ -213,6 +223,29 @@ def _quantizing(
     return found
 
 
+def activations(model: Path) -> tuple[int, int]:
+    """Return the bytes of float32 activations of an image: of the largest layer, and of all.
+
+    Those of a layer are what it reads and what it writes.
+    """
+    from quantizer import load_graph
+    graph = load_graph(model)
+    sizes = {name: 4 * int(np.prod(shape)) for name, shape in graph.shapes.items()}
+    layers = (sum(sizes[name] for name in {*node.inputs, node.output}) for node in graph)
+    return max(layers), sum(sizes.values())
+
+
+def _memory_row(
+    model: Path, images: Path, few: int, many: int, peak: float
+) -> tuple[list[str], bool]:
+    """Return peaks of memory with few images, as measured, and with many; whether too much."""
+    larger = Timing(**_started("dynafix", model, images, python=sys.executable)).peak
+    layer, whole = ((many - few) * size / MIB for size in activations(model))
+    row = [model.stem, str(few), f"{peak:.0f}", str(many), f"{larger:.0f}",
+           f"{larger - peak:.0f}", f"≤ {max(layer, BUFFERS):.0f}", f"{layer:.0f}", f"{whole:.0f}"]
+    return row, larger - peak > max(layer, BUFFERS)
+
+
 def _median(timings: Sequence[Timing], field: str) -> float:
     return statistics.median(getattr(timing, field) for timing in timings)
 
@@ -224,7 +257,7 @@ def _quantizing_rows(model: str, found: dict[str, list[Timing]]) -> Iterator[lis
             model, tool, f"{_median(timings, 'wall'):.1f}", f"{_median(timings, 'cpu'):.1f}",
             f"{max(timing.peak for timing in timings):.0f}",
             *(["", ""] if tool == "dynafix" else shares),
-            f"≤ {SHARE:.2f}" if tool == "Quark" else ""]
+            f"≤ {SHARE:.2f}, both" if tool == "Quark" else ""]
 
 
 def main() -> int:
@@ -245,7 +278,7 @@ def main() -> int:
     if not cases:
         parser.error(f"--only: no network has {arguments.only!r} in its name")
     from dynafix.terminal import Column, Terminal
-    quantizing, inference, missed = [], [], False
+    quantizing, memory, inference, missed = [], [], [], False
     with Terminal() as steps, tempfile.TemporaryDirectory() as folder:
         images = Path(folder) / "images.npy"
         for number, case in enumerate(cases):
@@ -258,7 +291,15 @@ def main() -> int:
                     model, images, rounds=arguments.rounds, quark=arguments.quark)
                 quantizing.extend(_quantizing_rows(case.model, found))
                 if "Quark" in found:
-                    missed |= ratio(found["dynafix"], found["Quark"], "wall") > SHARE
+                    missed |= any(
+                        ratio(found["dynafix"], found["Quark"], field) > SHARE
+                        for field in ("wall", "cpu"))
+                few, many = arguments.images, 2 * arguments.images
+                np.save(images, _images(model, data, many))
+                peak = statistics.median(timing.peak for timing in found["dynafix"])
+                row, large = _memory_row(model, images, few, many, peak)
+                memory.append(row)
+                missed |= large
             if case.images:
                 np.save(images, _images(model, data, case.images))
                 pairs = [
@@ -278,6 +319,13 @@ def main() -> int:
              Column("CPU s", right=True), Column("peak MiB", right=True),
              Column("ours ÷ it", right=True), Column("in CPU s", right=True), Column("asked")),
             quantizing)
+        steps.blank()
+        steps.table(
+            (Column("memory"), Column("images", right=True), Column("peak MiB", right=True),
+             Column("images", right=True), Column("peak MiB", right=True),
+             Column("more", right=True), Column("asked"), Column("one layer", right=True),
+             Column("all layers", right=True)),
+            memory)
         steps.blank()
         steps.table(
             (Column("inference"), Column("threads", right=True),

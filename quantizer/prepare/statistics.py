@@ -24,10 +24,10 @@ _IMAGES = 32  # enough for moments of channels; more, for the largest numbers, w
 _NUMBERS = 1 << 26  # of all tensors and images
 _COLUMNS = 16 * PARTS  # below the largest value of a tensor; what is smaller is counted with these
 _BIAS = 127 * PARTS  # of float32: exponent field 127 is [1, 2)
-_BINS = 256 * PARTS
 _LEADING = 8  # bits of a mantissa that tell the part of its octave
-_PART = np.floor(PARTS * np.log2(1 + np.arange(1 << _LEADING) / (1 << _LEADING))).astype(np.uint32)
-_BIN = (PARTS * np.arange(256, dtype=np.uint32)[:, None] + _PART).ravel()  # by leading bits
+_PART = np.floor(PARTS * np.log2(1 + np.arange(1 << _LEADING) / (1 << _LEADING))).astype(np.int64)
+_BIN = (PARTS * np.arange(256)[:, None] + _PART).ravel()  # by leading bits
+_BLOCK_SIZE = 1 << 15  # elements that are worked on at once, with all that belongs to them in cache
 
 
 @dataclass(frozen=True)
@@ -74,43 +74,68 @@ class ChannelStatistics:
 
 
 class _Moments:
-    """Sums over the elements of each channel and part of an octave."""
+    """Sums over the elements of each channel and part of an octave.
+
+    Parts are counted from the largest number down; what is smaller than the last of them is
+    summed up with it.
+    """
 
     def __init__(self, channels: int) -> None:
         self._channels = channels
-        self._sums = np.zeros((3, channels, _BINS))
+        self._top = 0  # bin of the last column
+        self._sums = np.zeros((3, channels, _COLUMNS + 2))
         self._active = np.zeros(channels)
         self._count = 0
 
     def add(self, values: NDArray[np.float32], lo: float, hi: float) -> None:
         """Count the elements (n, c, h, w) of some images."""
-        channels = self._channels
-        flat = np.ascontiguousarray(values.transpose(1, 0, 2, 3)).reshape(channels, -1)
-        self._count += flat.shape[1]
-        self._active += ((flat > lo) & (flat < hi)).sum(1)
-        magnitude = np.abs(flat)
+        flat = values.reshape(*values.shape[:2], -1)
+        self._count += len(flat) * flat.shape[2]
+        largest = np.float32(max(-values.min(), values.max()))
+        self._raise(int(_BIN[largest.view(np.uint32) >> np.uint32(23 - _LEADING)]))
+        step = max(1, _BLOCK_SIZE // flat.shape[2])
+        for image in flat:
+            for start in range(0, self._channels, step):
+                rows = slice(start, start + step)
+                self._active[rows] += ((image[rows] > lo) & (image[rows] < hi)).sum(1)
+                self._add(rows, np.abs(image[rows]))
+
+    def _raise(self, top: int) -> None:
+        """Let the last column be that of a larger number."""
+        shift = min(top - self._top, self._sums.shape[2] - 1)
+        if shift > 0:
+            self._top = top
+            below = self._sums[..., :shift + 1].sum(2)
+            self._sums[..., :-shift] = self._sums[..., shift:]
+            self._sums[..., 0] = below
+            self._sums[..., -shift:] = 0
+
+    def _add(self, rows: slice, magnitude: NDArray[np.float32]) -> None:
+        """Count magnitudes (channels, elements)."""
+        channels, columns = len(magnitude), self._sums.shape[2]
         leading = magnitude.view(np.uint32) >> np.uint32(23 - _LEADING)
-        index = (_BIN[leading] + _BINS * np.arange(channels, dtype=np.uint32)[:, None]).ravel()
-        for power, total in enumerate(self._sums):
-            weights = None if power == 0 else (magnitude**power).ravel()
-            total += np.bincount(index, weights, _BINS * channels).reshape(channels, _BINS)
+        index = np.maximum(_BIN - (self._top - columns + 1), 0)[leading]
+        index += columns * np.arange(channels)[:, None]
+        exact = magnitude.astype(np.float64)
+        for total, weights in zip(self._sums, (None, exact, exact * exact), strict=True):
+            total[rows] += np.bincount(
+                index.ravel(), None if weights is None else weights.ravel(),
+                columns * channels).reshape(channels, columns)
 
     def result(self) -> ChannelStatistics:
         """Return the means."""
         count, total, square = self._sums / self._count
-        used = np.flatnonzero(square.any(0))
-        last = int(used[-1]) if len(used) else _BIAS
-        bins = np.arange(max(last - _COLUMNS, 0), last + 1)
+        first = max(self._top - _COLUMNS, 0) + 1
+        bins = np.arange(first, self._top + 2)
 
         def above(sums: NDArray[np.float64]) -> NDArray[np.float64]:
             tail = sums[:, ::-1].cumsum(1)[:, ::-1]
-            return np.concatenate([tail, np.zeros((len(sums), 1))], 1)[:, bins + 1]
+            return np.concatenate([tail, np.zeros((len(sums), 1))], 1)[:, -len(bins):]
 
-        bound = np.exp2((bins + 1 - _BIAS) / PARTS)
+        bound = np.exp2((bins - _BIAS) / PARTS)
         over = above(square) - 2 * bound * above(total) + bound**2 * above(count)
         return ChannelStatistics(
-            square.sum(1), self._active / self._count, int(bins[0]) + 1 - _BIAS,
-            np.maximum(over, 0))
+            square.sum(1), self._active / self._count, first - _BIAS, np.maximum(over, 0))
 
 
 def channel_statistics(

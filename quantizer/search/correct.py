@@ -7,11 +7,12 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ..execute import Maps, execute_node, forget, input_maps, quantize_input
+from ..execute import Maps, forget, input_maps, quantize_input
 from ..graph import Conv, ConvTranspose, Graph
 from ..model import QuantizedModel, QuantizedWeights
 from ..prepare.scale import input_columns
 from ..ranges import Reference, batches
+from .pieces import executed
 from .weights import integer_bias
 
 
@@ -163,7 +164,7 @@ def correct_biases(
         if isinstance(node, Conv):
             model.weights[node.name] = corrected(
                 model, node, means[node.inputs[0]], mean_codes(maps[node.inputs[0]]))
-        maps[node.output] = execute_node(model, node, maps)
+        maps[node.output] = executed(model, node, maps)
         forget(graph, index, maps)
 
 

@@ -16,7 +16,6 @@ from ..execute import (
     Prepared,
     accumulate,
     activate,
-    execute_node,
     forget,
     input_maps,
     prepare,
@@ -36,10 +35,11 @@ from ..ranges import (
 from ..tables import model_table
 from .context import Context
 from .options import Progress
+from .pieces import executed, part, pieces
 from .rounding import Forms, Rounder
 from .rules import Norm, Tally, clipped_range, divergences
 from .score import candidate_errors, distance, signal
-from .stream import Piece, Stream, pieces
+from .stream import Piece, Stream
 
 
 __all__ = (
@@ -280,7 +280,7 @@ def _choose_input(context: Context, stream: Stream) -> None:
         return
     floats = (
         (piece, context.graph.take(context.calibration[piece]))
-        for piece in pieces(context, [tensor]))
+        for piece in pieces(context.graph, len(context.calibration), [tensor]))
     _choose_by_values(context, tensor, floats, context.model.rounding)
 
 
@@ -311,13 +311,13 @@ def _choose_output(
     bounds = {frac: other.channel_bounds(node) for frac, other in models.items()}
 
     def errors(images: slice, exact: NDArray[np.float32]) -> dict[int, NDArray[np.float64]]:
-        part = _part(node, maps, images)
+        own = part(node, maps, images)
         if isinstance(node, Activation):
-            x = part[node.inputs[0]]
+            x = own[node.inputs[0]]
             return {
                 frac: _table_errors(other, node, x, exact, norm) for frac, other in models.items()}
         totals = {frac: np.zeros(len(exact)) for frac in bounds}
-        for tile in accumulate(model, node, part, prepared):
+        for tile in accumulate(model, node, own, prepared):
             found = candidate_errors(
                 tile, exact[tile.images, tile.lines], bounds, model.rounding, norm)
             for frac, error in found.items():
@@ -326,26 +326,6 @@ def _choose_output(
 
     tally = _tally(context, candidates, stream.take(node.output), errors)
     _settle(context, node.output, tally.best(), tally.totals)
-
-
-def _part(node: Node, maps: Maps, images: slice) -> Maps:
-    """Return what a node reads of some images."""
-    return {name: maps[name][images] for name in node.inputs}
-
-
-def _executed(
-    context: Context, node: Node, maps: Maps, prepared: Prepared
-) -> NDArray[np.integer]:
-    """Return :func:`..execute.execute_node` of all images, in threads."""
-    def work(images: slice) -> tuple[slice, NDArray[np.integer]]:
-        return images, execute_node(context.model, node, _part(node, maps, images), prepared)
-
-    result = np.zeros(0, np.int8)
-    for images, codes in in_threads(work, pieces(context, [*node.inputs, node.output])):
-        if images.start == 0:
-            result = np.empty((len(context.calibration), *codes.shape[1:]), codes.dtype)
-        result[images] = codes
-    return result
 
 
 def _searched(context: Context) -> Iterable[str]:
@@ -414,6 +394,6 @@ def search_data(
         if isinstance(node, Activation):
             context.set_table(node)
         check_limits(model, context.limits, [node])
-        maps[node.output] = _executed(context, node, maps, prepared)
+        maps[node.output] = executed(model, node, maps, prepared)
         forget(graph, index, maps)
     progress("data", len(graph.accelerated), len(graph.accelerated))

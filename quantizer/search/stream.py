@@ -1,30 +1,24 @@
 """Float tensors on the calibration images, by pieces."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..ranges import batches
 from .context import Context
+from .pieces import pieces
 
 
 __all__ = (
     "Piece",
     "Stream",
-    "pieces",
 )
 
 
 Piece = tuple[slice, NDArray[np.float32]]
 
 _STREAM_SIZE = 1 << 28  # bytes of float tensors held at once
-_PIECE_SIZE = 1 << 24  # bytes of float tensors that a thread works on at once
-
-
-def pieces(context: Context, names: Collection[str]) -> Iterator[slice]:
-    """Cut the calibration images into pieces to work on ``names`` in one thread."""
-    return batches(context.graph, len(context.calibration), names, size=_PIECE_SIZE)
 
 
 class Stream:
@@ -46,7 +40,7 @@ class Stream:
             return
         context, group = self._context, self._group(name)
         held: dict[str, list[Piece]] = {other: [] for other in group[1:]}
-        for images in pieces(context, group):
+        for images in pieces(context.graph, len(context.calibration), group):
             found = context.reference.tensors(context.calibration[images], group)
             for other, parts in held.items():
                 parts.append((images, found[other]))

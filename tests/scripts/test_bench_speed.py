@@ -49,3 +49,20 @@ def test_failing_job_stops_with_its_message(bench, tmp_path):
     np.save(tmp_path / "images.npy", np.zeros((2, 1, 28, 27), np.float32))
     with pytest.raises(SystemExit, match="dynafix failed on"):
         bench._started("dynafix", LENET, tmp_path / "images.npy", python=bench.sys.executable)
+
+
+def test_activations_of_the_largest_layer(bench):
+    layer, whole = bench.activations(LENET)
+    assert 0 < layer < whole
+    assert layer % 4 == whole % 4 == 0
+
+
+def test_memory_counts_what_more_images_take(bench, tmp_path):
+    images = tmp_path / "images.npy"
+    np.save(images, np.random.default_rng(0).random((4, 1, 28, 28), np.float32))
+    row, large = bench._memory_row(LENET, images, 2, 4, 1e6)
+    assert row[0] == LENET.stem
+    assert row[1:4:2] == ["2", "4"]
+    assert not large
+    _, large = bench._memory_row(LENET, images, 2, 4, -1e6)
+    assert large

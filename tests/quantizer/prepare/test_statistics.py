@@ -1,6 +1,7 @@
 """Moments of channels against their definitions."""
 
 import numpy as np
+import pytest
 
 from quantizer.graph import Conv
 from quantizer.prepare import channel_statistics
@@ -35,6 +36,32 @@ def test_moments():
             found.excess(np.full(3, octave)), (over**2).mean(1), rtol=1e-3, atol=1e-9,
             err_msg=str(octave))
     assert found.last == 3
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_larger_numbers_may_come_later(order, monkeypatch):
+    monkeypatch.setattr("quantizer.prepare.statistics._BLOCK_SIZE", 7)
+    monkeypatch.setattr(
+        "quantizer.prepare.statistics.batches",
+        lambda graph, count, names: (slice(index, index + 1) for index in range(count)))
+    rng = np.random.default_rng(0)
+    graph = make_graph((2, 3, 3), [conv(rng, "a", "x", 2, 3)])
+    scale = 4.0 ** np.arange(-6, 6)[::order, None, None, None]
+    values = (rng.standard_normal((12, 3, 3, 3)) * scale).astype(np.float32)
+
+    class ByNumber:
+        def tensors(self, inputs, names=None):
+            return {"a_out": values[inputs[:, 0, 0, 0].astype(int)]}
+
+    images = np.tile(np.arange(12, dtype=np.float32)[:, None, None, None], (1, 2, 3, 3))
+    found = channel_statistics(graph, ByNumber(), images, ["a_out"])["a_out"]
+    exact = values.astype(np.float64).transpose(1, 0, 2, 3).reshape(3, -1)
+    np.testing.assert_allclose(found.square, (exact**2).mean(1))
+    for octave in np.arange(found.first, PARTS * found.last + 1) / PARTS:
+        over = np.maximum(np.abs(exact) - 2.0**octave, 0)
+        np.testing.assert_allclose(
+            found.excess(np.full(3, octave)), (over**2).mean(1), rtol=2e-3, atol=1e-9,
+            err_msg=str(octave))
 
 
 def test_of_many_images_some_are_taken(monkeypatch):
