@@ -11,6 +11,7 @@ from arch.isa import ISA_VERSION, Region
 
 from .errors import CompileError
 from .host import HostStep
+from .host_ends import HostEnds
 from .maps import InputLayout
 from .program import Program
 
@@ -56,18 +57,22 @@ def _sizes(program: Program) -> dict[str, int]:
         "SCRATCH": program.scratch_size}
 
 
-def network_header(program: Program) -> str:
+def network_header(program: Program, ends: HostEnds) -> str:
     """Return ``<network>.h``: sizes and formats as macros, and what the other files define.
 
     Parameters
     ----------
     program : Program
         Compiled network.
+    ends : HostEnds
+        What the host does with images and results.
     """
     name = c_name(program.name)
     macro = name.upper()
     values: list[tuple[str, object]] = [
         (f"{region}_SIZE", size) for region, size in _sizes(program).items()]
+    values += zip(("IMAGE_CHANNELS", "IMAGE_HEIGHT", "IMAGE_WIDTH"),
+                  ends.image_shape(program.input_layout))
     for which, layout in (("INPUT", program.input_layout), ("OUTPUT", program.output_layout)):
         channels, height, width = layout.shape
         values += [
@@ -82,7 +87,8 @@ def network_header(program: Program) -> str:
     return f"""\
 /* {_comment(program.name)} for config hash {program.config.hash:#018x}. Generated; do not edit.
  *
- * Sizes are bytes; CYCLES is what the compiler predicts. Layers, for dynafix_counters:
+ * Sizes are bytes; CYCLES is what the compiler predicts. IMAGE_ is what numbers and pixels are
+ * given for, INPUT_ what codes are. Layers, for dynafix_counters:
 {layers}
  */
 #ifndef DYNAFIX_NETWORK_{macro}_H
@@ -101,13 +107,17 @@ extern const uint8_t {name}_program[], {name}_weights[];
 """
 
 
-def network_source(program: Program, pixel_codes: NDArray[np.int64] | None = None) -> str:
+def network_source(
+    program: Program, ends: HostEnds, pixel_codes: NDArray[np.int64] | None = None
+) -> str:
     """Return ``<network>.c``: the network as the driver wants it.
 
     Parameters
     ----------
     program : Program
         Compiled network.
+    ends : HostEnds
+        What the host does with images and results.
     pixel_codes : int64, (c, 256) or (1, 256), optional
         Input code of each value of a pixel, for each channel or for all.
 
@@ -126,7 +136,7 @@ def network_source(program: Program, pixel_codes: NDArray[np.int64] | None = Non
 /* {_comment(program.name)}: see {name}.h. Generated; do not edit. */
 #include "{name}.h"
 
-{table}static const dynafix_step {name}_steps[] = {{
+{table}{_end_arrays(name, program, ends)}static const dynafix_step {name}_steps[] = {{
 {chr(10).join(steps)}
 }};
 
@@ -141,6 +151,9 @@ const dynafix_network {name} = {{
     .output = {_map(program.output_layout.shape, program.output_layout.format,
                     program.output_layout.lanes, program.output_layout.code_size)},
     .packing = {_packing(layout)},
+    .intake = {_intake(name, layout, ends)},
+    .result_scales = {_pointer(name, "result_scales", ends.scales)},
+    .result_offsets = {_pointer(name, "result_offsets", ends.offsets)},
     .rounding = DYNAFIX_{config.rounding.name},
     .pixel_codes = {f"{name}_pixel_codes" if table else "NULL"},
     .pixel_stride = {stride},
@@ -231,6 +244,40 @@ def _packing(layout: InputLayout) -> str:
         ("stride_lines", strides[0]), ("stride_columns", strides[1]),
         ("dilation_lines", dilations[0]), ("dilation_columns", dilations[1]),
         ("above", pads[0]), ("before", pads[1]), ("line_size", line_size)))
+
+
+def _pointer(name: str, what: str, values: object) -> str:
+    return "NULL" if values is None else f"{name}_{what}"
+
+
+def _intake(name: str, layout: InputLayout, ends: HostEnds) -> str:
+    _, height, width = ends.image_shape(layout)
+    above, before = (0, 0) if ends.intake is None else ends.intake.pads[:2]
+    return _struct((
+        ("height", height), ("width", width), ("above", above), ("before", before),
+        ("offsets", _pointer(name, "input_offsets", ends.intake)),
+        ("factors", _pointer(name, "input_factors", ends.intake)),
+        ("pad_codes", "NULL" if ends.intake is None or not any(ends.intake.pads)
+         else f"{name}_pad_codes")))
+
+
+def _end_arrays(name: str, program: Program, ends: HostEnds) -> str:
+    """Return the numbers of each channel that the ends of the network need."""
+    pads = ends.pad_codes(program.input_layout, program.config.rounding)
+    arrays: list[tuple[str, str, Iterable[str]]] = []
+    if ends.intake is not None:
+        arrays += [
+            ("float", "input_offsets", (f"{float(x).hex()}f" for x in ends.intake.offset)),
+            ("float", "input_factors", (f"{float(x).hex()}f" for x in ends.intake.factor))]
+    if pads is not None:
+        arrays.append(("int16_t", "pad_codes", map(str, pads.tolist())))
+    if ends.scales is not None and ends.offsets is not None:
+        arrays += [
+            ("double", "result_scales", (x.hex() for x in ends.scales.tolist())),
+            ("double", "result_offsets", (x.hex() for x in ends.offsets.tolist()))]
+    return "".join(
+        f"static const {kind} {name}_{what}[] = {{{', '.join(words)}}};\n\n"
+        for kind, what, words in arrays)
 
 
 def _steps(program: Program) -> Iterable[str]:

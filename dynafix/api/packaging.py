@@ -10,9 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arch.config import AcceleratorConfig
+from compiler.host_ends import HostEnds
 from compiler.program import Program
-from quantizer.execute import output_name
-from quantizer.graph import Graph
 
 from ..errors import UsageError
 from ..files import output_folder, write_bytes
@@ -64,8 +63,7 @@ def ip(
     Raises
     ------
     ValueError
-        If arguments are missing or too many, a folder cannot be used, or the network was quantized
-        with ``fit_ends``.
+        If arguments are missing or too many, or a folder cannot be used.
     """
     from sim.build import accelerator_verilog
 
@@ -79,10 +77,11 @@ def ip(
         chosen = load_config(config)
     else:
         quantized = open_quantized(folder, steps=steps)
-        _check_ends(quantized.model.graph)
         program = open_program(quantized)
         chosen = program.config
-        written |= dict(network_files(program, _pixel_codes(program, quantized.rule)))
+        ends = HostEnds.of(quantized.model.graph)
+        written |= dict(network_files(
+            program, ends, _pixel_codes(program, ends, quantized.rule)))
     with steps.busy("verilog", chosen.name):
         written["hdl/accelerator.v"] = accelerator_verilog(chosen).encode()
     written |= dict(accelerator_files(chosen, clock_mhz))
@@ -92,15 +91,6 @@ def ip(
     steps.line("ip", f"{chosen.name}, {len(written)} files; package it with: vivado -mode batch "
                      f"-source {path / 'package_ip.tcl'}")
     return path
-
-
-def _check_ends(graph: Graph) -> None:
-    """Refuse a network of which the host must shift or scale the input or the result."""
-    output = output_name(graph)
-    if graph.intake is not None or output in graph.exponents or output in graph.offsets:
-        raise UsageError(
-            f"network '{graph.name}' was quantized with --fit-ends: the host must shift and scale "
-            "its input or its result, which the drivers do not do; quantize it with --no-fit-ends")
 
 
 def accelerator_files(config: AcceleratorConfig, clock_mhz: float) -> Iterator[tuple[str, bytes]]:
@@ -132,7 +122,7 @@ def accelerator_files(config: AcceleratorConfig, clock_mhz: float) -> Iterator[t
 
 
 def network_files(
-    program: Program, codes: NDArray[np.int64] | None
+    program: Program, ends: HostEnds, codes: NDArray[np.int64] | None
 ) -> Iterator[tuple[str, bytes]]:
     """Yield name and contents of what depends on the network.
 
@@ -140,6 +130,8 @@ def network_files(
     ----------
     program : Program
         Compiled network.
+    ends : HostEnds
+        What the host does with images and results.
     codes : int64, (c, 256) or (1, 256), or None
         Input code of each value of a pixel.
     """
@@ -147,29 +139,34 @@ def network_files(
     from compiler.text_images import coe, mif
 
     name, width = c_name(program.name), program.config.dram_width
-    yield f"c/{name}.h", network_header(program).encode()
-    yield f"c/{name}.c", network_source(program, codes).encode()
+    yield f"c/{name}.h", network_header(program, ends).encode()
+    yield f"c/{name}.c", network_source(program, ends, codes).encode()
     yield f"c/{name}_images.S", image_source(program, folder="images").encode()
-    yield "network.json", _json(_network_description(program, codes))
+    yield "network.json", _json(_network_description(program, ends, codes))
     for image, data in (("program", program.program_image), ("weights", program.weight_image)):
         yield f"images/{image}.bin", data
         yield f"images/{image}.coe", coe(data, width)
         yield f"images/{image}.mif", mif(data, width)
 
 
-def _pixel_codes(program: Program, rule: Preprocess) -> NDArray[np.int64] | None:
+def _pixel_codes(
+    program: Program, ends: HostEnds, rule: Preprocess
+) -> NDArray[np.int64] | None:
     """Return the input code of each value of a pixel, where the network takes pictures."""
     values = rule.of_pixels()
     if values is None:
         return None
-    return program.input_layout.format.quantize(values, program.config.rounding)
+    return program.input_layout.format.quantize(ends.taken(values), program.config.rounding)
 
 
-def _network_description(program: Program, codes: NDArray[np.int64] | None) -> dict[str, Any]:
+def _network_description(
+    program: Program, ends: HostEnds, codes: NDArray[np.int64] | None
+) -> dict[str, Any]:
     """Return what a driver must know of a network, as plain values."""
     from arch.isa import ISA_VERSION
     from sim.memory import job_steps
 
+    pads = ends.pad_codes(program.input_layout, program.config.rounding)
     return {
         "name": program.name, "isa_version": ISA_VERSION,
         "config_hash": f"{program.config.hash:#018x}",
@@ -178,6 +175,11 @@ def _network_description(program: Program, codes: NDArray[np.int64] | None) -> d
             "input": program.input_size, "output": program.output_size,
             "scratch": program.scratch_size},
         "input": program.input_layout.to_json(), "output": program.output_layout.to_json(),
+        "image_shape": ends.image_shape(program.input_layout),
+        "intake": None if ends.intake is None else ends.intake.to_json(),
+        "pad_codes": None if pads is None else pads.tolist(),
+        "result": None if ends.scales is None or ends.offsets is None else {
+            "scales": ends.scales.tolist(), "offsets": ends.offsets.tolist()},
         "rounding": str(program.config.rounding),
         "pixel_codes": None if codes is None else codes.tolist(),
         "layers": [layer.name for layer in program.layers],

@@ -71,6 +71,15 @@ typedef struct {
     uint32_t line_size;
 } dynafix_packing;
 
+/* How an image, numbers or pixels, becomes the input: codes of zero are put around it, its first
+ * value `above` lines and `before` columns inside; a number x becomes (x - offset) * factor. */
+typedef struct {
+    uint32_t height, width;
+    uint32_t above, before;
+    const float *offsets, *factors; /* by channel; NULL: numbers are taken as they are */
+    const int16_t *pad_codes;       /* by channel; NULL: nothing is put around */
+} dynafix_intake;
+
 /* A part of a run: instructions at `offset` of the program, or, if `is_host`, a step of the host
  * from one place in memory to another. */
 typedef struct {
@@ -89,6 +98,10 @@ typedef struct {
     uint32_t region_sizes[DYNAFIX_REGION_COUNT];
     dynafix_map input, output;
     dynafix_packing packing;
+    dynafix_intake intake;
+    /* By channel, what the numbers of the output are multiplied by, and what is then added to
+     * them, in the units of the float network; both NULL: nothing. */
+    const double *result_scales, *result_offsets;
     dynafix_rounding rounding;
     /* The code of each of 256 values of a pixel, for each channel, or for all if `pixel_stride`
      * is 0; NULL if the network does not take pixels. */
@@ -162,9 +175,10 @@ dynafix_status dynafix_load(dynafix *device, const void *program, const void *we
 /* Cycles after which a run of a segment ends with DYNAFIX_ERROR_IS_TIMEOUT; 0: never. */
 void dynafix_limit(dynafix *device, uint32_t cycles);
 
-/* Make the input, while nothing runs: from codes, which must be of the input's format; from numbers
- * as the float network takes them; or from pixels as the images had them that the formats were
- * chosen with (after resizing and cropping). */
+/* Make the input, while nothing runs: from codes, which must be of the input's shape and format;
+ * from numbers as the float network takes them; or from pixels as the images had them that the
+ * formats were chosen with (after resizing and cropping). Numbers and pixels have the shape of the
+ * network's intake. */
 void dynafix_pack_codes(dynafix *device, const int16_t *codes, dynafix_order order);
 void dynafix_pack_floats(dynafix *device, const float *values, dynafix_order order);
 dynafix_status dynafix_pack_pixels(dynafix *device, const uint8_t *pixels, dynafix_order order);
@@ -180,7 +194,7 @@ dynafix_status dynafix_poll(dynafix *device);
 /* For the handler of the interrupt: lower it. What the run says stays for dynafix_poll. */
 void dynafix_interrupt(dynafix *device);
 
-/* Read the output: codes, or the numbers that they stand for; and the channel, or position, with
+/* Read the output: codes, or the numbers of the float network that they stand for; and the channel, or position, with
  * the largest one, the first of several, in the order of DYNAFIX_NCHW. */
 void dynafix_unpack_codes(const dynafix *device, int32_t *codes, dynafix_order order);
 void dynafix_unpack_floats(const dynafix *device, float *values, dynafix_order order);

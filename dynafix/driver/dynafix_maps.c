@@ -60,10 +60,15 @@ typedef struct {
     double scale;
 } source;
 
-static size_t position(const dynafix_map *map, dynafix_order order, uint32_t channel,
-                       uint32_t line, uint32_t column)
+/* Where a value lies in a map of some size outside the accelerator. */
+typedef struct {
+    uint32_t channels, height, width;
+    dynafix_order order;
+} extent;
+
+static size_t position(const extent *map, uint32_t channel, uint32_t line, uint32_t column)
 {
-    if (order == DYNAFIX_NCHW)
+    if (map->order == DYNAFIX_NCHW)
         return ((size_t)channel * map->height + line) * map->width + column;
     return ((size_t)line * map->width + column) * map->channels + channel;
 }
@@ -71,12 +76,25 @@ static size_t position(const dynafix_map *map, dynafix_order order, uint32_t cha
 static int32_t code_at(const source *from, uint32_t channel, uint32_t line, uint32_t column)
 {
     const dynafix_network *network = from->network;
-    const size_t index = position(&network->input, from->order, channel, line, column);
-    if (from->codes != NULL)
-        return from->codes[index];
-    if (from->values != NULL)
-        return quantize(network, (double)from->values[index] * from->scale);
-    return network->pixel_codes[(size_t)channel * network->pixel_stride + from->pixels[index]];
+    const dynafix_map *input = &network->input;
+    const dynafix_intake *intake = &network->intake;
+    if (from->codes != NULL) {
+        const extent map = {input->channels, input->height, input->width, from->order};
+        return from->codes[position(&map, channel, line, column)];
+    }
+    if (line < intake->above || line - intake->above >= intake->height
+        || column < intake->before || column - intake->before >= intake->width)
+        return intake->pad_codes[channel];
+    const extent image = {input->channels, intake->height, intake->width, from->order};
+    const size_t index = position(
+        &image, channel, line - intake->above, column - intake->before);
+    if (from->values == NULL)
+        return network->pixel_codes[
+            (size_t)channel * network->pixel_stride + from->pixels[index]];
+    float value = from->values[index];
+    if (intake->offsets != NULL)
+        value = (value - intake->offsets[channel]) * intake->factors[channel];
+    return quantize(network, (double)value * from->scale);
 }
 
 static uint8_t *store(const dynafix_map *map, uint8_t *place, int32_t code)
@@ -178,18 +196,27 @@ static int32_t output_code(const dynafix *device, uint32_t channel, uint32_t lin
     return map->is_signed && code >= half ? code - 2 * half : code;
 }
 
+/* What a code of the output stands for, but for the power of two of its format. */
+static double number(const dynafix_network *network, uint32_t channel, double value)
+{
+    if (network->result_scales == NULL)
+        return value;
+    return value * network->result_scales[channel] + network->result_offsets[channel];
+}
+
 /* Write the codes, or the numbers if `values` is not NULL. */
 static void unpack(const dynafix *device, int32_t *codes, float *values, dynafix_order order)
 {
     const dynafix_map *map = &device->network->output;
+    const extent outside = {map->channels, map->height, map->width, order};
     const double scale = power(-map->frac);
     for (uint32_t channel = 0; channel < map->channels; channel++)
         for (uint32_t y = 0; y < map->height; y++)
             for (uint32_t x = 0; x < map->width; x++) {
-                const size_t index = position(map, order, channel, y, x);
+                const size_t index = position(&outside, channel, y, x);
                 const int32_t code = output_code(device, channel, y, x);
                 if (values != NULL)
-                    values[index] = (float)(code * scale);
+                    values[index] = (float)number(device->network, channel, code * scale);
                 else
                     codes[index] = code;
             }
@@ -208,14 +235,16 @@ void dynafix_unpack_floats(const dynafix *device, float *values, dynafix_order o
 uint32_t dynafix_argmax(const dynafix *device)
 {
     const dynafix_map *map = &device->network->output;
-    int32_t best = INT32_MIN;
+    const double scale = power(-map->frac);
+    double best = 0.0;
     uint32_t index = 0, place = 0;
     for (uint32_t channel = 0; channel < map->channels; channel++)
         for (uint32_t y = 0; y < map->height; y++)
             for (uint32_t x = 0; x < map->width; x++, index++) {
-                const int32_t code = output_code(device, channel, y, x);
-                if (code > best) {
-                    best = code;
+                const double value = number(
+                    device->network, channel, output_code(device, channel, y, x) * scale);
+                if (index == 0 || value > best) {
+                    best = value;
                     place = index;
                 }
             }

@@ -220,7 +220,12 @@ class Accelerator:
         return self._numbers(self.run_codes(self.pixel_codes(pixels)))
 
     def _numbers(self, codes: NDArray[np.int64]) -> NDArray[np.float64]:
-        return np.ldexp(codes.astype(np.float64), -self.network["output"]["format"]["frac"])
+        values = np.ldexp(codes.astype(np.float64), -self.network["output"]["format"]["frac"])
+        result = self.network["result"]
+        if result is None:
+            return values
+        scales, offsets = (np.asarray(result[name]) for name in ("scales", "offsets"))
+        return values * scales[:, None, None] + offsets[:, None, None]
 
     def _segment(self, offset: int) -> None:
         """Run a part of the program."""
@@ -265,10 +270,18 @@ class Accelerator:
     # ---- Layouts --------------------------------------------------------------------------------
 
     def quantize(self, values: ArrayLike) -> NDArray[np.int64]:
-        """Return the input codes of numbers (c, h, w)."""
+        """Return the input codes of numbers (c, h, w), with those around them."""
         low, high = _bounds(self.network["input"]["format"])
+        numbers, intake = np.asarray(values, np.float32), self.network["intake"]
+        if intake is not None:
+            top, left, bottom, right = intake["pads"]
+            numbers = np.pad(numbers, ((0, 0), (top, bottom), (left, right)))
+            offset, factor = (
+                np.asarray(intake[name], np.float32)[:, None, None]
+                for name in ("offset", "factor"))
+            numbers = (numbers - offset) * factor
         scaled = np.ldexp(
-            np.asarray(values, np.float64), self.network["input"]["format"]["frac"])
+            numbers.astype(np.float64), self.network["input"]["format"]["frac"])
         rounded = {
             "half_even": np.rint, "floor": np.floor, "half_up": lambda x: np.floor(x + 0.5),
             "half_away": lambda x: np.copysign(np.floor(np.abs(x) + 0.5), x),
@@ -276,11 +289,14 @@ class Accelerator:
         return np.clip(rounded, low, high).astype(np.int64)
 
     def pixel_codes(self, pixels: ArrayLike) -> NDArray[np.int64]:
-        """Return the input codes (c, h, w) of a picture (h, w) or (h, w, c), uint8."""
+        """Return the input codes (c, h, w) of a picture (h, w) or (h, w, c), uint8.
+
+        With them come the codes around the picture.
+        """
         table = self.network["pixel_codes"]
         if table is None:
             raise DriverError("The network has no rule for pixels; use run() or run_codes()")
-        channels, height, width = self.network["input"]["shape"]
+        channels, height, width = self.network["image_shape"]
         picture = np.asarray(pixels)
         if picture.dtype != np.uint8 or picture.size != channels * height * width:
             raise ValueError(
@@ -288,7 +304,15 @@ class Accelerator:
                 f"of shape {picture.shape}")
         codes = np.broadcast_to(np.asarray(table, np.int64), (channels, 256))
         planes = picture.reshape(height, width, channels).transpose(2, 0, 1)
-        return codes[np.arange(channels)[:, None, None], planes]
+        inside = codes[np.arange(channels)[:, None, None], planes]
+        pads = self.network["pad_codes"]
+        if pads is None:
+            return inside
+        around = np.empty(self.network["input"]["shape"], np.int64)
+        around[:] = np.asarray(pads)[:, None, None]
+        top, left = self.network["intake"]["pads"][:2]
+        around[:, top:top + height, left:left + width] = inside
+        return around
 
     def pack(self, codes: ArrayLike) -> bytes:
         """Return the bytes of the input region for codes (c, h, w)."""

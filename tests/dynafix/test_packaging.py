@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 
 import pytest
 
@@ -10,7 +9,6 @@ from arch.config import preset
 from compiler import load
 from dynafix import api
 from dynafix.errors import UsageError
-from dynafix.options import Options
 from hw.ip import register_header
 
 
@@ -22,21 +20,6 @@ NETWORK = {
     "network.json", "c/small.h", "c/small.c", "c/small_images.S",
     *(f"images/{image}.{kind}" for image in ("program", "weights")
       for kind in ("bin", "coe", "mif"))}
-
-
-@pytest.fixture(scope="module")
-def plain(network, images, tmp_path_factory):
-    """Output folder of a compiled network whose input and result are as the file has them."""
-    folder = tmp_path_factory.mktemp("plain")
-    api.quantize(network, images, folder, options=Options(fit_ends=False))
-    api.compile(folder, config="tiny")
-    return folder
-
-
-@pytest.fixture
-def folder(plain, tmp_path):
-    """Return a copy of it that a test may change."""
-    return shutil.copytree(plain, tmp_path / "out")
 
 
 def files(folder):
@@ -60,10 +43,9 @@ def test_of_a_network(folder, stand_in):
         assert f"DEPTH = {len(words)};\nWIDTH = 32;\n" in mif
     network = json.loads((path / "network.json").read_text())
     assert network["layers"] == [layer.name for layer in program.layers]
-    # Gray pictures, divided by 255.
-    fmt = program.input_layout.format
+    # Gray pictures, divided by 255, which the host scales so that their codes are their bytes.
     table, = network["pixel_codes"]
-    assert table == fmt.quantize([value / 255 for value in range(256)]).tolist()
+    assert table == list(range(256))
     assert network["config_hash"] == json.loads(
         (path / "accelerator.json").read_text())["config_hash"]
 
@@ -79,14 +61,6 @@ def test_of_a_config(tmp_path, stand_in):
 def test_elsewhere(folder, tmp_path, stand_in):
     assert api.ip(folder, output=tmp_path / "there") == tmp_path / "there" / "ip"
     assert not (folder / "ip").exists()
-
-
-def test_fitted_ends_are_refused(dynafix, compiled):
-    code, _, err = dynafix("ip", compiled)
-    assert code == 2
-    assert "was quantized with --fit-ends: " in err
-    assert err.endswith("; quantize it with --no-fit-ends\n")
-    assert not (compiled / "ip").exists()
 
 
 @pytest.mark.parametrize("given", [

@@ -10,10 +10,10 @@ import pytest
 
 from arch.config import preset
 from arch.isa import Region
+from compiler.host_ends import HostEnds
 from compiler.program import Program
 from dynafix import api
 from dynafix.api.packaging import accelerator_files, network_files
-from dynafix.options import Options
 from quantizer.execute import execute, quantize_input
 from sim.build import build_accelerator
 from sim.memory import job_steps
@@ -38,9 +38,12 @@ class Packaged:
     program : Program
         Compiled network.
     codes, values, pixels : arrays, (n, c, h, w)
-        Images in three forms; ``pixels`` may be empty.
+        Images in three forms, ``codes`` with what the host puts around them; ``pixels`` may be
+        empty.
     expected : int64, (n, c, h, w)
         Codes of the output, by numpy.
+    numbers : float64, (n, c, h, w)
+        What they stand for.
     """
 
     folder: Path
@@ -49,6 +52,7 @@ class Packaged:
     values: np.ndarray
     pixels: np.ndarray
     expected: np.ndarray
+    numbers: np.ndarray
 
     @cached_property
     def cycles(self):
@@ -57,10 +61,11 @@ class Packaged:
         return simulate(self.program, [data]).images[0].cycles
 
 
-def write_ip(program, folder, pixel_codes=None):
+def write_ip(program, folder, pixel_codes=None, ends=None):
     """Write what drivers and the C compiler read of a program; return the folder."""
     files = [
-        *accelerator_files(program.config, 100.0), *network_files(program, pixel_codes)]
+        *accelerator_files(program.config, 100.0),
+        *network_files(program, ends or HostEnds(), pixel_codes)]
     for path, content in files:
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_bytes(content)
@@ -74,15 +79,15 @@ def lenet_ip(lenet, mnist, tmp_path_factory):
     data = np.load(mnist)
     few = {name: values[:16] for name, values in data.items()}
     np.savez(folder / "few.npz", **few)
-    quantized = api.quantize(
-        lenet, folder / "few.npz", folder, options=Options(fit_ends=False))
+    quantized = api.quantize(lenet, folder / "few.npz", folder)
     program = api.compile(folder, config="small")
     path = api.ip(folder)
     inputs = quantized.inputs(quantized.data.evaluation, [0, 1])
     codes = quantize_input(quantized.model, inputs)
+    expected = execute(quantized.model, codes)[program.output_name]
     return Packaged(
-        path, program, codes, inputs.reshape(codes.shape), few["eval_x"][:2, None],
-        execute(quantized.model, codes)[program.output_name])
+        path, program, codes, inputs.reshape(2, 1, 28, 28), few["eval_x"][:2, None],
+        expected, quantized.model.real(program.output_name, expected))
 
 
 @pytest.fixture(scope="package")
@@ -91,8 +96,9 @@ def host_ip(tmp_path_factory):
     model, program, codes, _ = host_program(preset("tiny"))
     folder = write_ip(program, tmp_path_factory.mktemp("host") / "ip")
     values = program.input_layout.format.dequantize(codes)
-    return Packaged(
-        folder, program, codes, values, np.empty(0), execute(model, codes)[program.output_name])
+    expected = execute(model, codes)[program.output_name]
+    return Packaged(folder, program, codes, values, np.empty(0), expected,
+                    model.real(program.output_name, expected))
 
 
 @pytest.fixture
@@ -111,9 +117,8 @@ def run_scenarios(tmp_path):
             "width": width, "address": ADDRESS, "second": int(ends[-1]),
             "folder": str(packaged.folder), "steps": job_steps(program),
             "library": str(build_library(packaged.folder, program.name, tmp_path)),
-            "frac": program.output_layout.format.frac, "layer": program.layers[0].index,
-            "cycles": packaged.cycles}
-        for name in ("codes", "values", "pixels", "expected"):
+            "layer": program.layers[0].index, "cycles": packaged.cycles}
+        for name in ("codes", "values", "pixels", "expected", "numbers"):
             job[name] = str(tmp_path / f"{name}.npy")
             np.save(job[name], getattr(packaged, name))
         (tmp_path / "job.json").write_text(json.dumps(job))

@@ -13,8 +13,10 @@ from arch.config import PRESETS, preset
 from arch.formats import Format, Rounding
 from arch.registers import register
 from compiler import compile_model
+from compiler.host_ends import HostEnds
 from dynafix.driver.dynafix_pynq import Accelerator, DriverError
 from dynafix.preprocess import Preprocess
+from quantizer.intake import Intake
 from tests.compiler.networks import NetworkBuilder
 from tests.sim.configs import BANDS, TINY16
 
@@ -167,6 +169,49 @@ def test_pixels(tmp_path):
     assert c.pack("pixels", picture.transpose(2, 0, 1), "nhwc") == "OK"
     assert compiled.input_layout.pack(expected) in c.memory.tobytes()
     assert np.array_equal(python_driver(compiled, folder).pixel_codes(picture), expected)
+
+
+@pytest.mark.parametrize("name", ["none", "taps", "loader", "16 bit"])
+def test_ends(name, tmp_path):
+    """Images are padded, shifted and scaled before they are rounded, and results back."""
+    compiled = PROGRAMS[name]()
+    layout, output = compiled.input_layout, compiled.output_layout
+    channels, height, width = layout.shape
+    rng = np.random.default_rng(7)
+    ends = HostEnds(
+        Intake(rng.normal(100, 30, channels).astype(np.float32),
+               rng.uniform(0.01, 0.3, channels).astype(np.float32), (1, 2, 1, 0)),
+        rng.uniform(0.5, 2, output.shape[0]), rng.normal(0, 9, output.shape[0]))
+    pixels = rng.integers(0, 256, (channels, height - 2, width - 2), dtype=np.uint8)
+    values = pixels.astype(np.float32)
+    assert ends.image_shape(layout) == values.shape
+    table = layout.format.quantize(ends.taken(np.arange(256, dtype=np.float32)[None]))
+    codes = layout.format.quantize(ends.intake.apply(values[None])[0])
+    assert len(np.unique(codes)) > 10
+    folder = write_ip(compiled, tmp_path / "ip", table, ends)
+    c = CDriver(
+        build_library(folder, compiled.name, tmp_path), read=NoBoard(compiled.config).read)
+    python = python_driver(compiled, folder)
+    assert c.init() == "OK"
+    first = sum(-(-len(image) // 64) * 64
+                for image in (compiled.program_image, compiled.weight_image))
+    expected = layout.pack(codes)
+    for kind, source, order in (
+            ("floats", values, "nchw"), ("pixels", pixels, "nhwc"), ("codes", codes, "nhwc")):
+        c.memory[first:first + len(expected)] = 0x5A
+        assert c.pack(kind, source, order) == "OK"
+        assert c.memory[first:first + len(expected)].tobytes() == expected
+    assert np.array_equal(python.quantize(values), codes)
+    assert np.array_equal(python.pixel_codes(pixels.transpose(1, 2, 0)), codes)
+
+    data = rng.bytes(output.size)
+    first += -(-len(expected) // 64) * 64
+    c.memory[first:first + len(data)] = np.frombuffer(data, np.uint8)
+    scales, offsets = (each[:, None, None] for each in (ends.scales, ends.offsets))
+    numbers = output.format.dequantize(output.unpack(data)) * scales + offsets
+    assert np.array_equal(
+        c.unpack("floats", output.shape, "nchw"), numbers.astype(np.float32))
+    assert c.lib.dynafix_argmax(c.device) == numbers.argmax()
 
 
 @pytest.fixture(scope="module")
