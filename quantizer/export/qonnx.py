@@ -77,6 +77,7 @@ class _Builder(Builder):
         self.model = model
         self.quantized = quantized
         self.start = 0  # first node of the operator that is being written
+        self.given: dict[str, str] = {}  # names of what is in the units of the file, and is not
 
     def quant(self, value: str, frac: NDArray[np.int64], bits: int, *, signed: bool = True,
               rounding: str = "ROUND", output: str = "") -> str:
@@ -92,6 +93,16 @@ class _Builder(Builder):
             rounding_mode=rounding)
         self.nodes[-1].domain = QONNX_DOMAIN
         return output
+
+    def give(self, tensor: str) -> str:
+        """Add what the host does to a tensor, and return it in the units of the ONNX file.
+
+        In float the tensor is that result, as in every file of a float network.
+        """
+        held, value = float_name(tensor), give(self, self.model.graph, tensor)
+        if value != held and not self.quantized:
+            self.given |= {held: f"{tensor}.held", value: tensor}
+        return value
 
     def quantize(
         self, value: str, tensor: str, fmt: Format, lo: int, hi: int | NDArray[np.int64]
@@ -204,8 +215,8 @@ def _prelu(builder: _Builder, model: QuantizedModel, node: PRelu) -> None:
 
 def _plain(builder: _Builder, model: QuantizedModel, node: Node) -> None:
     """Add an operator of ONNX that does what the node does."""
-    inputs = [give(builder, model.graph, name) if name == output_name(model.graph)
-              else float_name(name) for name in node.inputs]
+    inputs = [builder.give(name) if name == output_name(model.graph) else float_name(name)
+              for name in node.inputs]
     if isinstance(node, Activation):
         value = operators(builder, node, inputs[0])
         builder.nodes[-1].name = node.name
@@ -258,10 +269,11 @@ def _export(model: QuantizedModel, *, quantized: bool) -> onnx.ModelProto:
     builder.quantize(value, graph.input, fmt, fmt.min, fmt.max)
     for node in graph:
         _node(builder, model, node)
-    builder.node("Reshape", give(builder, graph, graph.output),
+    builder.node("Reshape", builder.give(graph.output),
                  builder.constant([0, *graph.output_dims], np.int64), output=graph.output)
     _rename(builder, {
-        float_name(node.output): node.output for node in graph if node.output != graph.output})
+        float_name(node.output): node.output for node in graph if node.output != graph.output
+    } | builder.given)
     dilated = any(
         proto.op_type == "AveragePool" and any(a.name == "dilations" for a in proto.attribute)
         for proto in builder.nodes)

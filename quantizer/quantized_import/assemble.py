@@ -77,8 +77,9 @@ def assemble(plain: Plain, file: str) -> QuantizedModel:
     graph = _with_addends(_with_output(_merged(graph, plain), plain), plain)
     roundings = {quantizer.rounding for quantizer in plain.data.values()}
     if plain.input is None:
-        raise ModelError(f"{file}: the network's input {graph.input!r} must be quantized; "
-                         f"{_ADVICE}")
+        raise ModelError(f"{file}: the network's input {graph.input!r} must be quantized "
+                         f"before anything is done with it; {_ADVICE}; with dynafix, quantize with "
+                         f"--no-fit-ends before the export")
     roundings.add(plain.input.rounding)
     if len(roundings) > 1:
         raise ModelError(f"{file}: all data must be rounded alike, not by "

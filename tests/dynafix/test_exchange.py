@@ -21,6 +21,7 @@ def test_round_trip(folder, network, images, dynafix, stand_in, tmp_path, form):
     assert dynafix("export", folder, "--format", form, "--output", file)[0] == 0
     code, printed, error = dynafix("import", file, "--data", images, "--output", copy)
     assert code == 0, error
+    assert " warning " not in printed
     assert ("what was imported = the file, in onnxruntime" in printed) == (form == "qdq")
     model, found = load(folder / "quantized"), load(copy / "quantized")
     assert found.formats == model.formats

@@ -303,8 +303,9 @@ def _input_channels(file):
      ("node 'dequantize x' (DequantizeLinear): data must have one scale, not one for each channel; "
       "quantize data per tensor; weights may have a scale for each output channel")),
     (_without("quantize x", "dequantize x"),
-     ("the network's input 'x' must be quantized; quantize it, or give the float network to "
-      "'quantize'")),
+     ("the network's input 'x' must be quantized before anything is done with it; quantize it, or "
+      "give the float network to 'quantize'; with dynafix, quantize with --no-fit-ends before the "
+      "export")),
     (_without("quantize y", "dequantize y"),
      ("node 'conv': its result 'y' must be quantized before it is read; quantize it, or give the "
       "float network to 'quantize'")),
