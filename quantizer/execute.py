@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .accumulators import code_bounds
+from .convolution import Convolution, with_addend
 from .errors import ModelError
 from .graph import (
     Activation,
@@ -26,23 +27,18 @@ from .graph import (
 )
 from .host import host_values
 from .kernels import (
-    Convolution,
-    Tile,
     add_tiles,
     average_tiles,
-    code_type,
     concat_tiles,
     max_pool,
     mul_tiles,
-    pieces,
     prelu_tiles,
-    rescale,
-    with_addend,
 )
 from .model import ActivationTable, QuantizedModel
 from .moves import pad, resize, transposed_tiles
 from .parallel import in_threads
 from .tables import look_up
+from .tiles import Tile, code_type, pieces, rescale
 
 
 __all__ = (

@@ -22,7 +22,6 @@ from ..execute import (
     quantize_input,
 )
 from ..graph import Activation, Add, Concat, Conv, Mul, Node, Pool, PRelu
-from ..kernels import Tile
 from ..model import QuantizedModel
 from ..parallel import in_threads
 from ..ranges import (
@@ -33,6 +32,7 @@ from ..ranges import (
     natural_frac,
 )
 from ..tables import model_table
+from ..tiles import Tile
 from .context import Context
 from .options import Progress
 from .pieces import executed, part, pieces

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from arch.formats import Format, Rounding
-from quantizer import kernels
+from quantizer import convolution
 from quantizer.errors import ModelError
 from quantizer.execute import execute, quantize_input, run
 from quantizer.graph import (
@@ -135,8 +135,8 @@ def test_equals_slow_reference(graph, seed, bits, rounding):
 
 @pytest.mark.parametrize("tile_size", [1, 700, 5000])
 def test_tiles_of_any_size(monkeypatch, tile_size):
-    monkeypatch.setattr(kernels, "_TILE_SIZE", tile_size)
-    monkeypatch.setattr(kernels, "_LARGEST_TILE_SIZE", tile_size)
+    monkeypatch.setattr(convolution, "TILE_SIZE", tile_size)
+    monkeypatch.setattr(convolution, "_LARGEST_TILE_SIZE", tile_size)
     rng = np.random.default_rng(7)
     model = random_model(rng, small_graph())
     codes = random_codes(rng, model, 3)
@@ -166,8 +166,8 @@ def test_sums_above_24_bits(channels, groups):
     codes = 127 - rng.integers(0, 2, (2 * groups, channels // groups, 1, 1))
     model = one_conv(codes, rng.integers(-99, 99, 2 * groups), groups=groups, out_frac=0)
     data = 255 - rng.integers(0, 2, (2, channels, 1, 1))
-    convolution = kernels.Convolution(model.graph.node("c"), model.weights["c"], 0, (0, 255))
-    tile, = convolution.tiles(data.transpose(0, 2, 3, 1).astype(np.uint8))
+    ours = convolution.Convolution(model.graph.node("c"), model.weights["c"], 0, (0, 255))
+    tile, = ours.tiles(data.transpose(0, 2, 3, 1).astype(np.uint8))
     split = data.reshape(2, groups, 1, -1)
     exact = (split * codes.reshape(1, groups, 2, -1)).sum(-1).reshape(2, -1)
     np.testing.assert_array_equal(tile.values.reshape(2, -1), exact + model.weights["c"].bias)
