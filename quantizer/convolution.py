@@ -99,7 +99,7 @@ class _Columns:
         total = self._product(columns)
         if self._groups == 1:
             return total.reshape(n, h, w, -1)
-        return total.transpose(1, 0, 2).reshape(n, h, w, -1)
+        return np.ascontiguousarray(total.transpose(1, 0, 2)).reshape(n, h, w, -1)
 
     def _product(self, columns: NDArray[Any]) -> NDArray[Any]:
         bias = self._bias.reshape(self._groups, 1, -1)

@@ -48,7 +48,7 @@ class Tile:
     images, lines : slice
         Where in the output.
     values : float32, float64 or int64, (n, h, w, k)
-        Integers; the caller may overwrite them.
+        Integers, in C order; the caller may overwrite them.
     frac : int or int64 (k,)
         Fractional length of the integers.
     divisor : int64 (h, w, 1), optional

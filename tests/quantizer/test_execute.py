@@ -1,5 +1,6 @@
 """Integer execution against the slow reference."""
 
+from dataclasses import replace
 from typing import get_args
 
 import numpy as np
@@ -172,6 +173,17 @@ def test_sums_above_24_bits(channels, groups):
     exact = (split * codes.reshape(1, groups, 2, -1)).sum(-1).reshape(2, -1)
     np.testing.assert_array_equal(tile.values.reshape(2, -1), exact + model.weights["c"].bias)
     assert ((exact > 1 << 24) & (exact % 2 == 1)).any() or channels == 600
+
+
+@pytest.mark.parametrize("groups", [2, 3])
+def test_clamp_of_each_channel_behind_groups_of_one_kernel(groups):
+    rng = np.random.default_rng(groups)
+    model = one_conv(rng.integers(-9, 9, (groups, 2, 1, 1)), [0] * groups, groups=groups,
+                     x_bits=4, out_frac=0)
+    node = replace(model.graph.node("c"), lo=0.0, hi=30.0, upper=30.0 - 10 * np.arange(groups))
+    model = replace(model, graph=replace(model.graph, nodes=[node]))
+    codes = random_codes(rng, model, 5)
+    assert_same(execute(model, codes), slow_execute(model, codes))
 
 
 def test_depthwise_above_24_bits():
