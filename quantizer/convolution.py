@@ -249,6 +249,6 @@ def with_addend(
     """
     scales = np.ldexp(1.0, shifts)
     for tile in tiles:
-        values = addend[tile.images, tile.lines] * scales
+        values = np.multiply(addend[tile.images, tile.lines], scales, order="C")
         values += tile.values
         yield replace(tile, values=values)
