@@ -53,6 +53,7 @@ __all__ = (
     "input_maps",
     "output_name",
     "prepare",
+    "probabilities",
     "quantize_input",
     "run",
     "to_outputs",
@@ -342,6 +343,24 @@ def to_outputs(
     if softmax and name != graph.output:
         values = _softmax(values)
     return values.reshape(len(values), *graph.output_dims).astype(np.float32)
+
+
+def probabilities(model: QuantizedModel, codes: NDArray[np.integer]) -> NDArray[np.float64]:
+    """Return the Softmax of what the accelerator hands to the host, whether there is one or not.
+
+    Parameters
+    ----------
+    model : QuantizedModel
+        The network.
+    codes : int, (n, c, h, w)
+        Codes of :func:`output_name`.
+
+    Returns
+    -------
+    float64, (n, c * h * w)
+        Positive numbers, of which those of an image add up to one.
+    """
+    return _softmax(model.real(output_name(model.graph), codes).reshape(len(codes), -1))
 
 
 def run(

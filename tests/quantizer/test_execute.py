@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from arch.formats import Format, Rounding
 from quantizer import convolution
 from quantizer.errors import ModelError
-from quantizer.execute import execute, quantize_input, run
+from quantizer.execute import execute, probabilities, quantize_input, run
 from quantizer.graph import (
     Activation,
     Add,
@@ -219,12 +219,21 @@ def test_run_is_float_and_batches(monkeypatch):
     logits = run(model, inputs, softmax=False)
     codes = execute(model, quantize_input(model, inputs))["fc_out"]
     np.testing.assert_array_equal(logits, model.formats["fc_out"].dequantize(codes))
-    probabilities = run(model, inputs)
-    np.testing.assert_allclose(probabilities.sum(1), 1, rtol=1e-6)
+    found = run(model, inputs)
+    np.testing.assert_allclose(found.sum(1), 1, rtol=1e-6)
     powers = np.exp(logits)
-    np.testing.assert_allclose(probabilities, powers / powers.sum(1, keepdims=True), rtol=1e-5)
+    np.testing.assert_allclose(found, powers / powers.sum(1, keepdims=True), rtol=1e-5)
     monkeypatch.setattr("quantizer.execute._BATCH_SIZE", 1)
-    np.testing.assert_array_equal(run(model, inputs), probabilities)
+    np.testing.assert_array_equal(run(model, inputs), found)
+
+
+@pytest.mark.parametrize("softmax", [True, False])
+def test_probabilities_with_and_without_a_softmax(softmax):
+    model = quantized(small_graph(softmax=softmax))
+    inputs = inputs_for(model.graph, 3)
+    found = probabilities(model, execute(model, quantize_input(model, inputs))["fc_out"])
+    powers = np.exp(run(model, inputs, softmax=False).reshape(3, -1))
+    np.testing.assert_allclose(found, powers / powers.sum(1, keepdims=True), rtol=1e-5)
 
 
 def test_run_of_no_image():
