@@ -1,4 +1,4 @@
-"""The command that ends in a bitstream."""
+"""The commands that write hardware: Verilog, IP, bitstreams."""
 
 from pathlib import Path
 
@@ -6,9 +6,14 @@ import click
 
 from .cli_options import OUTPUT_OPTIONS, with_options
 from .cli_output import open_terminal, print_json
+from .errors import UsageError
 
 
-__all__ = ("build",)
+__all__ = (
+    "build",
+    "ip",
+    "verilog",
+)
 
 
 @click.command(short_help="Make the file that configures a board with FOLDER's network.")
@@ -47,3 +52,55 @@ def build(folder: str, board: str, top: str, freq: float | None, seeds: int, bau
             print_json(found)
         else:
             show_built(terminal, found, Path(folder if output is None else output))
+
+
+@click.command(short_help="Write the Verilog of an accelerator.")
+@click.argument("folder", required=False)
+@with_options(
+    click.option("--config", metavar="PRESET|FILE",
+                 help="Accelerator; that of FOLDER's program by default."),
+    click.option("--output", metavar="FOLDER", help="Folder for the result; FOLDER by default."),
+    OUTPUT_OPTIONS)
+def verilog(folder: str | None, config: str | None, output: str | None, quiet: bool,
+            as_json: bool) -> None:
+    """Write the Verilog of an accelerator; writes FOLDER/verilog/accelerator.v."""
+    from . import api
+
+    if folder is None and output is None:
+        raise UsageError("verilog needs FOLDER, or --config and --output")
+    terminal, steps = open_terminal(quiet, as_json)
+    with terminal:
+        path = api.verilog(output if folder is None else folder, output=output, config=config,
+                           steps=steps)
+        if as_json:
+            print_json({"file": str(path)})
+        else:
+            terminal.summary("written", str(path))
+
+
+@click.command(short_help="Write FOLDER's accelerator as IP for a system on chip.")
+@click.argument("folder", required=False)
+@with_options(
+    click.option("--config", metavar="PRESET|FILE",
+                 help="Accelerator, where there is no FOLDER with a program."),
+    click.option("--output", metavar="FOLDER", help="Folder for the result; FOLDER by default."),
+    click.option("--clock", default=100.0, show_default=True, metavar="MHZ",
+                 help="Clock that the packaged IP names; a design may connect another."),
+    OUTPUT_OPTIONS)
+def ip(folder: str | None, config: str | None, output: str | None, clock: float, quiet: bool,
+       as_json: bool) -> None:
+    """Write FOLDER's accelerator as IP for a system on chip; writes FOLDER/ip.
+
+    That is Verilog with the port names that Vivado infers AXI from, a script that packages it, the
+    program's images for memories of FPGA tools, and drivers in C and, for PYNQ, in Python. Without
+    FOLDER, for a config, there is no program and nothing of a network.
+    """
+    from . import api
+
+    terminal, steps = open_terminal(quiet, as_json)
+    with terminal:
+        path = api.ip(folder, output=output, config=config, clock_mhz=clock, steps=steps)
+        if as_json:
+            print_json({"folder": str(path)})
+        else:
+            terminal.summary("written", str(path))

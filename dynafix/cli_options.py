@@ -1,6 +1,7 @@
-"""Options of the command line that several commands share."""
+"""What several commands are given: options, and how they are taken."""
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import click
@@ -21,6 +22,8 @@ __all__ = (
     "OUTPUT_OPTIONS",
     "PREPROCESS_OPTIONS",
     "numbers",
+    "split_options",
+    "typed_command",
     "with_options",
 )
 
@@ -74,6 +77,20 @@ def with_options(*several: Callable) -> Callable:
             function = option(function)
         return function
     return decorate
+
+
+def split_options(values: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """Return format options and preprocessing options."""
+    from .options import Options
+
+    names = [field.name for field in dataclasses.fields(Options)]
+    options = Options(**{name: values[name] for name in names})
+    return options, {name: value for name, value in values.items() if name not in names}
+
+
+def typed_command() -> str:
+    """Return the command as the person typed it."""
+    return click.get_current_context().obj
 
 
 DATA = click.option(

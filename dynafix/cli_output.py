@@ -1,4 +1,4 @@
-"""What commands print with."""
+"""What commands print with, and the codes they end with."""
 
 import json
 from typing import Any
@@ -7,9 +7,15 @@ import click
 
 
 __all__ = (
+    "DIFFERENT",
+    "INTERRUPTED",
+    "USAGE",
     "open_terminal",
     "print_json",
 )
+
+
+DIFFERENT, USAGE, INTERRUPTED = 1, 2, 130
 
 
 def open_terminal(quiet: bool, as_json: bool) -> Any:

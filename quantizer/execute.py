@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .accumulators import code_bounds
+from .convolution import Convolution, with_addend
 from .errors import ModelError
 from .graph import (
     Activation,
@@ -26,23 +27,18 @@ from .graph import (
 )
 from .host import host_values
 from .kernels import (
-    Convolution,
-    Tile,
     add_tiles,
     average_tiles,
-    code_type,
     concat_tiles,
     max_pool,
     mul_tiles,
-    pieces,
     prelu_tiles,
-    rescale,
-    with_addend,
 )
 from .model import ActivationTable, QuantizedModel
 from .moves import pad, resize, transposed_tiles
 from .parallel import in_threads
 from .tables import look_up
+from .tiles import Tile, code_type, pieces, rescale
 
 
 __all__ = (
@@ -57,6 +53,7 @@ __all__ = (
     "input_maps",
     "output_name",
     "prepare",
+    "probabilities",
     "quantize_input",
     "run",
     "to_outputs",
@@ -346,6 +343,24 @@ def to_outputs(
     if softmax and name != graph.output:
         values = _softmax(values)
     return values.reshape(len(values), *graph.output_dims).astype(np.float32)
+
+
+def probabilities(model: QuantizedModel, codes: NDArray[np.integer]) -> NDArray[np.float64]:
+    """Return the Softmax of what the accelerator hands to the host, whether there is one or not.
+
+    Parameters
+    ----------
+    model : QuantizedModel
+        The network.
+    codes : int, (n, c, h, w)
+        Codes of :func:`output_name`.
+
+    Returns
+    -------
+    float64, (n, c * h * w)
+        Positive numbers, of which those of an image add up to one.
+    """
+    return _softmax(model.real(output_name(model.graph), codes).reshape(len(codes), -1))
 
 
 def run(

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .convolution import Convolution
 from .graph import Conv, ConvTranspose, Pad, Resize, Window
-from .kernels import Convolution, Tile
 from .model import QuantizedWeights
+from .tiles import Tile
 
 
 __all__ = (
@@ -66,7 +67,7 @@ def transposed_tiles(
     x: NDArray[Any], node: ConvTranspose, weights: QuantizedWeights, x_frac: int,
     bounds: tuple[int, int],
 ) -> Iterator[Tile]:
-    """Yield the accumulators of a transposed convolution; see :class:`.kernels.Convolution`."""
+    """Yield the accumulators of a transposed convolution; see :class:`.convolution.Convolution`."""
     size = node.output_size(*x.shape[1:3])
     plain = Conv(
         node.name, node.inputs, node.output, groups=node.groups,

@@ -84,18 +84,19 @@ def _layer_noise(
 ) -> dict[int, float]:
     """Return what each width of one layer adds to the squared error of the output.
 
-    One width is run to the end of the network, the middle one; the others are to the distance of
-    the layer's own results what that one is, since small errors grow in proportion.
+    One width is run to the end of the network, the middle one, or the next narrower one that
+    changes the output; the others are to the distance of the layer's own results what that one is,
+    since small errors grow in proportion.
     """
     near = {
         bits: _distance(execute_node(model, node, maps), maps[node.output])
         for bits, model in models.items()}
     changing = sorted(bits for bits, distance in near.items() if distance)
-    if not changing:
-        return dict.fromkeys(models, 0.0)
-    run = changing[len(changing) // 2]
-    found = rerun(models[run], maps, node)
-    if output not in found:
+    for run in reversed(changing[:len(changing) // 2 + 1]):  # narrower until it reaches the output
+        found = rerun(models[run], maps, node)
+        if output in found:
+            break
+    else:
         return dict.fromkeys(models, 0.0)
     far = float(np.square(
         _values(models[run], found[output], output)

@@ -28,8 +28,8 @@ from .errors import ModelError
 from .export import export_qdq
 from .graph import Graph
 from .graph_json import ARRAYS, graph_from_json, graph_to_json
-from .kernels import code_type
 from .model import ActivationTable, QuantizedModel, QuantizedSlopes, QuantizedWeights
+from .tiles import code_type
 
 
 __all__ = (

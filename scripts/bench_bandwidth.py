@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from arch.config import AcceleratorConfig, preset
 from compiler import DramTiming, Program, compile_model
 from dynafix import api
+from dynafix.api.evaluation import Loss
 from dynafix.api.preparation import prepare, search_formats
 from dynafix.intervals import paired_interval
 from dynafix.options import Dram, Options
@@ -51,13 +52,13 @@ class Found:
         Its program.
     right : bool (n,)
         Evaluation images that it has the right class for.
-    snr_db : float
-        Signal-to-noise ratio of its output on them, before Softmax.
+    snr_db : float, optional
+        Signal-to-noise ratio of its output on them, before Softmax; None without noise.
     """
 
     program: Program
     right: NDArray[np.bool_]
-    snr_db: float
+    snr_db: float | None
 
 
 def _measured(model: Path, data: Path, options: Options, config: AcceleratorConfig, dram: Dram,
@@ -70,7 +71,7 @@ def _measured(model: Path, data: Path, options: Options, config: AcceleratorConf
             latency=dram.latency, bytes_per_cycle=dram.bandwidth(config)))
     part, reference = prepared.images.evaluation, FloatReference(prepared.graph)
     name, classes = output_name(prepared.graph), list[int]()
-    signal = noise = 0.0
+    loss = Loss()
     for start in range(0, len(part), BATCH):
         steps.progress("evaluate", start, len(part), "images")
         indices = range(start, min(start + BATCH, len(part)))
@@ -78,10 +79,9 @@ def _measured(model: Path, data: Path, options: Options, config: AcceleratorConf
         exact = reference.tensors(inputs, [name])[name].reshape(len(inputs), -1)
         values = run(quantized, inputs, softmax=False).reshape(len(inputs), -1)
         classes += values.argmax(1).tolist()
-        signal += float(np.square(exact, dtype=np.float64).sum())
-        noise += float(np.square(exact - values, dtype=np.float64).sum())
+        loss.add(exact, values)
     steps.progress("evaluate", len(part), len(part), "images")
-    return Found(program, np.array(classes) == part.labels, 10 * float(np.log10(signal / noise)))
+    return Found(program, np.array(classes) == part.labels, loss.snr_db)
 
 
 def slow_layers(program: Program) -> set[str]:
@@ -157,7 +157,8 @@ def rows(title: str, before: Found, after: Found) -> tuple[list[list[str]], floa
         [title if index == 0 else "", ("8 bits", "mixed")[index], grouped(cycles[index]),
          gains[1][index], grouped(parts[index]) if slow else "none",
          gains[0][index] if slow else "", grouped(found.program.prediction.bytes),
-         f"{found.snr_db:.1f} dB", f"{100 * found.right.mean():.2f} %",
+         "exact" if found.snr_db is None else f"{found.snr_db:.1f} dB",
+         f"{100 * found.right.mean():.2f} %",
          f"{lost:.2f} ({low:.1f} … {high:.1f})" if index else "", grouped(len(found.right))]
         for index, found in enumerate((before, after))]
     whole = parts if slow else cycles

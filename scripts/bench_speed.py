@@ -2,10 +2,11 @@
 
 Each job is a process of its own, which gives its peak memory; the tools take turns, several rounds,
 and ratios are medians over the rounds, so that what else the machine does falls on all of them.
-Our quantizer does what ``dynafix quantize`` does by default: ranges, greedy search, equalization
-and bias correction. Its memory is measured with twice the images, too: what more images take must
-be at most the float32 activations that the largest layer reads and writes for them, or the buffers
-of the search, which are of one size, where these are larger.
+Our quantizer fits both ends, equalizes, searches greedily and corrects biases, as ``dynafix
+quantize`` does by default, and rounds weights to nearest, as the other tools do; a row of its own
+says what the default, rounding with feedback, takes. Its memory is measured with twice the images,
+too: what more images take must be at most the float32 activations that the largest layer reads and
+writes for them, or the buffers of the search, which are of one size, where these are larger.
 onnxruntime's static quantization (MinMax) is always there. AMD Quark (XINT8) is no dependency:
 ``--quark`` names the interpreter of an environment that has ``amd-quark`` and ``torch``; without
 it the row is left out. Inference compares the integer model in numpy with onnxruntime in float32
@@ -25,6 +26,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +48,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SPEED = 1 / 3  # least throughput, relative to float32
 SHARE = 1 / 2  # most time of the quantizer, relative to Quark's
 SEARCHED = 8  # images to quantize with before inference is measured
-DEFAULTS = {"fit_ends": True, "equalize": True, "correct": True}  # those of the command line
+OPTIONS = {"fit_ends": True, "equalize": True, "correct": True}
 BATCH = 16
 MIB = 1 << 20
 BUFFERS = 256  # MiB of float tensors that the search holds at most
@@ -121,9 +123,11 @@ def _input_name(model: str) -> str:
     return next(value.name for value in graph.input if value.name not in stored)
 
 
-def _dynafix(model: str, images: np.ndarray, _: str) -> None:
+def _dynafix(
+    model: str, images: np.ndarray, _: str, *, weight_rounding: str = "nearest"
+) -> None:
     from quantizer import load_graph, quantize
-    quantize(load_graph(model), images, **DEFAULTS)
+    quantize(load_graph(model), images, weight_rounding=weight_rounding, **OPTIONS)
 
 
 def _onnxruntime(model: str, images: np.ndarray, output: str) -> None:
@@ -148,7 +152,7 @@ def _inference(model: str, images: np.ndarray, threads: int) -> list[tuple[float
     from quantizer import load_graph, quantize
     from quantizer.execute import run
     graph = load_graph(model)
-    quantized = quantize(graph, images[:SEARCHED], **DEFAULTS)
+    quantized = quantize(graph, images[:SEARCHED], **OPTIONS)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
@@ -169,7 +173,9 @@ def _inference(model: str, images: np.ndarray, threads: int) -> list[tuple[float
     return rounds
 
 
-JOBS = {"dynafix": _dynafix, "onnxruntime": _onnxruntime, "Quark": _quark}
+JOBS = {
+    "dynafix": _dynafix, "dynafix, feedback": partial(_dynafix, weight_rounding="feedback"),
+    "onnxruntime": _onnxruntime, "Quark": _quark}
 
 
 def child(job: str, model: str, images: str, threads: int) -> None:
@@ -214,7 +220,7 @@ def _quantizing(
     model: Path, images: Path, *, rounds: int, quark: str | None
 ) -> dict[str, list[Timing]]:
     """Return what each tool took in each round."""
-    tools = ["dynafix", "onnxruntime", *(["Quark"] if quark else [])]
+    tools = ["dynafix", "dynafix, feedback", "onnxruntime", *(["Quark"] if quark else [])]
     found: dict[str, list[Timing]] = {tool: [] for tool in tools}
     for _ in range(rounds):
         for tool in tools:

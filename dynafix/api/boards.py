@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from compiler.memory_image import place
 from compiler.program import Program
-from quantizer.execute import output_name, quantize_input, to_outputs
+from quantizer.execute import probabilities, quantize_input, to_outputs
 
 from ..data import Images, load_pictures
 from ..errors import UsageError
@@ -145,14 +145,10 @@ def _prediction(quantized: Quantized, codes: NDArray[np.int64]) -> dict[str, Any
     result: dict[str, Any] = {
         "output": output.tolist(), "class": None, "name": None, "confidence": None}
     if output.size == max(output.shape) > 1:
-        flat = output.ravel().astype(np.float64)
-        index = int(flat.argmax())
+        index = int(output.argmax())
         names = quantized.provenance["class_names"]
-        powers = np.exp(flat - flat.max())
-        graph = quantized.model.graph
-        ends_in_softmax = output_name(graph) != graph.output
         result |= {
             "class": index,
             "name": names[index] if names and index < len(names) else None,
-            "confidence": float(flat[index] if ends_in_softmax else powers[index] / powers.sum())}
+            "confidence": float(probabilities(quantized.model, codes[None])[0, index])}
     return result

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compiler.program import Program
-from quantizer.execute import execute, quantize_input
+from quantizer.execute import execute, probabilities, quantize_input
 
 from ..errors import UsageError, VerificationError
 from ..files import discard_results, output_folder, sha256, write_json
@@ -330,22 +330,15 @@ def timeline(events: Sequence[tuple[int, str, str, int]]) -> list[dict[str, Any]
 def _predictions(quantized: Quantized, program: Program, indices: Sequence[int],
                  runs: Sequence[Any]) -> list[dict[str, Any]]:
     model, part = quantized.model, quantized.data.evaluation
-    name, graph = program.output_name, model.graph
     found = []
     for index, run in zip(indices[:MOST_PICTURES], runs, strict=False):
-        logits = model.real(name, program.output_layout.unpack(run.output)[None])
-        chances = _softmax(logits.reshape(-1))
+        chances = probabilities(model, program.output_layout.unpack(run.output)[None])[0]
         found.append({
             "index": index,
             "label": int(part.labels[index]),
             "predicted": int(chances.argmax()),
             "float_predicted": int(quantized.evaluation["float_classes"][index]),
             "probabilities": [round(float(chance), 6) for chance in chances],
-            "png": picture(part.read([index])[0], graph.input_dims),
+            "png": picture(part.read([index])[0], model.graph.input_dims),
         })
     return found
-
-
-def _softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
-    powers = np.exp(logits - logits.max())
-    return powers / powers.sum()

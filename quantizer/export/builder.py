@@ -9,7 +9,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from arch.formats import Format, Rounding
 
-from ..kernels import code_type
+from ..tiles import code_type
 
 
 __all__ = (

@@ -10,9 +10,9 @@ from arch.formats import Format, Rounding
 
 from ..accumulators import product_worst_case
 from ..graph import Activation, Kind, Mul, PRelu
-from ..kernels import code_type
 from ..model import QuantizedModel
 from ..tables import TABLE_BITS, TABLE_SIZE
+from ..tiles import code_type
 from .builder import IR_VERSION, OPSET, Builder, codes_name, float_name
 from .sums import is_exact_single
 

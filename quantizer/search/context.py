@@ -1,6 +1,7 @@
 """State of a search: what is chosen so far, and what is known of the float network."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -82,6 +83,12 @@ class Context:
     def means(self) -> dict[str, NDArray[np.float64]]:
         """Mean over the calibration images of every float map that a convolution reads."""
         return mean_maps(self.graph, self.reference, self.calibration)
+
+    def changed(self, graph: Graph, reference: Reference) -> "Context":
+        """Return the search, which must not have begun, of another network in place of this."""
+        return Context(
+            replace(self.model, graph=graph), self.calibration, reference, self.options,
+            self.limits, self.overrides)
 
     @property
     def graph(self) -> Graph:

@@ -22,7 +22,6 @@ from ..execute import (
     quantize_input,
 )
 from ..graph import Activation, Add, Concat, Conv, Mul, Node, Pool, PRelu
-from ..kernels import Tile
 from ..model import QuantizedModel
 from ..parallel import in_threads
 from ..ranges import (
@@ -33,10 +32,11 @@ from ..ranges import (
     natural_frac,
 )
 from ..tables import model_table
+from ..tiles import Tile
 from .context import Context
 from .options import Progress
 from .pieces import executed, part, pieces
-from .rounding import Forms, Rounder
+from .rounding import Rounder, form_source
 from .rules import Norm, Tally, clipped_range, divergences
 from .score import candidate_errors, distance, signal
 from .stream import Piece, Stream
@@ -345,15 +345,8 @@ def weigher(context: Context) -> Callable[[Conv, Maps], None]:
     """
     if context.options.weight_rounding == "nearest":
         return lambda node, maps: None
-    stream = Stream(context, list(dict.fromkeys(node.inputs[0] for node in context.convs)))
-    rounder = Rounder(context)
-
-    def weigh(node: Conv, maps: Maps) -> None:
-        tensor = node.inputs[0]
-        rounder(node, Forms(
-            node, maps[tensor], context.model.formats[tensor].step, stream.look(tensor)))
-
-    return weigh
+    forms, rounder = form_source(context), Rounder(context)
+    return lambda node, maps: rounder(node, forms(node, maps))
 
 
 def search_data(

@@ -9,15 +9,15 @@ from arch.formats import Format
 
 from ..accumulators import check_limits
 from ..errors import ModelError
-from ..execute import Maps, execute_node, forget, input_maps, quantize_input
+from ..execute import Maps, forget, input_maps, quantize_input
 from ..graph import Conv
 from ..model import Limits, QuantizedModel
 from ..overrides import WEIGHTS_SUFFIX
 from ..ranges import Reference, check_calibration
 from .context import Context
 from .options import Options, Progress
-from .rounding import Forms, Rounder
-from .stream import Stream
+from .pieces import executed
+from .rounding import Rounder, form_source
 
 
 __all__ = ("narrower_weights",)
@@ -86,16 +86,12 @@ def narrower_weights(
     for each in contexts.values():
         each.means = first.means if options.correct else {}
     rounders = {bits: Rounder(each) for bits, each in contexts.items()}
-    stream = Stream(first, list(dict.fromkeys(node.inputs[0] for node in first.convs)))
+    measured = None if options.weight_rounding == "nearest" else form_source(first)
     maps: Maps = {graph.input: input_maps(model, quantize_input(model, first.calibration))}
     for index, node in enumerate(graph.accelerated):
         progress("weights", index, len(graph.accelerated))
         if isinstance(node, Conv):
-            forms = None
-            if options.weight_rounding != "nearest":
-                tensor = node.inputs[0]
-                forms = Forms(
-                    node, maps[tensor], model.formats[tensor].step, stream.look(tensor))
+            forms = None if measured is None else measured(node, maps)
             wider = model.weights[node.name]
             for bits, each in contexts.items():
                 each.set_weights(node, each.choose_weights(node))
@@ -107,7 +103,7 @@ def narrower_weights(
                 except ModelError:
                     each.model.weights[node.name] = wider
                 wider = each.model.weights[node.name]
-        maps[node.output] = execute_node(model, node, maps)
+        maps[node.output] = executed(model, node, maps)
         forget(graph, index, maps)
     progress("weights", len(graph.accelerated), len(graph.accelerated))
     return {bits: each.model for bits, each in contexts.items()}

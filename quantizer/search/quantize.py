@@ -17,14 +17,12 @@ from ..model import Limits, QuantizedModel
 from ..overrides import check_overrides, fixed_weights
 from ..ranges import Reference, check_calibration
 from ..widths import check_widths
-from .absorbed import absorbed
 from .context import Context
 from .correct import correct_biases
 from .data import search_data
-from .equalized import equalized
-from .fitted import fitted_input, fitted_output
 from .fuse_add import fuse_adds
 from .options import Options, Precision, Progress, WeightRounding
+from .prepared import prepared
 from .refine import refine as refine_search
 from .static import search_static
 
@@ -167,14 +165,8 @@ def quantize(
     limits = limits or Limits(acc_bits=32 if widest <= 8 else 48)
     progress = progress or _silent
     model = QuantizedModel(graph, {}, {}, Rounding(rounding), dict(preprocess or {}))
-    context = Context(
-        model, images, reference or _float_reference(graph), options, limits, overrides)
-    if options.fit_ends and options.precision == "dynamic":
-        context = fitted_input(fitted_output(context))
-    if options.absorb:  # first: equalization then sees the ranges that are left
-        context = absorbed(context)
-    if options.equalize:
-        context = equalized(context)
+    context = prepared(Context(
+        model, images, reference or _float_reference(graph), options, limits, overrides))
     model = context.model
     if options.precision == "static":
         search_static(context, progress)

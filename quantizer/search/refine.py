@@ -16,10 +16,10 @@ from ..accumulators import check_limits
 from ..errors import ModelError
 from ..execute import Maps, execute_node, input_maps, output_name, quantize_input
 from ..graph import Conv
-from ..kernels import code_type
 from ..model import QuantizedModel
 from ..overrides import WEIGHTS_SUFFIX
 from ..ranges import format_root, joined_format, snr_db
+from ..tiles import code_type
 from .context import Context
 from .options import Progress
 from .variants import with_tensor, with_weights

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from arch.formats import Rounding
 
-from ..kernels import Tile, rescale, saturate
+from ..tiles import Tile, rescale, saturate
 from .rules import Norm
 
 
@@ -87,7 +87,7 @@ def candidate_errors(
     Returns
     -------
     dict from int to float64, (n,)
-        :func:`distance` of the codes that :func:`..kernels.rescale` gives.
+        :func:`distance` of the codes that :func:`..tiles.rescale` gives.
     """
     if (tile.divisor is None and rounding is Rounding.HALF_EVEN
             and tile.values.dtype.kind == "f"):

@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 
-from arch.formats import Format, divide_round, requantize
+from arch.formats import Format, Rounding, divide_round, requantize
 from quantizer.graph import (
     Activation,
     Add,
@@ -253,7 +253,7 @@ def random_model(rng, graph, *, data_bits=8, weight_bits=8, per_channel=True, ro
     from quantizer.accumulators import check_limits
     from quantizer.model import QuantizedSlopes, QuantizedWeights
     limits = limits or Limits(acc_bits=48)
-    model = QuantizedModel(graph, {}, {}, rounding)
+    model = QuantizedModel(graph, {}, {}, Rounding(rounding))
     model.formats["x"] = Format(data_bits, int(rng.integers(-3, 9)), bool(rng.integers(2)))
     half = 1 << (weight_bits - 1)
     for node in graph.accelerated:

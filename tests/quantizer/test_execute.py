@@ -1,5 +1,6 @@
 """Integer execution against the slow reference."""
 
+from dataclasses import replace
 from typing import get_args
 
 import numpy as np
@@ -8,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from arch.formats import Format, Rounding
-from quantizer import kernels
+from quantizer import convolution
 from quantizer.errors import ModelError
-from quantizer.execute import execute, quantize_input, run
+from quantizer.execute import execute, probabilities, quantize_input, run
 from quantizer.graph import (
     Activation,
     Add,
@@ -135,8 +136,8 @@ def test_equals_slow_reference(graph, seed, bits, rounding):
 
 @pytest.mark.parametrize("tile_size", [1, 700, 5000])
 def test_tiles_of_any_size(monkeypatch, tile_size):
-    monkeypatch.setattr(kernels, "_TILE_SIZE", tile_size)
-    monkeypatch.setattr(kernels, "_LARGEST_TILE_SIZE", tile_size)
+    monkeypatch.setattr(convolution, "TILE_SIZE", tile_size)
+    monkeypatch.setattr(convolution, "_LARGEST_TILE_SIZE", tile_size)
     rng = np.random.default_rng(7)
     model = random_model(rng, small_graph())
     codes = random_codes(rng, model, 3)
@@ -166,12 +167,23 @@ def test_sums_above_24_bits(channels, groups):
     codes = 127 - rng.integers(0, 2, (2 * groups, channels // groups, 1, 1))
     model = one_conv(codes, rng.integers(-99, 99, 2 * groups), groups=groups, out_frac=0)
     data = 255 - rng.integers(0, 2, (2, channels, 1, 1))
-    convolution = kernels.Convolution(model.graph.node("c"), model.weights["c"], 0, (0, 255))
-    tile, = convolution.tiles(data.transpose(0, 2, 3, 1).astype(np.uint8))
+    ours = convolution.Convolution(model.graph.node("c"), model.weights["c"], 0, (0, 255))
+    tile, = ours.tiles(data.transpose(0, 2, 3, 1).astype(np.uint8))
     split = data.reshape(2, groups, 1, -1)
     exact = (split * codes.reshape(1, groups, 2, -1)).sum(-1).reshape(2, -1)
     np.testing.assert_array_equal(tile.values.reshape(2, -1), exact + model.weights["c"].bias)
     assert ((exact > 1 << 24) & (exact % 2 == 1)).any() or channels == 600
+
+
+@pytest.mark.parametrize("groups", [2, 3])
+def test_clamp_of_each_channel_behind_groups_of_one_kernel(groups):
+    rng = np.random.default_rng(groups)
+    model = one_conv(rng.integers(-9, 9, (groups, 2, 1, 1)), [0] * groups, groups=groups,
+                     x_bits=4, out_frac=0)
+    node = replace(model.graph.node("c"), lo=0.0, hi=30.0, upper=30.0 - 10 * np.arange(groups))
+    model = replace(model, graph=replace(model.graph, nodes=[node]))
+    codes = random_codes(rng, model, 5)
+    assert_same(execute(model, codes), slow_execute(model, codes))
 
 
 def test_depthwise_above_24_bits():
@@ -207,12 +219,21 @@ def test_run_is_float_and_batches(monkeypatch):
     logits = run(model, inputs, softmax=False)
     codes = execute(model, quantize_input(model, inputs))["fc_out"]
     np.testing.assert_array_equal(logits, model.formats["fc_out"].dequantize(codes))
-    probabilities = run(model, inputs)
-    np.testing.assert_allclose(probabilities.sum(1), 1, rtol=1e-6)
+    found = run(model, inputs)
+    np.testing.assert_allclose(found.sum(1), 1, rtol=1e-6)
     powers = np.exp(logits)
-    np.testing.assert_allclose(probabilities, powers / powers.sum(1, keepdims=True), rtol=1e-5)
+    np.testing.assert_allclose(found, powers / powers.sum(1, keepdims=True), rtol=1e-5)
     monkeypatch.setattr("quantizer.execute._BATCH_SIZE", 1)
-    np.testing.assert_array_equal(run(model, inputs), probabilities)
+    np.testing.assert_array_equal(run(model, inputs), found)
+
+
+@pytest.mark.parametrize("softmax", [True, False])
+def test_probabilities_with_and_without_a_softmax(softmax):
+    model = quantized(small_graph(softmax=softmax))
+    inputs = inputs_for(model.graph, 3)
+    found = probabilities(model, execute(model, quantize_input(model, inputs))["fc_out"])
+    powers = np.exp(run(model, inputs, softmax=False).reshape(3, -1))
+    np.testing.assert_allclose(found, powers / powers.sum(1, keepdims=True), rtol=1e-5)
 
 
 def test_run_of_no_image():

@@ -1,5 +1,7 @@
 """Adds that convolutions do, against the network without that and in onnxruntime."""
 
+from dataclasses import replace
+
 import numpy as np
 import onnx
 import pytest
@@ -10,7 +12,7 @@ from quantizer.errors import ModelError
 from quantizer.execute import execute, quantize_input, run
 from quantizer.explain import explain
 from quantizer.export import export_qdq, export_qonnx, ort_tensors
-from quantizer.graph import Add, Conv, Pool, Window
+from quantizer.graph import Add, Conv, Pool, Resize, Window
 from quantizer.model import Limits
 from quantizer.quantized_import import import_quantized
 from quantizer.ranges import snr_db
@@ -87,6 +89,22 @@ def test_any_formats(seed):
     found = execute(model, codes)
     assert_same(found, slow_execute(model, codes))
     assert_same(ort_tensors(model, model.formats["x"].dequantize(codes)), found)
+
+
+def test_clamp_of_each_channel_behind_a_map_that_was_made_larger():
+    rng = np.random.default_rng(4)
+    graph = make_graph((3, 4, 5), [
+        Resize("up", ("x",), "up_out", repeats=(2, 2)),
+        conv(rng, "a", "up_out", 3, 3, window=SAME),
+        Add("add", ("a_out", "up_out"), "add_out", lo=0.0)])
+    model = fuse_adds(random_model(rng, graph), Limits())
+    upper = model.formats["add_out"].dequantize([20, 60, 100])
+    node = replace(model.graph.node("a"), hi=float(upper.max()), upper=upper)
+    nodes = [node if each.name == "a" else each for each in model.graph]
+    model = replace(model, graph=replace(model.graph, nodes=nodes))
+    assert node.addend == "up_out"
+    codes = random_codes(rng, model, 2)
+    assert_same(execute(model, codes), slow_execute(model, codes))
 
 
 def test_one_rounding_is_nearer_to_float():

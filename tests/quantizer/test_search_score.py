@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from arch.formats import Rounding
-from quantizer.kernels import Tile, rescale, saturate
 from quantizer.search import score
 from quantizer.search.score import candidate_errors, distance, signal
+from quantizer.tiles import Tile, rescale, saturate
 
 
 def random_tile(dtype, shape, frac, reach=5000, **others):

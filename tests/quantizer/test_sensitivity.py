@@ -11,9 +11,12 @@ from arch.formats import Format
 from quantizer.errors import ModelError
 from quantizer.execute import execute_node, output_name
 from quantizer.graph import Conv
+from quantizer.model import QuantizedModel, QuantizedWeights
 from quantizer.sensitivity import output_noise, rerun, run_all
 from tests.quantizer.networks import (
+    conv,
     inputs_for,
+    make_graph,
     quantized,
     random_model,
     small_graph,
@@ -82,6 +85,26 @@ def test_layer_that_a_width_does_not_change_adds_nothing():
     model = quantized(graph, images)
     noise = output_noise(model, {7: model}, images, lambda *args: None)
     assert {each for widths in noise.values() for each in widths.values()} == {0.0}
+
+
+def test_narrower_width_is_run_where_the_middle_one_does_not_reach_the_output():
+    rng = np.random.default_rng(0)
+    graph = make_graph((1, 1, 2), [
+        conv(rng, "a", "x", 1, 1), conv(rng, "b", "a_out", 1, 1)])
+    formats = {"x": Format(8, 0), "a_out": Format(8, 0), "b_out": Format(8, -6)}
+
+    def model(code):
+        return QuantizedModel(graph, formats, {
+            name: QuantizedWeights(
+                np.full((1, 1, 1, 1), each), 8, np.zeros(1, int), np.zeros(1, int))
+            for name, each in (("a", code), ("b", 1))})
+
+    images = np.array([[[[2, 6]]]], np.float32)  # 16 and 48, of which 64 make a step of the output
+    wide, narrower = model(8), {2: model(20), 5: model(9)}
+    noise = output_noise(wide, narrower, images, lambda *args: None)
+    assert _distance((wide, narrower[5]), images) == 0
+    assert noise["a"][2] == pytest.approx(_distance((wide, narrower[2]), images)) != 0
+    assert 0 < noise["a"][5] < noise["a"][2] / 100
 
 
 def test_formats_of_data_must_be_the_same():

@@ -6,10 +6,10 @@ the output of the float layer on the float inputs, so that they also make up for
 quantized inputs, and both set the bias so that no mean error is left. Memory is that of one layer.
 """
 
-from .layer import Forms, Rounder
+from .layer import Rounder, form_source
 
 
 __all__ = (
-    "Forms",
     "Rounder",
+    "form_source",
 )

@@ -1,6 +1,6 @@
 """Integers of one convolution that keep its output, not its weights, near the float network."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,10 +9,12 @@ from arch.formats import Format
 
 from ...accumulators import code_bounds, worst_case
 from ...errors import ModelError
+from ...execute import Maps
 from ...graph import Conv
 from ...model import QuantizedWeights
 from ...overrides import WEIGHTS_SUFFIX
 from ..context import Context
+from ..stream import Stream
 from ..weights import integer_bias
 from .descent import descend
 from .quadratic import Quadratic, blocks, gather
@@ -21,6 +23,7 @@ from .quadratic import Quadratic, blocks, gather
 __all__ = (
     "Forms",
     "Rounder",
+    "form_source",
 )
 
 
@@ -59,6 +62,21 @@ class Forms:
                 self._held = part, gather(
                     self._node, part, self._coded, self._step, _images(self._exact))
             yield self._held
+
+
+def form_source(context: Context) -> Callable[[Conv, Maps], Forms]:
+    """Return a function for the forms of convolutions, which is called in their order.
+
+    It takes a convolution, and maps of all calibration images with the codes of its input.
+    """
+    stream = Stream(context, list(dict.fromkeys(node.inputs[0] for node in context.convs)))
+
+    def forms(node: Conv, maps: Maps) -> Forms:
+        tensor = node.inputs[0]
+        return Forms(
+            node, maps[tensor], context.model.formats[tensor].step, stream.look(tensor))
+
+    return forms
 
 
 class _Trial:
