@@ -1,6 +1,30 @@
 // Models of Gowin cells, as far as dynafix uses them: resets are not modelled.
 // Source: Gowin, Arora and LittleBee DSP User Guide, UG287, and BSRAM and SSRAM User Guide, UG285.
 
+// A multiplier of any width.
+module gowin_multiplier #(
+    parameter WIDTH = 9, AREG = 1'b0, BREG = 1'b0, PIPE_REG = 1'b0, OUT_REG = 1'b0
+) (
+    input [WIDTH-1:0] A, B, input ASIGN, BSIGN, CE, CLK, output [2*WIDTH-1:0] DOUT
+);
+    wire signed [WIDTH:0] a_now = {ASIGN & A[WIDTH-1], A}, b_now = {BSIGN & B[WIDTH-1], B};
+    reg signed [WIDTH:0] a_reg, b_reg;
+    wire signed [WIDTH:0] a_used = AREG ? a_reg : a_now, b_used = BREG ? b_reg : b_now;
+    wire signed [2*WIDTH+1:0] product = a_used * b_used;
+    reg [2*WIDTH-1:0] pipe_reg, out_reg;
+    wire [2*WIDTH-1:0] passed = PIPE_REG ? pipe_reg : product[2*WIDTH-1:0];
+
+    always @(posedge CLK)
+        if (CE) begin
+            a_reg <= a_now;
+            b_reg <= b_now;
+            pipe_reg <= product[2*WIDTH-1:0];
+            out_reg <= passed;
+        end
+
+    assign DOUT = OUT_REG ? out_reg : passed;
+endmodule
+
 module MULT9X9 #(
     parameter AREG = 1'b0, BREG = 1'b0, PIPE_REG = 1'b0, OUT_REG = 1'b0,
     parameter ASIGN_REG = 1'b0, BSIGN_REG = 1'b0, SOA_REG = 1'b0, MULT_RESET_MODE = "SYNC"
@@ -8,22 +32,8 @@ module MULT9X9 #(
     input [8:0] A, B, SIA, SIB, input ASIGN, BSIGN, ASEL, BSEL, CE, CLK, RESET,
     output [17:0] DOUT, output [8:0] SOA, SOB
 );
-    wire signed [9:0] a_now = {ASIGN & A[8], A}, b_now = {BSIGN & B[8], B};
-    reg signed [9:0] a_reg, b_reg;
-    wire signed [9:0] a_used = AREG ? a_reg : a_now, b_used = BREG ? b_reg : b_now;
-    wire signed [19:0] product = a_used * b_used;
-    reg [17:0] pipe_reg, out_reg;
-    wire [17:0] passed = PIPE_REG ? pipe_reg : product[17:0];
-
-    always @(posedge CLK)
-        if (CE) begin
-            a_reg <= a_now;
-            b_reg <= b_now;
-            pipe_reg <= product[17:0];
-            out_reg <= passed;
-        end
-
-    assign DOUT = OUT_REG ? out_reg : passed;
+    gowin_multiplier #(9, AREG, BREG, PIPE_REG, OUT_REG) multiplier (
+        .A(A), .B(B), .ASIGN(ASIGN), .BSIGN(BSIGN), .CE(CE), .CLK(CLK), .DOUT(DOUT));
 endmodule
 
 module MULT18X18 #(
@@ -33,22 +43,8 @@ module MULT18X18 #(
     input [17:0] A, B, SIA, SIB, input ASIGN, BSIGN, ASEL, BSEL, CE, CLK, RESET,
     output [35:0] DOUT, output [17:0] SOA, SOB
 );
-    wire signed [18:0] a_now = {ASIGN & A[17], A}, b_now = {BSIGN & B[17], B};
-    reg signed [18:0] a_reg, b_reg;
-    wire signed [18:0] a_used = AREG ? a_reg : a_now, b_used = BREG ? b_reg : b_now;
-    wire signed [37:0] product = a_used * b_used;
-    reg [35:0] pipe_reg, out_reg;
-    wire [35:0] passed = PIPE_REG ? pipe_reg : product[35:0];
-
-    always @(posedge CLK)
-        if (CE) begin
-            a_reg <= a_now;
-            b_reg <= b_now;
-            pipe_reg <= product[35:0];
-            out_reg <= passed;
-        end
-
-    assign DOUT = OUT_REG ? out_reg : passed;
+    gowin_multiplier #(18, AREG, BREG, PIPE_REG, OUT_REG) multiplier (
+        .A(A), .B(B), .ASIGN(ASIGN), .BSIGN(BSIGN), .CE(CE), .CLK(CLK), .DOUT(DOUT));
 endmodule
 
 // Words of 9, 18 or 36 bits; from 18 bits on the lowest bits of ADA are byte enables.

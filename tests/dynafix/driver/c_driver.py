@@ -90,7 +90,9 @@ class CDriver:
         """Give the driver its surroundings; ``wait(count)`` and ``host(step, source, result)``."""
         read, write = self._registers
         load, store = self._memory
-        base = lambda start: start - self.memory.ctypes.data  # noqa: E731
+
+        def base(start):
+            return start - self.memory.ctypes.data
 
         def flush(_, start, size):
             store(self.address + base(start), self.memory[base(start):][:size].tobytes())
