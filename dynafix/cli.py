@@ -47,6 +47,8 @@ def main(arguments: list[str] | None = None) -> None:
         _exit(f"{text}{'' if text[-1:] in '.?' else '.'} See: {command} --help", USAGE)
     except (click.Abort, KeyboardInterrupt):
         _exit("interrupted", INTERRUPTED)
+    except SystemExit as ended:  # by a signal, see hw.build.signals
+        _exit("terminated", ended.code)
     except VerificationError as error:
         _exit(str(error), DIFFERENT)
     except BrokenPipeError:

@@ -40,6 +40,8 @@ def build(
 ) -> dict[str, Any]:
     """Make the file that configures a board with the accelerator of a compiled network.
 
+    SIGTERM then ends the program as Ctrl-C does: the tools with it, and no file is half-written.
+
     Parameters
     ----------
     folder : path
@@ -76,6 +78,7 @@ def build(
     """
     from hw.build import run
     from hw.build.boards import board as known_board
+    from hw.build.signals import ending_in_order
 
     steps = steps or Steps()
     chosen = known_board(board)
@@ -91,24 +94,25 @@ def build(
     quantized = open_quantized(existing_folder(folder), steps=steps)
     program = open_program(quantized)
     results = output_folder(quantized.folder if output is None else output)
-    found = run.build(
-        lambda: TOPS[top](program, clocked, divisor), clocked,
-        name=f"{program.name} ({program.config.name})", seeds=range(1, seeds + 1), force=force,
-        progress=_Progress(steps))
-    place = results / BITSTREAM / f"{chosen.name}-{top}"
-    file = place / f"{chosen.name}.{chosen.file}"
-    record = {
-        "schema": SCHEMA, "network": program.name, "top": top, "baud": baud,
-        "config": program.config.to_json(), "program_sha256": _program_hash(quantized.folder),
-        **_record(found), "file": file.name, "file_size": len(found.bitstream),
-        "flash": chosen.flash.format(file),
-    }
-    (place / "build.json").unlink(missing_ok=True)
-    write_bytes(file, found.bitstream)
-    write_json(place / "build.json", record)
-    if results == quantized.folder:
-        _update_report(quantized.folder, steps)
-    return record
+    with ending_in_order():
+        found = run.build(
+            lambda: TOPS[top](program, clocked, divisor), clocked,
+            name=f"{program.name} ({program.config.name})", seeds=range(1, seeds + 1), force=force,
+            progress=_Progress(steps))
+        place = results / BITSTREAM / f"{chosen.name}-{top}"
+        file = place / f"{chosen.name}.{chosen.file}"
+        record = {
+            "schema": SCHEMA, "network": program.name, "top": top, "baud": baud,
+            "config": program.config.to_json(), "program_sha256": _program_hash(quantized.folder),
+            **_record(found), "file": file.name, "file_size": len(found.bitstream),
+            "flash": chosen.flash.format(file),
+        }
+        (place / "build.json").unlink(missing_ok=True)
+        write_bytes(file, found.bitstream)
+        write_json(place / "build.json", record)
+        if results == quantized.folder:
+            _update_report(quantized.folder, steps)
+        return record
 
 
 def _update_report(folder: Path, steps: Steps) -> None:

@@ -19,7 +19,7 @@ from typing import Any
 from .board_top import BoardTop
 from .boards import Board
 from .cache import cache_folder, digest, entry, kept, prune, used
-from .errors import BuildError
+from .errors import BuildError, StoppedError
 from .fit import check_fit
 from .pll import in_mhz
 from .progress import PlaceProgress, Progress
@@ -232,9 +232,9 @@ class _Flow:
         log = folder / f"{tool}.log"
         try:
             self._processes.run(tool, command, folder=folder, log=log, line=line)
+        except StoppedError:
+            raise
         except BuildError as error:
-            if not log.exists():
-                raise
             saved = self._cache / f"failed-{tool}.log"
             log.replace(saved)
             raise BuildError(str(error).replace(str(log), str(saved))) from error

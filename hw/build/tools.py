@@ -6,14 +6,18 @@ import importlib.util
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from .errors import BuildError
+from .errors import BuildError, StoppedError
+from .signals import ending_in_order
 
 
 __all__ = (
@@ -148,28 +152,33 @@ def tool_version(name: str, command: Sequence[str]) -> str:
 class Processes:
     """Runs tools, at once if need be, and ends them all when one fails or a person gives up.
 
-    Use as a context manager.
+    Use as a context manager. During the context SIGTERM ends the program as Ctrl-C does, see
+    :func:`hw.build.signals.ending_in_order`. Each tool runs in a process group of its own, so that
+    what it starts ends with it.
     """
 
     def __init__(self) -> None:
         self._running: set[subprocess.Popen[str]] = set()
         self._lock = threading.Lock()
         self._stopped = False
+        self._signals = ending_in_order()
 
     def __enter__(self) -> "Processes":
         """Return itself."""
+        self._signals.__enter__()
         return self
 
     def __exit__(self, *exception: object) -> None:
         """End what still runs."""
         self.stop()
+        self._signals.__exit__(None, None, None)
 
     def stop(self) -> None:
         """End what still runs, and start nothing more."""
         with self._lock:
             self._stopped = True
             for process in self._running:
-                process.kill()
+                _kill(process)
 
     def run(self, name: str, command: Sequence[str], *, folder: Path, log: Path,
             line: Callable[[str], None] = lambda text: None) -> None:
@@ -186,39 +195,70 @@ class Processes:
         log : Path
             File for all that it prints.
         line : callable
-            Is given each line as it is printed.
+            Is given each line as it is printed, in another thread.
 
         Raises
         ------
+        StoppedError
+            If :meth:`stop` was called before it ended.
         BuildError
             If it fails; the message holds its first complaint and the name of the log.
         """
-        with self._lock:
-            if self._stopped:
-                raise BuildError(f"{name} was not started: another tool failed")
-            process = subprocess.Popen(
-                command, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT, text=True, errors="replace",
-                preexec_fn=lambda: os.nice(NICENESS))
-            self._running.add(process)
+        # A signal interrupts the main thread anywhere, between the start of a process and the note
+        # of it, too. Other threads are spared.
+        with ThreadPoolExecutor(1) as pool:
+            try:
+                pool.submit(self._run, name, command, folder, log, line).result()
+            except BuildError:
+                raise
+            except BaseException:
+                self.stop()
+                raise
+
+    def _run(self, name: str, command: Sequence[str], folder: Path, log: Path,
+             line: Callable[[str], None]) -> None:
         errors = []
-        try:
-            with log.open("w", buffering=1, encoding="utf-8") as file:
+        with (TemporaryDirectory(ignore_cleanup_errors=True) as temporary,
+              log.open("w", 1, "utf-8") as file):
+            process = self._start(name, command, folder, temporary)
+            try:
                 for text in process.stdout:
                     file.write(text)
                     if "ERROR" in text:
                         errors.append(text.strip())
                     line(text.rstrip())
-        finally:
-            if process.poll() is None and sys.exc_info()[0]:
-                process.kill()
-            process.stdout.close()
-            process.wait()
-            with self._lock:
-                self._running.discard(process)
+            except BaseException:
+                _kill(process)
+                raise
+            finally:
+                process.stdout.close()
+                process.wait()
+                with self._lock:
+                    self._running.discard(process)
+        if process.returncode and self._stopped:
+            raise StoppedError(f"{name} was stopped")
         if process.returncode:
             said = errors[0] if errors else _last(log.read_text("utf-8"))
             raise BuildError(f"{name} failed: {said} (log in {log})")
+
+    def _start(self, name: str, command: Sequence[str], folder: Path,
+               temporary: str) -> "subprocess.Popen[str]":
+        """Start a tool; files that it would leave behind go where they are removed with it."""
+        with self._lock:
+            if self._stopped:
+                raise StoppedError(f"{name} was not started: another tool failed")
+            process = subprocess.Popen(
+                command, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT, text=True, errors="replace", process_group=0,
+                env={**os.environ, "TMPDIR": temporary}, preexec_fn=lambda: os.nice(NICENESS))
+            self._running.add(process)
+            return process
+
+
+def _kill(process: "subprocess.Popen[str]") -> None:
+    """End a process and all that it started."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def _last(text: str) -> str:

@@ -1,6 +1,8 @@
 """``dynafix build``, with a stand-in for the tools: files, messages, report."""
 
 import json
+import os
+import signal
 from types import SimpleNamespace
 
 import pytest
@@ -106,6 +108,16 @@ def test_failure_leaves_the_older_file(dynafix, folder, flow, monkeypatch):
     assert dynafix("build", folder, "--board", "ulx3s", "--quiet") == (
         2, "", "error: it does not fit\n")
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
+def test_terminated(dynafix, folder, flow, monkeypatch):
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    monkeypatch.setattr(
+        run, "build", lambda *arguments, **options: os.kill(os.getpid(), signal.SIGTERM))
+    assert dynafix("build", folder, "--board", "ulx3s", "--quiet") == (
+        143, "", "error: terminated\n")
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
 
 def test_not_compiled(dynafix, flow, folder, tmp_path):
