@@ -59,11 +59,18 @@ def build(folder: str, board: str, top: str, freq: float | None, seeds: int, bau
 @with_options(
     click.option("--config", metavar="PRESET|FILE",
                  help="Accelerator; that of FOLDER's program by default."),
+    click.option("--family", default="generic", show_default=True, metavar="NAME",
+                 help="Cells that it is made of: ecp5, ice40, gowin or xilinx7; generic leaves "
+                      "finding them to synthesis."),
     click.option("--output", metavar="FOLDER", help="Folder for the result; FOLDER by default."),
     OUTPUT_OPTIONS)
-def verilog(folder: str | None, config: str | None, output: str | None, quiet: bool,
+def verilog(folder: str | None, config: str | None, family: str, output: str | None, quiet: bool,
             as_json: bool) -> None:
-    """Write the Verilog of an accelerator; writes FOLDER/verilog/accelerator.v."""
+    """Write the Verilog of an accelerator; writes FOLDER/verilog/accelerator.v.
+
+    With --family, multipliers and memories are the cells of a device family with the registers
+    that these have inside. The ports, the latency and the results are the same for all.
+    """
     from . import api
 
     if folder is None and output is None:
@@ -71,7 +78,7 @@ def verilog(folder: str | None, config: str | None, output: str | None, quiet: b
     terminal, steps = open_terminal(quiet, as_json)
     with terminal:
         path = api.verilog(output if folder is None else folder, output=output, config=config,
-                           steps=steps)
+                           family=family, steps=steps)
         if as_json:
             print_json({"file": str(path)})
         else:

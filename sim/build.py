@@ -188,22 +188,27 @@ def generated_verilog(
     return path.read_text()
 
 
-def accelerator_verilog(config: AcceleratorConfig, *, cache: Path | None = None) -> str:
+def accelerator_verilog(
+    config: AcceleratorConfig, family: str = "generic", *, cache: Path | None = None,
+) -> str:
     """Return the Verilog of ``hw.Accelerator(config)``, generated only if it changed.
 
     Parameters
     ----------
     config : AcceleratorConfig
         Parameters of the accelerator.
+    family : str
+        Device family, see :func:`hw.verilog`.
     cache : Path, optional
         Folder of compiled simulations; :func:`default_cache` if not given.
     """
     def make() -> str:
         from hw import verilog
 
-        return verilog(config)
+        return verilog(config, family)
 
-    return generated_verilog("accelerator", config.to_json(), make, cache=cache)
+    arguments = {"config": config.to_json(), "family": family}
+    return generated_verilog("accelerator", arguments, make, cache=cache)
 
 
 def build_accelerator(

@@ -1,5 +1,6 @@
 """From a quantized network to a program, and from a config to Verilog."""
 
+import difflib
 import time
 from pathlib import Path
 
@@ -95,7 +96,8 @@ def open_program(quantized: Quantized) -> Program:
 
 def verilog(
     folder: str | Path, *, output: str | Path | None = None,
-    config: str | Path | AcceleratorConfig | None = None, steps: Steps | None = None,
+    config: str | Path | AcceleratorConfig | None = None, family: str = "generic",
+    steps: Steps | None = None,
 ) -> Path:
     """Write the Verilog of an accelerator.
 
@@ -107,6 +109,9 @@ def verilog(
         Folder in which ``verilog/accelerator.v`` is written; ``folder`` by default.
     config : str, path or AcceleratorConfig, optional
         Preset, JSON file, or the config itself; that of the folder's program by default.
+    family : str
+        Device family, of :data:`hw.primitives.FAMILIES`, whose multipliers and memories it is made
+        of; ``"generic"`` leaves finding them to synthesis, and is what simulations run.
     steps : Steps, optional
         Is told the progress.
 
@@ -118,19 +123,26 @@ def verilog(
     Raises
     ------
     ValueError
-        If there is neither a config nor a program, or the folder cannot be written.
+        If there is neither a config nor a program, no such family, or the folder cannot be
+        written.
     """
+    from hw.primitives import FAMILIES
     from sim.build import accelerator_verilog
 
+    if family not in FAMILIES:
+        near = difflib.get_close_matches(family, FAMILIES, 1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise UsageError(f"--family must be one of {', '.join(FAMILIES)}, not {family!r}{hint}")
     steps = steps or Steps()
     chosen = _config_of(folder) if config is None else load_config(config)
     path = output_folder(folder if output is None else output) / "verilog" / "accelerator.v"
     begin = time.monotonic()
     with steps.busy("verilog", chosen.name):
-        text = accelerator_verilog(chosen)
+        text = accelerator_verilog(chosen, family)
         write_text(path, text)
     seconds, lines = time.monotonic() - begin, len(text.splitlines())
-    steps.line("verilog", f"{chosen.name}, {grouped(lines)} lines, {seconds:.1f} s")
+    cells = "" if family == "generic" else f" for {family}"
+    steps.line("verilog", f"{chosen.name}{cells}, {grouped(lines)} lines, {seconds:.1f} s")
     return path
 
 

@@ -86,8 +86,8 @@ class StandIn:
     def build(self, config):
         return Build(self.folder, "top", cached=True)
 
-    def verilog(self, config):
-        return f"module dynafix_accelerator; // {config.name}\nendmodule\n"
+    def verilog(self, config, family="generic"):
+        return f"module dynafix_accelerator; // {config.name} {family}\nendmodule\n"
 
     def simulate(self, program, inputs, *, dram, waves=None, layer=None, verilog=None,
                  progress=lambda stage, done, total: None):

@@ -10,6 +10,7 @@ import pytest
 
 from arch.config import PRESETS
 from dynafix.api.quantized import open_quantized
+from hw.primitives import FAMILIES
 
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -60,11 +61,29 @@ def test_steps(dynafix, network, images, tmp_path, stand_in):
     assert "s6 ." in out
     assert dynafix("compile", folder, "--config", "tiny")[0] == 0
     assert dynafix("verilog", folder)[1].endswith(f"written    {folder}/verilog/accelerator.v\n")
+    assert "tiny for gowin, 2 lines" in dynafix("verilog", folder, "--family", "gowin")[1]
     code, out, _ = dynafix("simulate", folder, "--images", 2)
     assert (code, _steps(out)[-3:]) == (0, ["engines", "predicted", "speed"])
     code, out, _ = dynafix("report", folder, "--clock", 50)
     assert code == 0
     assert " at 50 MHz" in out
+
+
+def test_families(dynafix, tmp_path):
+    """The cells of a family, in a small accelerator."""
+    words = ("verilog", "--config", "tiny", "--output", tmp_path, "--family")
+    code, out, err = dynafix(*words, "xilinx7")
+    assert (code, err) == (0, "")
+    assert "tiny for xilinx7, " in out
+    text = (tmp_path / "verilog" / "accelerator.v").read_text()
+    assert "DSP48E1 #(" in text
+    assert "RAMB18E1 #(" in text
+    assert dynafix(*words, "xilinx") == (2, "", (
+        "error: --family must be one of generic, ecp5, ice40, gowin, xilinx7, not 'xilinx'; did "
+        "you mean xilinx7?\n"))
+    assert (tmp_path / "verilog" / "accelerator.v").read_text() == text
+    help_ = dynafix("verilog", "--help")[1]
+    assert all(family in help_ for family in FAMILIES)
 
 
 @pytest.mark.parametrize(("words", "key"), [
