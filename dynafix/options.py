@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from arch.config import PRESETS, AcceleratorConfig
+from arch.boards import known_presets
+from arch.config import AcceleratorConfig
 from quantizer.errors import ModelError
 from quantizer.search.rules import RangeRule
 
@@ -157,7 +158,7 @@ class Dram:
 
 
 def load_config(name: str | Path | AcceleratorConfig) -> AcceleratorConfig:
-    """Return a preset, or the config of a JSON file.
+    """Return a preset, of a size or of a board, or the config of a JSON file.
 
     Parameters
     ----------
@@ -176,13 +177,14 @@ def load_config(name: str | Path | AcceleratorConfig) -> AcceleratorConfig:
     """
     if isinstance(name, AcceleratorConfig):
         return name
-    if str(name) in PRESETS:
-        return PRESETS[str(name)]
+    presets = known_presets()
+    if str(name) in presets:
+        return presets[str(name)]
     path = Path(name)
     if not path.is_file():
-        near = difflib.get_close_matches(str(name), PRESETS, 1)
+        near = difflib.get_close_matches(str(name), presets, 1)
         hint = f"; did you mean {near[0]}?" if near else ""
-        raise UsageError(f"--config must be one of {', '.join(PRESETS)}, or a JSON file, "
+        raise UsageError(f"--config must be one of {', '.join(presets)}, or a JSON file, "
                          f"not {str(name)!r}{hint}")
     try:
         fields = json.loads(path.read_text())

@@ -11,11 +11,12 @@ The exit code is 1 when a board misses what is asked of it, 2 when one could not
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from arch.config import AcceleratorConfig, preset
+from arch.boards import BOARD_PRESETS
+from arch.config import AcceleratorConfig
 from dynafix import api
 from dynafix.options import Options
 from dynafix.terminal import Column, Terminal
@@ -43,16 +44,12 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Case:
-    """A board and the accelerator for it.
+    """A board, and the network for the accelerator that suits it.
 
     Parameters
     ----------
     board : str
-        Name of the board.
-    base : str
-        Preset.
-    changes : mapping
-        Parameters that differ from it.
+        Name of the board, and of the preset.
     weight_bits : int
         Width of the network's weights.
     freq : float
@@ -62,28 +59,21 @@ class Case:
     """
 
     board: str
-    base: str
     weight_bits: int
     freq: float
-    changes: Mapping[str, Any] = field(default_factory=dict, hash=False)
     least: float = 0.0
 
     @property
     def config(self) -> AcceleratorConfig:
         """The accelerator."""
-        return replace(preset(self.base), name=f"{self.board}_lenet5", **self.changes)
+        return BOARD_PRESETS[self.board]
 
 
-# Half of the memory of ecp5_85f gives the network its place. The small chips have block RAM for
-# 2 x 4 lanes and a network of 4-bit weights, whose input comes without the first kernel's taps.
-_SMALL = {"feature_depth": 1024, "weight_depth": 512, "param_depth": 16, "acc_depth": 128,
-          "pool_depth": 32, "layer_depth": 16, "table_lanes": 0, "depthwise_taps": 0,
-          "unroll_size": 512}
 CASES = (
-    Case("ulx3s", "ecp5_85f", 8, 100.0, {"weight_depth": 512, "feature_depth": 4096}, least=100.0),
-    Case("colorlight-i5", "tiny", 4, 50.0, _SMALL),
-    Case("tang-nano-20k", "tiny", 4, 27.0, _SMALL),
-    Case("icebreaker", "tiny", 4, 12.0, _SMALL),
+    Case("ulx3s", 8, 100.0, least=100.0),
+    Case("colorlight-i5", 4, 50.0),
+    Case("tang-nano-20k", 4, 27.0),
+    Case("icebreaker", 4, 12.0),
 )
 
 

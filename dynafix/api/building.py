@@ -5,6 +5,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from arch.boards import BOARD_PRESETS
+from arch.config import AcceleratorConfig
 from compiler.program import Program
 
 from ..errors import UsageError
@@ -92,13 +94,13 @@ def build(
     baud = DEFAULT_BAUD if baud is None else baud
     divisor = _divisor(clocked.frequency, baud)
     quantized = open_quantized(existing_folder(folder), steps=steps)
-    program = open_program(quantized)
+    program = open_program(quantized, suits=chosen.name if chosen.name in BOARD_PRESETS else None)
     results = output_folder(quantized.folder if output is None else output)
     with ending_in_order():
         found = run.build(
             lambda: TOPS[top](program, clocked, divisor), clocked,
             name=f"{program.name} ({program.config.name})", seeds=range(1, seeds + 1), force=force,
-            progress=_Progress(steps))
+            smaller=_smaller(program.config, chosen.name), progress=_Progress(steps))
         place = results / BITSTREAM / f"{chosen.name}-{top}"
         file = place / f"{chosen.name}.{chosen.file}"
         record = {
@@ -113,6 +115,20 @@ def build(
         if results == quantized.folder:
             _update_report(quantized.folder, steps)
         return record
+
+
+def _smaller(config: AcceleratorConfig, board: str) -> str:
+    """Return what to do where an accelerator does not fit a board."""
+    suits = BOARD_PRESETS.get(board)
+    if suits is None or _sizes(suits) >= _sizes(config):
+        return "compile for a smaller accelerator (--config)"
+    return f"compile for the accelerator that suits this board (--config {board})"
+
+
+def _sizes(config: AcceleratorConfig) -> tuple[int, int]:
+    """Return multipliers, and bytes of the large memories."""
+    return config.multipliers, (config.feature_depth * config.row_size
+                                + config.weight_depth * config.weight_row_size)
 
 
 def _update_report(folder: Path, steps: Steps) -> None:

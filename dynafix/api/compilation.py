@@ -79,14 +79,19 @@ def _describe(program: Program) -> str:
             f"overflow (worst {program.worst_acc_bits} of {program.config.acc_bits} bits){host}")
 
 
-def open_program(quantized: Quantized) -> Program:
-    """Open what ``compile`` made; ``UsageError`` if it is missing or of another network."""
+def open_program(quantized: Quantized, *, suits: str | None = None) -> Program:
+    """Open what ``compile`` made; ``UsageError`` if it is missing or of another network.
+
+    ``suits`` is the preset to suggest where there is none.
+    """
     from compiler import load
     from compiler.compile import model_hash
 
     folder = quantized.folder
     if not (folder / "program").is_dir():
-        raise UsageError(f"{folder}: holds no program. Make it with: dynafix compile {folder}")
+        config = f" --config {suits}" if suits else ""
+        raise UsageError(
+            f"{folder}: holds no program. Make it with: dynafix compile {folder}{config}")
     program = load(folder / "program")
     if program.model_hash != model_hash(quantized.model):
         raise UsageError(f"{folder}: the program was made for another quantized network. "

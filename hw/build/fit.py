@@ -75,7 +75,9 @@ def fitting_boards(counts: Mapping[str, int], technology: Technology) -> list[Bo
                          board.device)]
 
 
-def check_fit(counts: Mapping[str, int], board: Board, what: str) -> None:
+def check_fit(
+    counts: Mapping[str, int], board: Board, what: str, *, smaller: str = "make it smaller",
+) -> None:
     """Refuse a netlist that does not fit.
 
     Parameters
@@ -86,6 +88,8 @@ def check_fit(counts: Mapping[str, int], board: Board, what: str) -> None:
         The board.
     what : str
         Name of the design.
+    smaller : str
+        What makes it smaller, for the message.
 
     Raises
     ------
@@ -100,4 +104,4 @@ def check_fit(counts: Mapping[str, int], board: Board, what: str) -> None:
         f"{what} does not fit {board.title} ({board.device.name}): "
         f"{'; '.join(map(str, short))}. "
         + (f"Boards that have it: {others}" if others else "No board here has it")
-        + "; or compile for a smaller accelerator (--config)")
+        + f"; or {smaller}")

@@ -121,8 +121,8 @@ class Built:
 
 def build(
     make_design: Callable[[], Any], clocked: Clocked, *, name: str, seeds: Sequence[int] = (1,),
-    force: bool = False, cache: Path | None = None, jobs: int | None = None,
-    progress: Progress | None = None,
+    force: bool = False, smaller: str = "make it smaller", cache: Path | None = None,
+    jobs: int | None = None, progress: Progress | None = None,
 ) -> Built:
     """Make the file that configures a board with a design.
 
@@ -138,6 +138,8 @@ def build(
         Starting points of the placement; the one that leaves the clock the most room is taken.
     force : bool
         Whether to return a file whose clock is not met.
+    smaller : str
+        What makes the design smaller, for the message where it does not fit.
     cache : Path, optional
         Folder of kept results; :func:`default_cache` if not given.
     jobs : int, optional
@@ -165,7 +167,7 @@ def build(
                                   f"{time.monotonic() - begin:.0f} s")
         netlist, cells, times = flow.synthesize(plan)
         counts = board.device.technology.count(cells)
-        check_fit(counts, board, name)
+        check_fit(counts, board, name, smaller=smaller)
         placed, failed = flow.place(plan, netlist, clocked, seeds, jobs or os.cpu_count() or 1)
         best = max(placed, key=lambda seed: placed[seed].report.slack)
         report = placed[best].report

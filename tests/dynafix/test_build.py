@@ -2,11 +2,13 @@
 
 import json
 import os
+import shutil
 import signal
 from types import SimpleNamespace
 
 import pytest
 
+from arch.boards import known_presets
 from hw.build import run, tools
 from hw.build.boards import BOARDS
 from hw.build.errors import BuildError
@@ -124,6 +126,27 @@ def test_not_compiled(dynafix, flow, folder, tmp_path):
     code, _, err = dynafix("build", tmp_path / "none", "--board", "ulx3s")
     assert code == 2
     assert "no such folder" in err
+    shutil.rmtree(folder / "program")
+    for board, option in (("ulx3s", " --config ulx3s"), ("tang-nano-9k", "")):
+        assert dynafix("build", folder, "--board", board, "--quiet")[2] == (
+            f"error: {folder}: holds no program. Make it with: dynafix compile {folder}{option}\n")
+
+
+@pytest.mark.parametrize(("config", "board", "smaller"), [
+    ("small", "ecpix5", "for a smaller accelerator (--config)"),
+    ("ecp5_85f", "ulx3s", "for the accelerator that suits this board (--config ulx3s)"),
+    ("tiny", "ulx3s", "for a smaller accelerator (--config)"),
+    ("colorlight-i5", "colorlight-i5", "for a smaller accelerator (--config)"),
+    ("tiny", "tang-nano-9k", "for a smaller accelerator (--config)")])
+def test_what_would_fit(dynafix, folder, flow, config, board, smaller):
+    assert dynafix("compile", folder, "--config", config, "--quiet")[0] == 0
+    dynafix("build", folder, "--board", board)
+    assert flow[-1].smaller == f"compile {smaller}"
+
+
+def test_help_names_the_presets(dynafix):
+    text = "".join(dynafix("compile", "--help")[1].split())
+    assert all(name in text for name in known_presets())
 
 
 def test_report_has_the_boards_of_its_program(dynafix, network, images, tmp_path, stand_in, flow):

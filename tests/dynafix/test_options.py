@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from arch.boards import BOARD_PRESETS
 from arch.config import PRESETS, preset
 from dynafix.errors import UsageError
 from dynafix.options import Dram, Options, load_config
@@ -31,10 +32,14 @@ def test_config_itself():
     assert load_config(preset("tiny")) is preset("tiny")
 
 
+def test_presets_of_boards():
+    assert load_config("colorlight-i5") is BOARD_PRESETS["colorlight-i5"]
+
+
 def test_unknown_preset():
     assert _refused(load_config, "ecp5_85") == (
-        "--config must be one of tiny, small, ecp5_85f, large, large16, or a JSON file, not "
-        "'ecp5_85'; did you mean ecp5_85f?")
+        "--config must be one of tiny, small, ecp5_85f, large, large16, ulx3s, colorlight-i5, "
+        "ecpix5, icebreaker, tang-nano-20k, or a JSON file, not 'ecp5_85'; did you mean ecp5_85f?")
 
 
 def test_unknown_parameter(tmp_path):

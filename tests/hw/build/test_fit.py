@@ -13,11 +13,11 @@ COUNTS = {"lut4": 10_680, "ff": 12_804, "block_ram": 84, "multipliers": 40}
 
 def test_message():
     with pytest.raises(BuildError) as error:
-        check_fit(COUNTS, board("colorlight-i5"), "lenet5 (small)")
+        check_fit(COUNTS, board("colorlight-i5"), "lenet5 (small)", smaller="leave some out")
     assert str(error.value) == (
         "lenet5 (small) does not fit Colorlight i5 (LFE5U-25F): 28 block RAM too many (84 of 56); "
-        "12 multipliers too many (40 of 28). Boards that have it: ulx3s, ecpix5; or compile for a "
-        "smaller accelerator (--config)")
+        "12 multipliers too many (40 of 28). Boards that have it: ulx3s, ecpix5; or leave some "
+        "out")
 
 
 def test_nothing_has_it():
