@@ -9,16 +9,21 @@ from .config import PRESETS, AcceleratorConfig, preset
 
 __all__ = (
     "BOARD_PRESETS",
+    "LINK_CYCLES",
     "known_presets",
 )
 
 
+LINK_CYCLES = 500
+"""Cycles that a byte of an input takes on the serial line of a board: ten bits, of 50 cycles each
+at 50 MHz and 1,000,000 baud."""
+
 # Half of the weight and feature memory of ecp5_85f, for the other half of an 85F's block RAM holds
-# the network.
-_HALF: Mapping[str, Any] = {"weight_depth": 512, "feature_depth": 4096}
+# the network. The input comes over the serial line without the first kernel's taps.
+_HALF: Mapping[str, Any] = {"weight_depth": 512, "feature_depth": 4096, "unroll_size": 1024}
 
 # What 2 x 4 lanes need beside a network of 4-bit weights in some 50 block RAMs of 18 kbit. No
-# tables and no window of depthwise convolutions; the input comes without the first kernel's taps.
+# tables and no window of depthwise convolutions.
 _COMPACT: Mapping[str, Any] = {
     "feature_depth": 1024, "weight_depth": 512, "param_depth": 16, "acc_depth": 128,
     "pool_depth": 32, "layer_depth": 16, "table_lanes": 0, "depthwise_taps": 0, "unroll_size": 512}

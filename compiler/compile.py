@@ -386,16 +386,23 @@ def _placed_layers(draft: _Draft) -> list[Layer]:
         if layer.index in places else layer for layer in draft.layers]
 
 
+def _input_size(model: QuantizedModel, config: AcceleratorConfig, draft: _Draft) -> int:
+    """Return the bytes of an input, as the host packs it."""
+    unrolling = _unrolling(model, config, draft.unroll)
+    if unrolling is not None:
+        return unrolling.size
+    return config.row_size * next(
+        stored.rows for task in draft.tasks for stored in task.inputs
+        if stored.name == model.graph.input)
+
+
 def _finished(
     model: QuantizedModel, config: AcceleratorConfig, dram: DramTiming, draft: _Draft
 ) -> Program:
     """Return the verified program of a draft."""
     graph = model.graph
     output_layout = _output_layout(model, config)
-    stored_input = next(
-        stored for task in draft.tasks for stored in task.inputs if stored.name == graph.input)
-    unrolling = _unrolling(model, config, draft.unroll)
-    input_size = stored_input.rows * config.row_size if unrolling is None else unrolling.size
+    input_size = _input_size(model, config, draft)
     output = network_output(graph)
     verify(draft.instructions, config, {
         Region.WEIGHTS: draft.emitter.image.size, Region.INPUT: input_size,
@@ -424,7 +431,7 @@ def _finished(
 
 def _best_draft(
     model: QuantizedModel, config: AcceleratorConfig, dram: DramTiming, optimize: bool,
-    fuse: bool,
+    fuse: bool, input_cycles: float,
 ) -> _Draft:
     """Return the draft with the best way to unroll the input: fast, and with little traffic.
 
@@ -448,18 +455,21 @@ def _best_draft(
             INSTRUCTION_SIZE if item.engine == Engine.CALC else
             INSTRUCTION_SIZE + transfer_size(item, config)
             for item in draft.prefix(compared)) / config.dram_width
-        return draft.cycles(config, dram, compared) + beats / _BEATS_FOR_A_CYCLE
+        return (draft.cycles(config, dram, compared) + beats / _BEATS_FOR_A_CYCLE
+                + input_cycles * _input_size(model, config, draft))
 
     return min(drafts, key=cost)
 
 
 def _fastest(
-    drafts: list[_Draft], config: AcceleratorConfig, dram: DramTiming
+    drafts: list[_Draft], model: QuantizedModel, config: AcceleratorConfig, dram: DramTiming,
+    input_cycles: float,
 ) -> _Draft:
-    """Return the draft with the shortest run, of equal ones the first."""
+    """Return the draft with the shortest run, input included, of equal ones the first."""
     if len(drafts) == 1:
         return drafts[0]
-    return min(drafts, key=lambda draft: draft.cycles(config, dram))
+    return min(drafts, key=lambda draft: (
+        draft.cycles(config, dram) + input_cycles * _input_size(model, config, draft)))
 
 
 def _fused(
@@ -483,18 +493,18 @@ def _fused(
 
 
 def _pooling_drafts(
-    model: QuantizedModel, config: AcceleratorConfig, dram: DramTiming
+    model: QuantizedModel, config: AcceleratorConfig, dram: DramTiming, input_cycles: float
 ) -> list[_Draft]:
     """Return the draft in which convolutions pool their results, if it fits."""
     try:
-        return [_best_draft(model, config, dram, True, True)]
+        return [_best_draft(model, config, dram, True, True, input_cycles)]
     except CompileError:
         return []
 
 
 def compile_model(
     model: QuantizedModel, config: AcceleratorConfig, *, dram: DramTiming | None = None,
-    optimize: bool = True, fuse: bool = True,
+    optimize: bool = True, fuse: bool = True, input_cycles: float = 0.0,
 ) -> Program:
     """Compile a network for an accelerator.
 
@@ -513,6 +523,9 @@ def compile_model(
     fuse : bool
         Whether convolutions pool their results where that is faster. Of the convolution only the
         pooled map then exists; without it every tensor of the network does.
+    input_cycles : float
+        Cycles that a byte of the input takes on its way into memory, before a run. How the input
+        is unrolled is chosen for the time of both together; the prediction is that of the run.
 
     Returns
     -------
@@ -525,10 +538,11 @@ def compile_model(
         If the accelerator cannot run the network; names the layer, the buffer and what would do.
     """
     timing = dram or DramTiming()
-    draft = _best_draft(model, config, timing, optimize, False)
+    draft = _best_draft(model, config, timing, optimize, False, input_cycles)
     if optimize:
         if fuse and find_fusions(model, config):
-            draft = _fastest([*_pooling_drafts(model, config, timing), draft], config, timing)
+            pooling = _pooling_drafts(model, config, timing, input_cycles)
+            draft = _fastest([*pooling, draft], model, config, timing, input_cycles)
         drafts = [draft, *_fused(model, config, timing, draft)]
-        draft = _fastest(drafts, config, timing)
+        draft = _fastest(drafts, model, config, timing, input_cycles)
     return _finished(model, config, timing, draft)

@@ -30,10 +30,14 @@ __all__ = (
     CONFIG, DRAM_OPTIONS,
     click.option("--explain", is_flag=True,
                  help="Say for each layer what bounds it, and by how much."),
+    click.option("--input-cycles", type=float, metavar="CYCLES",
+                 help="Cycles that a byte of the input takes on its way into memory: then it is "
+                      "laid out for few bytes. By default 0, or 500 for the accelerator of a "
+                      "board, as on a serial line."),
     FUSE, OUTPUT_OPTIONS)
 def compile(folder: str, config: str, dram_latency: int,
-            dram_bytes_per_cycle: float | None, explain: bool, fuse: bool, quiet: bool,
-            as_json: bool) -> None:
+            dram_bytes_per_cycle: float | None, explain: bool, input_cycles: float | None,
+            fuse: bool, quiet: bool, as_json: bool) -> None:
     """Make the program of FOLDER's network; writes FOLDER/program."""
     from compiler.bounds import bounds
 
@@ -44,7 +48,8 @@ def compile(folder: str, config: str, dram_latency: int,
     dram = Dram(dram_latency, dram_bytes_per_cycle)
     terminal, steps = open_terminal(quiet, as_json)
     with terminal:
-        program = api.compile(folder, config=config, dram=dram, fuse=fuse, steps=steps)
+        program = api.compile(folder, config=config, dram=dram, fuse=fuse,
+                              input_cycles=input_cycles, steps=steps)
         path = Path(folder) / "program"
         if as_json and explain:
             print_json({

@@ -1,11 +1,13 @@
 """Print what an image costs on a serial line beside its cycles on the accelerator.
 
-Takes the shipped LeNet-5, or output folders of `dynafix quantize`, compiles each for some configs
+Takes the shipped LeNet-5, or output folders of `dynafix quantize`, compiles each for some configs,
+once for the run alone and once for the way of the input, too (`dynafix compile --input-cycles`),
 and counts the bytes that the host sends and receives, against a board that answers everything. What
 operating system and USB adapter add is not in it.
 """
 
 import argparse
+import itertools
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -14,7 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from arch.config import AcceleratorConfig, preset
+from arch.boards import LINK_CYCLES, known_presets
+from arch.config import AcceleratorConfig
 from arch.isa import ISA_VERSION
 from arch.registers import register
 from arch.serial import (
@@ -139,7 +142,7 @@ def _networks(folders: Sequence[str]) -> Iterator[tuple[str, QuantizedModel]]:
 def _configs(names: Sequence[str]) -> Iterator[AcceleratorConfig]:
     for name in names:
         base, _, size = name.partition("+")
-        config = preset(base)
+        config = known_presets()[base]
         yield replace(config, name=name, unroll_size=int(size)) if size else config
 
 
@@ -148,22 +151,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folders", nargs="*", metavar="FOLDER",
                         help="output folders; by default the shipped LeNet-5")
-    parser.add_argument("--configs", nargs="+", default=["tiny", "tiny+1024", "small", "ecp5_85f"],
+    parser.add_argument("--configs", nargs="+", default=[
+        "tiny", "tiny+1024", "small", "ecp5_85f", "ulx3s", "colorlight-i5"],
                         metavar="PRESET[+N]", help="presets, with an unroll_size of N bytes")
+    parser.add_argument("--input-cycles", nargs="+", type=float, default=[0, LINK_CYCLES],
+                        metavar="CYCLES", help="cycles that a byte of the input is taken to need "
+                        f"where it is laid out (default 0 {LINK_CYCLES})")
     parser.add_argument("--clock", type=float, default=50.0, metavar="MHZ",
                         help="clock of the accelerator")
     options = parser.parse_args(arguments)
     for name, model in _networks(options.folders):
         print(f"{name}, accelerator at {options.clock:g} MHz; an image on the line, and loading")
         heads = [f"{baud:,} baud" for baud in BAUDS]
-        print(f"{'config':12}{'input bytes':>12}{'line bytes':>12}{'cycles':>10}{'ms':>8}"
+        print(f"{'config':14}{'input cycles':>12}{'input bytes':>12}{'line bytes':>12}"
+               f"{'cycles':>10}{'ms':>8}"
               + "".join(f"{head:>22}" for head in heads))
-        for config in _configs(options.configs):
-            found = cost(compile_model(model, config))
+        for config, cycles in itertools.product(_configs(options.configs), options.input_cycles):
+            found = cost(compile_model(model, config, input_cycles=cycles))
             times = [
                 f"{found.line_ms(baud):,.1f} ms, {found.load_ms(baud) / 1e3:,.2f} s"
                 for baud in BAUDS]
-            print(f"{config.name:12}{found.input:12,}{found.image:12,}{found.cycles:10,}"
+            print(f"{config.name:14}{cycles:12g}{found.input:12,}{found.image:12,}{found.cycles:10,}"
                   f"{found.cycles / options.clock / 1e3:8.2f}"
                   + "".join(f"{text:>22}" for text in times), flush=True)
     return 0

@@ -14,6 +14,7 @@ from ..files import existing_folder, output_folder, read_json, sha256, write_byt
 from ..results import SCHEMA as RESULTS_SCHEMA
 from ..serial.board import DEFAULT_BAUD
 from ..steps import Steps
+from ..text import grouped
 from .compilation import open_program
 from .quantized import open_quantized
 
@@ -95,6 +96,8 @@ def build(
     divisor = _divisor(clocked.frequency, baud)
     quantized = open_quantized(existing_folder(folder), steps=steps)
     program = open_program(quantized, suits=chosen.name if chosen.name in BOARD_PRESETS else None)
+    steps.line("serial", f"{grouped(program.input_size)} bytes an image, "
+                         f"{10e3 * program.input_size / baud:.1f} ms at {grouped(baud)} baud")
     results = output_folder(quantized.folder if output is None else output)
     with ending_in_order():
         found = run.build(

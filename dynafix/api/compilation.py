@@ -4,6 +4,7 @@ import difflib
 import time
 from pathlib import Path
 
+from arch.boards import BOARD_PRESETS, LINK_CYCLES
 from arch.config import AcceleratorConfig
 from compiler.program import Program
 
@@ -27,7 +28,8 @@ DEFAULT_CONFIG = "ecp5_85f"
 
 def compile(
     folder: str | Path | Quantized, *, config: str | Path | AcceleratorConfig = DEFAULT_CONFIG,
-    dram: Dram | None = None, fuse: bool = True, steps: Steps | None = None,
+    dram: Dram | None = None, fuse: bool = True, input_cycles: float | None = None,
+    steps: Steps | None = None,
 ) -> Program:
     """Make the program of a quantized network.
 
@@ -42,6 +44,10 @@ def compile(
     fuse : bool
         Whether convolutions pool their results where that is faster; without it every tensor of
         the network exists and is compared.
+    input_cycles : float, optional
+        Cycles that a byte of the input takes on its way into memory; the input is laid out for the
+        time of that and of the run together. By default 0, or :data:`arch.boards.LINK_CYCLES` for
+        the accelerator of a board, whose images come over a serial line.
     steps : Steps, optional
         Is told the progress.
 
@@ -58,11 +64,17 @@ def compile(
     from compiler import DramTiming, compile_model, save
 
     config, dram, steps = load_config(config), dram or Dram(), steps or Steps()
+    if input_cycles is None:
+        board = any(config.hash == each.hash for each in BOARD_PRESETS.values())
+        input_cycles = LINK_CYCLES if board else 0
+    if not 0 <= input_cycles < float("inf"):
+        raise UsageError(f"--input-cycles must be a number of at least 0, not {input_cycles:g}")
     quantized = open_quantized(folder, steps=steps)
     output_folder(quantized.folder)
     timing = DramTiming(latency=dram.latency, bytes_per_cycle=dram.bandwidth(config))
     with steps.busy("compile", config.name):
-        program = compile_model(quantized.model, config, dram=timing, fuse=fuse)
+        program = compile_model(
+            quantized.model, config, dram=timing, fuse=fuse, input_cycles=input_cycles)
         discard_results(quantized.folder)
         save(program, quantized.folder / "program")
     steps.line("compile", _describe(program))
@@ -75,7 +87,8 @@ def _describe(program: Program) -> str:
     stops = len(program.host_steps)
     host = f"; stops {'once' if stops == 1 else f'{stops} times'} for the host" if stops else ""
     return (f"{grouped(len(program.program_image))} instruction bytes, "
-            f"{grouped(len(program.weight_image))} weight bytes; {maps}; no accumulator can "
+            f"{grouped(len(program.weight_image))} weight bytes, "
+            f"{grouped(program.input_size)} bytes an input; {maps}; no accumulator can "
             f"overflow (worst {program.worst_acc_bits} of {program.config.acc_bits} bits){host}")
 
 

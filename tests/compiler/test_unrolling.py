@@ -51,6 +51,15 @@ def test_the_loader_is_chosen_for_its_traffic():
     assert program.prediction.bytes < host.prediction.bytes - 24_000
 
 
+def test_fewer_bytes_where_these_take_long():
+    model = first_layer(pads=(1, 1, 1, 1))
+    config = replace(SMALL, unroll_size=0)
+    fast, short = (assert_runs(model, config, input_cycles=cycles) for cycles in (0, 500))
+    assert (fast.input_layout.unroll, short.input_layout.unroll) == ("taps", "none")
+    assert short.input_size < fast.input_size / 3
+    assert short.prediction.cycles > fast.prediction.cycles
+
+
 @pytest.mark.parametrize(("model", "size"), [
     (first_layer(dilations=(2, 2)), 4096),
     (first_layer(pads=(1, 1, 1, 1)), 256),  # three lines are 288 bytes

@@ -215,6 +215,15 @@ def test_program_missing(folder):
         f"dynafix compile {folder}")
 
 
+def test_bytes_of_the_input_count(folder):
+    sizes = [api.compile(folder, config=config, input_cycles=cycles).input_size
+             for config, cycles in (("colorlight-i5", 0), ("colorlight-i5", 500),
+                                    ("colorlight-i5", None), ("tiny", None))]
+    assert sizes == [256, 64, 64, 256]
+    assert _refused(api.compile, folder, input_cycles=-1) == (
+        "--input-cycles must be a number of at least 0, not -1")
+
+
 def test_simulation_missing(folder):
     assert _refused(api.report, folder) == (
         f"{folder / 'simulation' / 'simulation.json'}: missing. Make it with: dynafix simulate "

@@ -97,6 +97,11 @@ def test_json_of_steps(dynafix, folder, stand_in, words, key):
     assert key in json.loads(out)
 
 
+def test_compile_for_a_slow_link(dynafix, folder):
+    out = dynafix("compile", folder, "--config", "tiny", "--input-cycles", 500)[1]
+    assert " weight bytes, 256 bytes an input; " in out
+
+
 def test_compile_explain(dynafix, folder):
     code, out, err = dynafix("compile", folder, "--config", "tiny", "--explain", "--json")
     assert (code, err) == (0, "")

@@ -44,4 +44,8 @@ def test_table(bench, monkeypatch, capsys):
     assert bench.main(["--configs", "tiny", "tiny+1024", "--clock", "10"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "small, accelerator at 10 MHz; an image on the line, and loading"
-    assert [line.split()[0] for line in lines[2:]] == ["tiny", "tiny+1024"]
+    rows = [line.split()[:3] for line in lines[2:]]
+    assert [row[:2] for row in rows] == [
+        ["tiny", "0"], ["tiny", "500"], ["tiny+1024", "0"], ["tiny+1024", "500"]]
+    assert all(int(b[2].replace(",", "")) <= int(a[2].replace(",", "")) for a, b in zip(
+        rows[::2], rows[1::2], strict=True))
