@@ -18,6 +18,7 @@ CELLS = Path(__file__).parent / "cells"
 
 _MODULE = re.compile(r"^module (\S+?)[ \t\n]*[(#;].*?^endmodule\n", re.MULTILINE | re.DOTALL)
 _INSTANCE = re.compile(r"^\s+([A-Z]\w+) (?:#\(|[\w$\\][^\n=]* \()", re.MULTILINE)
+_PIN = re.compile(r'\bTRELLIS_IO #\(\s*\.DIR\("(\w+)"\)\s*\)')
 _ATTRIBUTE = re.compile(r"\(\*(?!\)).*?\*\)", re.DOTALL)
 _SPECIFY = re.compile(r"^\s*specify\n.*?^\s*endspecify\n", re.MULTILINE | re.DOTALL)
 _DIRECTIVE = re.compile(r"^`.*\n", re.MULTILINE)
@@ -28,6 +29,9 @@ _ACCEPTED = ("PINMISSING", "UNUSEDPARAM", "UNDRIVEN", "UNOPTFLAT", "INITIALDLY",
 
 def netlist_verilog(netlist: str, *, cells: str = "") -> str:
     """Return a netlist with the models of all its cells.
+
+    A pin of ECP5 (``TRELLIS_IO``) becomes one of its direction, as nothing has to be tri-state
+    then: for a netlist of this size Verilator takes too long over that.
 
     Parameters
     ----------
@@ -62,6 +66,7 @@ def netlist_verilog(netlist: str, *, cells: str = "") -> str:
     """
     ours = "".join(path.read_text() for path in sorted(CELLS.glob("*.v")))
     models = {**_modules(_plain(cells)), **_modules(ours)}
+    netlist = _PIN.sub(r"TRELLIS_\1", netlist)
     own = _modules(netlist).keys()
     needed: dict[str, str] = {}
     waiting = [netlist]

@@ -8,12 +8,13 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from .board_top import BoardTop
@@ -36,6 +37,7 @@ __all__ = (
     "build",
     "clocked_board",
     "default_cache",
+    "write_netlist",
 )
 
 
@@ -153,18 +155,10 @@ def build(
         If a tool is missing or fails, the design does not fit, or the clock is not met.
     """
     board = clocked.board
-    progress = progress or Progress()
-    cache = (cache or default_cache()).resolve()
     platform = board.make_platform()
-    commands = find_tools([tool for tool in platform.required_tools if tool in TOOLS])
-    tools = {tool: tool_version(tool, command) for tool, command in commands.items()}
-    with Processes() as processes:
-        flow = _Flow(cache, commands, tools, processes, progress)
-        begin = time.monotonic()
-        progress.begin("elaborate", board.title)
-        plan = _plan(platform, make_design(), clocked)
-        progress.end("elaborate", f"{board.title}, {in_mhz(clocked.frequency)} MHz, "
-                                  f"{time.monotonic() - begin:.0f} s")
+    names = [tool for tool in platform.required_tools if tool in TOOLS]
+    with _flow(names, cache, progress) as flow:
+        plan = flow.elaborate(make_design, clocked)
         netlist, cells, times = flow.synthesize(plan)
         counts = board.device.technology.count(cells)
         check_fit(counts, board, name, smaller=smaller)
@@ -174,17 +168,54 @@ def build(
         if not report.met and not force:
             raise BuildError(_unmet(name, clocked, report, len(seeds)))
         bitstream = flow.pack(plan, placed[best].folder, board.file)
-    with suppress(OSError):
-        prune(cache, CACHE_SIZE)
-    return Built(
-        clocked, bitstream, report, board.device.technology.count_used(cells, report.used), best,
-        {**{seed: placed[seed].report.fmax_mhz for seed in placed}, **failed},
-        {**times, **placed[best].seconds}, tools)
+        with suppress(OSError):
+            prune(flow.cache, CACHE_SIZE)
+        return Built(
+            clocked, bitstream, report, board.device.technology.count_used(cells, report.used),
+            best, {**{seed: placed[seed].report.fmax_mhz for seed in placed}, **failed},
+            {**times, **placed[best].seconds}, flow.tools)
 
 
-def _plan(platform, design, clocked: Clocked):
+def write_netlist(
+    make_design: Callable[[], Any], clocked: Clocked, file: Path, *, cache: Path | None = None,
+    progress: Progress | None = None,
+) -> None:
+    """Write the netlist that :func:`build` of the same places and routes, as Verilog.
+
+    The top module is :data:`TOP`; its ports are the pins. Names inside are made up.
+
+    Parameters
+    ----------
+    make_design, clocked, cache, progress
+        As :func:`build` takes them.
+    file : Path
+        Where to write it.
+
+    Raises
+    ------
+    BuildError
+        If a tool is missing or fails.
+    """
+    with _flow(["yosys"], cache, progress) as flow:
+        plan = flow.elaborate(make_design, clocked)
+        flow.write_verilog(plan, flow.synthesize(plan)[0], file)
+
+
+@contextmanager
+def _flow(
+    names: Sequence[str], cache: Path | None, progress: Progress | None
+) -> Iterator["_Flow"]:
+    """Yield the tools of these names."""
+    commands = find_tools(names)
+    tools = {tool: tool_version(tool, command) for tool, command in commands.items()}
+    with Processes() as processes:
+        yield _Flow((cache or default_cache()).resolve(), commands, tools, processes,
+                    progress or Progress())
+
+
+def _plan(design, clocked: Clocked):
     """Return the files and commands of Amaranth's build system."""
-    return platform.prepare(
+    return clocked.board.make_platform().prepare(
         BoardTop(clocked.board, clocked.pll, design), TOP, emit_src=False, verbose=True,
         debug_verilog=False, synth_opts=clocked.board.device.synthesis,
         nextpnr_opts=clocked.board.device.placement, script_after_synth=WRITE_STAT)
@@ -214,11 +245,20 @@ class _Flow:
 
     def __init__(self, cache: Path, commands: Mapping[str, list[str]], tools: Mapping[str, str],
                  processes: Processes, progress: Progress):
-        self._cache = cache
+        self.cache = cache
+        self.tools = tools
         self._commands = commands
-        self._tools = tools
         self._processes = processes
         self._progress = progress
+
+    def elaborate(self, make_design: Callable[[], Any], clocked: Clocked):
+        """Return the files and commands of Amaranth's build system."""
+        begin = time.monotonic()
+        self._progress.begin("elaborate", clocked.board.title)
+        plan = _plan(make_design(), clocked)
+        self._progress.end("elaborate", f"{clocked.board.title}, {in_mhz(clocked.frequency)} MHz, "
+                                        f"{time.monotonic() - begin:.0f} s")
+        return plan
 
     def _command(self, plan, place: int) -> tuple[str, list[str]]:
         """Return name and command of one of the plan's tools."""
@@ -227,7 +267,7 @@ class _Flow:
 
     def _key(self, plan, place: int, *parts: object) -> str:
         tool, *arguments = json.loads(plan.files[f"build_{TOP}.json"])["commands"][place]
-        return digest(tool, self._tools[tool], arguments, *parts)
+        return digest(tool, self.tools[tool], arguments, *parts)
 
     def _run(self, tool: str, command: Sequence[str], folder: Path, line=lambda text: None) -> None:
         """Run a tool; the log of one that fails is kept beside the entries."""
@@ -237,7 +277,7 @@ class _Flow:
         except StoppedError:
             raise
         except BuildError as error:
-            saved = self._cache / f"failed-{tool}.log"
+            saved = self.cache / f"failed-{tool}.log"
             log.replace(saved)
             raise BuildError(str(error).replace(str(log), str(saved))) from error
 
@@ -246,7 +286,7 @@ class _Flow:
         tool, command = self._command(plan, 0)
         inputs = {file: text for file, text in plan.files.items()
                   if file in (f"{TOP}.il", f"{TOP}.ys")}
-        folder = self._cache / f"netlist-{self._key(plan, 0, inputs)}"
+        folder = self.cache / f"netlist-{self._key(plan, 0, inputs)}"
 
         def line(text: str) -> None:
             if name := pass_name(text):
@@ -268,6 +308,17 @@ class _Flow:
         self._progress.end("synthesize", f"{sum(cells.values()):,} cells, ".replace(",", " ", 1)
                            + ("cached" if cached else f"{seconds['synthesize']:.0f} s"))
         return folder, cells, seconds
+
+    def write_verilog(self, plan, netlist: Path, file: Path) -> None:
+        """Write a netlist as Verilog."""
+        tool, _ = self._command(plan, 0)
+        source, = netlist.glob(f"{TOP}*.json")
+        with TemporaryDirectory() as work:
+            _share(source, Path(work) / source.name)
+            # Names of the design can clash with those that Yosys makes up, so they are hidden.
+            script = f"read_json {source.name}; rename -hide; write_verilog -noattr {TOP}.v"
+            self._run(tool, [*self._commands[tool], "-p", script], Path(work))
+            shutil.copyfile(Path(work) / f"{TOP}.v", file)
 
     def place(self, plan, netlist: Path, clocked: Clocked, seeds: Sequence[int],
               jobs: int) -> tuple[dict[int, _Placed], dict[int, str]]:
@@ -308,7 +359,7 @@ class _Flow:
                    "--freq", asked]
         texts = {file: text for file, text in plan.files.items()
                  if file.endswith((".lpf", ".pcf", ".cst"))}
-        folder = self._cache / f"placed-{self._key(plan, 1, netlist.name, texts, options)}"
+        folder = self.cache / f"placed-{self._key(plan, 1, netlist.name, texts, options)}"
 
         def make(work: Path) -> None:
             state.__init__()
@@ -331,7 +382,7 @@ class _Flow:
         """Return the file that configures the board."""
         tool, command = self._command(plan, 2)
         file = f"{TOP}.{ending}"
-        folder = self._cache / f"packed-{self._key(plan, 2, placed.name)}"
+        folder = self.cache / f"packed-{self._key(plan, 2, placed.name)}"
         begin = time.monotonic()
         self._progress.begin("pack", tool)
         if not used(folder / file):

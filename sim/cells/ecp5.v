@@ -205,3 +205,35 @@ module DP16KD #(
         DATA_WIDTH_B == 36 ? (REGMODE_A == "OUTREG" ? output_b[17:0] : latch_b[17:0])
         : REGMODE_A == "OUTREG" ? output_a[17:0] : latch_a[17:0];
 endmodule
+
+// TRELLIS_IO in one direction, without tri-state: T is low, or the pin floats high.
+module TRELLIS_INPUT (input B, output O);
+    assign O = B;
+endmodule
+
+module TRELLIS_OUTPUT (output B, input I, T);
+    assign B = T | I;
+endmodule
+
+// Every output has the clock of the input: a simulation gives the pin the clock that the PLL would
+// make of the oscillator's. The lock comes after 16 cycles.
+module EHXPLLL #(
+    parameter CLKI_DIV = 1, CLKFB_DIV = 1, FEEDBK_PATH = "CLKOP",
+    parameter CLKOP_ENABLE = "ENABLED", CLKOP_DIV = 8, CLKOP_CPHASE = 0,
+    parameter CLKOS_ENABLE = "DISABLED", CLKOS_DIV = 8, CLKOS_CPHASE = 0,
+    parameter PLLRST_ENA = "DISABLED", STDBY_ENABLE = "DISABLED", INTFB_WAKE = "DISABLED",
+    parameter DPHASE_SOURCE = "DISABLED", OUTDIVIDER_MUXA = "DIVA", OUTDIVIDER_MUXB = "DIVB"
+) (
+    input CLKI, CLKFB, RST, STDBY, PHASESEL0, PHASESEL1, PHASEDIR, PHASESTEP, PHASELOADREG,
+          PLLWAKESYNC, ENCLKOP,
+    output CLKOP, CLKOS, LOCK
+);
+    reg [4:0] cycles = 0;
+
+    always @(posedge CLKI)
+        if (!LOCK) cycles <= cycles + 1;
+
+    assign CLKOP = CLKI;
+    assign CLKOS = CLKI;
+    assign LOCK = cycles[4];
+endmodule

@@ -1,9 +1,10 @@
 """Designs with a serial line, simulated bit by bit."""
 
-from .port import SimulatedPort, build_standalone
+from .port import SimulatedPort, build_pins, build_standalone
 
 
 __all__ = (
     "SimulatedPort",
+    "build_pins",
     "build_standalone",
 )

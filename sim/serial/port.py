@@ -14,11 +14,19 @@ from ..errors import SimulationError
 
 __all__ = (
     "SimulatedPort",
+    "build_pins",
     "build_standalone",
 )
 
 
 _MAIN = Path(__file__).with_name("line.cpp")
+
+_PINS = """
+module pins(input clk, rst, uart_rx, output uart_tx);
+  // verilator lint_off PINMISSING
+  {top} board(.{clock}(clk), .{receive}(uart_rx), .{transmit}(uart_tx));
+endmodule
+"""
 
 
 def build_standalone(
@@ -48,6 +56,27 @@ def build_standalone(
         "standalone.v": generated_verilog("standalone", held, make, cache=cache),
         _MAIN.name: _MAIN.read_text()}
     return build(sources, STANDALONE_NAME, cache=cache)
+
+
+def build_pins(
+    verilog: str, top: str, *, clock: str, receive: str, transmit: str, cache: Path | None = None,
+) -> Build:
+    """Compile a design with the pins of a board for :class:`SimulatedPort`; it resets itself.
+
+    Parameters
+    ----------
+    verilog : str
+        The design, with the models of its cells.
+    top : str
+        Name of its top module.
+    clock, receive, transmit : str
+        Its ports: the pins of the oscillator and of the serial line. Others stay open.
+    cache : Path, optional
+        Folder of compiled simulations; :func:`sim.build.default_cache` if not given.
+    """
+    pins = _PINS.format(top=top, clock=clock, receive=receive, transmit=transmit)
+    sources = {"design.v": verilog, "pins.v": pins, _MAIN.name: _MAIN.read_text()}
+    return build(sources, "pins", cache=cache)
 
 
 class SimulatedPort:

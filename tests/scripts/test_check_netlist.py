@@ -25,6 +25,21 @@ def test_unknown_preset(check_netlist, capsys):
     assert capsys.readouterr().err.startswith("error: Config must be one of tiny, small, ")
 
 
+def test_unknown_board(check_netlist, capsys):
+    assert check_netlist.main(["--board", "icebreaker"]) == 2
+    assert capsys.readouterr().err == (
+        "error: Board must be one of ulx3s, colorlight-i5, ecpix5, not 'icebreaker'\n")
+
+
+@pytest.mark.slow
+@pytest.mark.verilator
+def test_netlist_of_a_board(check_netlist, capsys):
+    if TOOLS["yosys"].find() is None:
+        pytest.skip("needs yosys: ./scripts/setup --synth")
+    assert check_netlist.main(["--board", "colorlight-i5"]) == 0
+    assert "netlist = numpy over the serial line" in capsys.readouterr().out
+
+
 @pytest.mark.slow
 @pytest.mark.verilator
 def test_netlist_of_lenet(check_netlist, capsys):

@@ -49,6 +49,27 @@ def test_models_of_cells_and_of_theirs():
     assert text.endswith(_NETLIST)
 
 
+def test_pins_have_the_model_of_their_direction():
+    text = netlist_verilog('''
+module top(input a, output y);
+  TRELLIS_IO #(
+    .DIR("INPUT")
+  ) _1_ (
+    .B(a)
+  );
+  TRELLIS_IO #(
+    .DIR("OUTPUT")
+  ) _2_ (
+    .B(y)
+  );
+endmodule
+''')
+    assert "module TRELLIS_INPUT (" in text
+    assert "module TRELLIS_OUTPUT (" in text
+    assert "  TRELLIS_OUTPUT _2_ (" in text
+    assert "TRELLIS_IO" not in text.partition("module top")[2]
+
+
 def test_cell_without_a_model():
     with pytest.raises(SimulationError, match="^No model of cell LUT4 is known$"):
         netlist_verilog(_NETLIST)

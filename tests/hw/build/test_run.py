@@ -9,7 +9,7 @@ from hw.build import tools
 from hw.build.boards import BOARDS, board
 from hw.build.errors import BuildError
 from hw.build.progress import PlaceProgress, Progress
-from hw.build.run import build, clocked_board
+from hw.build.run import build, clocked_board, write_netlist
 from hw.build.tools import TOOLS
 
 from .echo import Echo
@@ -18,6 +18,7 @@ from .test_report import REPORT
 
 YOSYS = """
 [ "$1" = -V ] && echo "Yosys 1.0 (git sha1 abc)" && exit
+[ "$1" = -p ] && echo "$2" > top.v && cat top.json >> top.v && exit
 echo "2.1. Executing SYNTH_ECP5 pass."
 echo yosys >> {runs}
 grep -q tee top.ys || exit 3
@@ -96,6 +97,15 @@ def test_kept_by_content(stand_ins):
     assert stand_ins(seeds=(3, 4))[1] == ["nextpnr", "ecppack"]
     assert stand_ins(seeds=(3,), freq=40)[1] == ["yosys", "nextpnr", "ecppack"]
     assert stand_ins(seeds=(3,))[1] == []
+
+
+def test_netlist_is_that_of_the_build(stand_ins, tmp_path):
+    stand_ins(seeds=(3,))
+    clocked = clocked_board(board("colorlight-i5"), Fraction(50))
+    write_netlist(Echo, clocked, tmp_path / "netlist.v", cache=tmp_path / "cache")
+    assert (tmp_path / "runs").read_text().split() == ["yosys", "nextpnr", "ecppack"]
+    assert (tmp_path / "netlist.v").read_text() == (
+        "read_json top.json; rename -hide; write_verilog -noattr top.v\nnetlist\n")
 
 
 def test_another_version_of_a_tool(stand_ins, monkeypatch):
