@@ -142,11 +142,16 @@ def tool_version(name: str, command: Sequence[str]) -> str:
     if name not in _VERSIONS:  # the packers have no such option
         state = program.stat()
         return f"{name}, a file of {state.st_size} bytes of {state.st_mtime_ns}"
-    run = subprocess.run([*command, "-V"], capture_output=True, text=True, check=False)
-    found = re.search(_VERSIONS[name], run.stdout + run.stderr)
-    if run.returncode or not found:
-        raise BuildError(f"{name} does not run: {_last(run.stdout + run.stderr)}")
-    return found[0]
+    with TemporaryDirectory() as work, Processes() as processes:
+        log = Path(work) / "log"
+        try:
+            processes.run(name, [*command, "-V"], folder=Path(work), log=log)
+            found = re.search(_VERSIONS[name], log.read_text("utf-8"))
+        except BuildError:
+            found = None
+        if found is None:
+            raise BuildError(f"{name} does not run: {_last(log.read_text('utf-8'))}")
+        return found[0]
 
 
 class Processes:
