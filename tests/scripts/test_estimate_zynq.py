@@ -55,11 +55,16 @@ def test_without_yosys(zynq, monkeypatch, capsys, tmp_path):
 def test_run(zynq, monkeypatch, capsys, tmp_path):
     cells = {"LUT6": 1000, "DSP48E1": 40, "FDRE": 2000, "RAMB36E1": 3}
     monkeypatch.setattr(zynq, "find_tools", lambda names: {name: [name] for name in names})
-    monkeypatch.setattr(zynq, "verilog", lambda config: f"// {config.name}")
-    monkeypatch.setattr(zynq, "synthesize", lambda *_: {zynq.MODULE_NAME: cells})
+    monkeypatch.setattr(zynq, "verilog", lambda config, family: f"// {family} {config.name}")
+    def synthesize(yosys, text, script, folder, what):
+        assert text == "// xilinx7 small"
+        return {zynq.MODULE_NAME: cells}
+
+    monkeypatch.setattr(zynq, "synthesize", synthesize)
     monkeypatch.setattr(zynq.os, "nice", lambda _: None)
     assert zynq.main(["small", "--output", str(tmp_path / "zynq.json")]) == 0
     out = capsys.readouterr().out
     assert "| small, 32 multipliers | 1 000 | 2 000 | 40 | 3 | 2 / 2 / 18 / 2 % |" in out
     assert "(XC7Z045) | 182 616 | 127 653 | 780 | 486 |" in out
+    assert zynq.SUCCESSOR in out
     assert out.endswith("XC7Z045: the largest of these that fits is small\n")
