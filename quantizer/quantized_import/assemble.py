@@ -73,7 +73,7 @@ def assemble(plain: Plain, file: str) -> QuantizedModel:
     def refuse(node: OnnxNode, error: NodeError) -> None:
         raise error
 
-    graph = convert(network_of(plain.model, file), refuse)
+    graph = convert(network_of(plain.model, file), refuse, kept=plain.kept)
     graph = _with_addends(_with_output(_merged(graph, plain), plain), plain)
     roundings = {quantizer.rounding for quantizer in plain.data.values()}
     if plain.input is None:
@@ -115,11 +115,10 @@ def _merged(graph: Graph, plain: Plain) -> Graph:
     uses = [name for node in graph.nodes for name in node.inputs] + [graph.output]
     for node in graph.nodes:
         before = next((each for each in nodes if each.output == node.inputs[0]), None)
-        alone = (isinstance(node, Pool) and node.window == Window()
-                 and set(node.sources) <= plain.clips.keys())
         ends = isinstance(before, Softmax) and node.output == graph.output
-        if alone and isinstance(before, Concat | Slice | Lrn | Softmax) and not ends and (
-                uses.count(before.output) == 1):
+        if isinstance(before, Concat | Lrn | Softmax) and not ends and (
+                before.output not in plain.data and _only_quantizes(node, plain)
+                and uses.count(before.output) == 1):
             nodes[nodes.index(before)] = replace(
                 before, output=node.output, sources=before.sources + node.sources)
         elif isinstance(before, Pool) and not before.clamped and _is_one(node) and (
@@ -132,6 +131,14 @@ def _merged(graph: Graph, plain: Plain) -> Graph:
     used = {graph.input, *(node.output for node in nodes)}
     return replace(graph, nodes=nodes, shapes={
         name: shape for name, shape in graph.shapes.items() if name in used})
+
+
+def _only_quantizes(node: Node, plain: Plain) -> bool:
+    """Return whether a node is a quantizer and nothing else, one with all codes of its format."""
+    quantizers = [plain.clips.get(name) for name in node.sources]
+    return isinstance(node, Pool) and node.window == Window() and all(
+        each is not None and (each.lo, each.hi) == (each.format.min, each.format.max)
+        for each in quantizers)
 
 
 def _is_one(node: Node) -> bool:
@@ -162,10 +169,16 @@ def _with_addends(graph: Graph, plain: Plain) -> Graph:
     """Return the graph in which convolutions whose results have no quantizer do the Adds."""
     for add in [node for node in graph if isinstance(node, Add)]:
         for conv, other in fusible_convs(graph, add):
-            if conv.output not in plain.data:
+            if _quantizer(conv, plain) is None:
                 graph = fused_graph(graph, conv, add, other)
                 break
     return merge_bounds(graph)
+
+
+def _quantizer(node: Node, plain: Plain) -> Quantizer | None:
+    """Return the last quantizer that a node stands for; nothing but clamps comes behind it."""
+    return plain.data.get(node.output) or next(
+        (plain.clips[name] for name in reversed(node.sources) if name in plain.clips), None)
 
 
 def _set_format(
@@ -173,28 +186,28 @@ def _set_format(
     file: str,
 ) -> Node:
     """Give the result of a node its format; return the node with the bounds that are left."""
-    quantizer = plain.data.get(node.output)
+    quantizer = _quantizer(node, plain)
     if quantizer is None and isinstance(node, Softmax):
         # One that ends the network is followed by a copy, so that its codes are the output.
         quantizer = next((
             plain.data[reader.output] for reader in model.graph.consumers(node.output)
             if reader.output in plain.data), None)
-    if quantizer is None and _copies(node):
-        model.formats[node.output] = model.formats[node.inputs[0]]
-        return node
     place = f"{file}: node {node.name!r}"
+    if quantizer is None and _copies(node):
+        fmt = model.formats[node.output] = model.formats[node.inputs[0]]
+        if isinstance(node, Pad) and not _is_code(node.value, fmt):
+            raise ModelError(
+                f"{place}: pads with {node.value:g}, which must be a code of its input, in steps "
+                f"of {fmt.step:g}; pad with such a number, or quantize the result alike")
+        return node
     if quantizer is None:
         name = node.output.removesuffix(EXACT)
         raise ModelError(f"{place}: its result {name!r} must be quantized before it is read; "
                          f"{_ADVICE}")
-    for name in node.sources:
-        inner = plain.clips.get(name)
-        if inner is not None and inner.fracs != quantizer.fracs:
-            raise ModelError(
-                f"{place}: its result is quantized twice in a row, in steps of "
-                f"2^-{inner.fracs[0]} and 2^-{quantizer.fracs[0]}; give both quantizers one scale, "
-                "or leave the first one out")
     fmt = model.formats[node.output] = quantizer.format
+    if isinstance(node, Pool) and node.window == Window() and (
+            fmt != model.formats[node.inputs[0]]):
+        node = replace(node, kind="average")  # of one number: rounds it once more
     lo, hi = node.lo, node.hi
     upper = node.upper if isinstance(node, Conv) else np.zeros(0)
     for bound in (lo, hi, *upper.tolist()):
@@ -214,6 +227,11 @@ def _set_format(
     if hi >= fmt.max * fmt.step:
         hi = np.inf
     return replace(node, lo=lo, hi=hi)
+
+
+def _is_code(value: float, fmt: Format) -> bool:
+    """Return whether a format holds a number exactly."""
+    return bool(fmt.dequantize(fmt.quantize([value]))[0] == value)
 
 
 def _copies(node: Node) -> bool:

@@ -224,12 +224,6 @@ def test_quantized_before_and_behind_relu(tmp_path):
     file.read("relu", "c", "c_map")
     model = check(file, tmp_path)
     assert model.bounds(model.graph.node("conv")) == (0, 127)
-    file.set("other", np.float32(2**-7))
-    for name in ("quantize c", "dequantize c"):
-        file.read(name, "y_scale", "other")
-    assert _message(file, tmp_path) == (
-        "node 'conv': its result is quantized twice in a row, in steps of 2^-7 and 2^-6; give both "
-        "quantizers one scale, or leave the first one out")
 
 
 def test_bounds_at_codes_only(tmp_path):
