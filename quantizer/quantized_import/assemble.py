@@ -28,6 +28,7 @@ from ..graph import (
     Slice,
     Softmax,
     Window,
+    is_host,
 )
 from ..model import Limits, QuantizedModel, QuantizedSlopes, QuantizedWeights
 from ..onnx_import.fuse import merge_bounds
@@ -75,11 +76,13 @@ def assemble(plain: Plain, file: str) -> QuantizedModel:
 
     graph = convert(network_of(plain.model, file), refuse, kept=plain.kept)
     graph = _with_addends(_with_output(_merged(graph, plain), plain), plain)
+    if all(is_host(node) for node in graph):
+        raise ModelError(f"{file}: the network holds no operator for the accelerator")
     roundings = {quantizer.rounding for quantizer in plain.data.values()}
     if plain.input is None:
-        raise ModelError(f"{file}: the network's input {graph.input!r} must be quantized "
-                         f"before anything is done with it; {_ADVICE}; with dynafix, quantize with "
-                         f"--no-fit-ends before the export")
+        raise ModelError(f"{file}: the network's input {graph.input!r} must be quantized before "
+                         f"anything is done with it but Pad with zeros, Sub and then Mul, with a "
+                         f"positive number for each channel; {_ADVICE}")
     roundings.add(plain.input.rounding)
     if len(roundings) > 1:
         raise ModelError(f"{file}: all data must be rounded alike, not by "

@@ -23,7 +23,9 @@ from .quantizer import Quantizer
 
 
 __all__ = (
+    "COPIES",
     "EXACT",
+    "VIEWS",
     "Plain",
     "Rewriter",
 )
@@ -31,8 +33,12 @@ __all__ = (
 
 EXACT = ".exact"
 
-_VIEWS = ("Dropout", "Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze")
-_COPIES = (*_VIEWS, "MaxPool", "Pad", "Resize", "Slice", "Split", "Upsample")
+VIEWS = ("Dropout", "Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze")
+"""Operators that give all values of their input in the same order, or may."""
+
+COPIES = (*VIEWS, "MaxPool", "Pad", "Resize", "Slice", "Split", "Upsample")
+"""Operators whose results are values of their input."""
+
 _NOT_CLAMPED = ("Concat", "LRN", "Softmax")
 _CLAMPS = ("Clip", "LeakyRelu", "Max", "Min", "PRelu", "Relu")
 _CLIP_WITH_INPUTS = 11  # opset
@@ -232,7 +238,7 @@ class Rewriter:
         proto = onnx.NodeProto()
         proto.CopyFrom(node.proto)
         proto.name = node.label
-        is_view = node.standard and proto.op_type in _VIEWS
+        is_view = node.standard and proto.op_type in VIEWS
         for index, name in enumerate(proto.input):
             proto.input[index] = self._names.get(name, name)
             if name in self._inputs and not is_view:
@@ -246,23 +252,23 @@ class Rewriter:
     def _follow(self, proto: onnx.NodeProto) -> None:
         """Write down what is known of the results of an operator from what is of its inputs."""
         if proto.op_type in _NOT_CLAMPED or (
-                proto.op_type in _VIEWS and proto.input[0] in self._rigid):
+                proto.op_type in VIEWS and proto.input[0] in self._rigid):
             self._rigid.update(proto.output)
         for source in proto.input:
             if source in self._known and self._copies(proto, self._known[source]):
                 self._known.update(dict.fromkeys(proto.output, self._known[source]))
-                if proto.op_type not in _VIEWS or source in self._moved:
+                if proto.op_type not in VIEWS or source in self._moved:
                     self._moved.update(proto.output)
                 return
             before = source if source in self._known else self._clamped.get(source)
-            if before is not None and proto.op_type in (*_CLAMPS, *_VIEWS):
+            if before is not None and proto.op_type in (*_CLAMPS, *VIEWS):
                 self._clamped.update(dict.fromkeys(proto.output, before))
                 return
 
     def _copies(self, proto: onnx.NodeProto, quantizer: Quantizer) -> bool:
         """Return whether an operator gives nothing but values of its input, or ones like them."""
         if proto.op_type != "Pad":
-            return proto.op_type in _COPIES
+            return proto.op_type in COPIES
         values = [helper.get_attribute_value(each) for each in proto.attribute
                   if each.name == "value"]
         if len(proto.input) > 2 and proto.input[2]:
