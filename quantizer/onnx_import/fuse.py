@@ -59,9 +59,12 @@ def fuse(graph: Graph, kept: Collection[str] = ()) -> Graph:
     return replace(graph, shapes={k: v for k, v in graph.shapes.items() if k in used})
 
 
-def merge_bounds(graph: Graph) -> Graph:
-    """Return the graph with upper bounds for each channel merged into the convolutions before."""
-    graph = _into_producers(graph, _bounded)
+def merge_bounds(graph: Graph, kept: Collection[str] = ()) -> Graph:
+    """Return the graph with upper bounds for each channel merged into the convolutions before.
+
+    Those that read a tensor in ``kept`` stay.
+    """
+    graph = _into_producers(graph, _bounded, kept)
     used = {graph.input, *(node.output for node in graph.nodes)}
     return replace(graph, shapes={k: v for k, v in graph.shapes.items() if k in used})
 

@@ -10,16 +10,11 @@ from numpy.typing import NDArray
 from arch.formats import Format, Rounding
 
 from ..accumulators import check_limits
-from ..addends import fused_graph, fusible_convs
 from ..errors import ModelError, NodeError
 from ..graph import (
     Activation,
-    Add,
-    Concat,
     Conv,
-    ConvTranspose,
     Graph,
-    Lrn,
     Node,
     Pad,
     Pool,
@@ -31,7 +26,6 @@ from ..graph import (
     is_host,
 )
 from ..model import Limits, QuantizedModel, QuantizedSlopes, QuantizedWeights
-from ..onnx_import.fuse import merge_bounds
 from ..onnx_import.importer import convert
 from ..onnx_import.node import OnnxNode
 from ..onnx_import.reader import network_of
@@ -39,6 +33,7 @@ from ..ranges import natural_frac
 from ..tables import model_table
 from .plain import EXACT, Plain
 from .quantizer import Quantizer
+from .structure import copies_channels, quantizer_of, structured
 
 
 __all__ = ("assemble",)
@@ -75,7 +70,7 @@ def assemble(plain: Plain, file: str) -> QuantizedModel:
         raise error
 
     graph = convert(network_of(plain.model, file), refuse, kept=plain.kept)
-    graph = _with_addends(_with_output(_merged(graph, plain), plain), plain)
+    graph = structured(graph, plain)
     if all(is_host(node) for node in graph):
         raise ModelError(f"{file}: the network holds no operator for the accelerator")
     roundings = {quantizer.rounding for quantizer in plain.data.values()}
@@ -108,88 +103,14 @@ def assemble(plain: Plain, file: str) -> QuantizedModel:
     return model
 
 
-def _merged(graph: Graph, plain: Plain) -> Graph:
-    """Return the graph without Clips and factors of 1 of which the operator before can be rid.
-
-    These are Clips that stand for quantizers of results that only move, and factors that Quark puts
-    behind an average pooling.
-    """
-    nodes: list[Node] = []
-    uses = [name for node in graph.nodes for name in node.inputs] + [graph.output]
-    for node in graph.nodes:
-        before = next((each for each in nodes if each.output == node.inputs[0]), None)
-        ends = isinstance(before, Softmax) and node.output == graph.output
-        if isinstance(before, Concat | Lrn | Softmax) and not ends and (
-                before.output not in plain.data and _only_quantizes(node, plain)
-                and uses.count(before.output) == 1):
-            nodes[nodes.index(before)] = replace(
-                before, output=node.output, sources=before.sources + node.sources)
-        elif isinstance(before, Pool) and not before.clamped and _is_one(node) and (
-                uses.count(before.output) == 1):
-            nodes[nodes.index(before)] = replace(
-                before, output=node.output, lo=node.lo, hi=node.hi,
-                sources=before.sources + node.sources)
-        else:
-            nodes.append(node)
-    used = {graph.input, *(node.output for node in nodes)}
-    return replace(graph, nodes=nodes, shapes={
-        name: shape for name, shape in graph.shapes.items() if name in used})
-
-
-def _only_quantizes(node: Node, plain: Plain) -> bool:
-    """Return whether a node is a quantizer and nothing else, one with all codes of its format."""
-    quantizers = [plain.clips.get(name) for name in node.sources]
-    return isinstance(node, Pool) and node.window == Window() and all(
-        each is not None and (each.lo, each.hi) == (each.format.min, each.format.max)
-        for each in quantizers)
-
-
-def _is_one(node: Node) -> bool:
-    """Return whether a node multiplies by 1."""
-    return (isinstance(node, Conv) and not isinstance(node, ConvTranspose)
-            and node.window == Window() and node.groups == len(node.weight)
-            and node.weight.shape[1] == 1 and not node.bias.any() and not node.upper.size
-            and bool((node.weight == 1).all()))
-
-
-def _with_output(graph: Graph, plain: Plain) -> Graph:
-    """Return the graph whose output has its name in the file, also where that is only viewed."""
-    old, new = graph.output, plain.model.graph.output[0].name
-    if new in graph.shapes:
-        return graph
-    if old in plain.data:
-        plain.data[new] = plain.data.pop(old)
-    names = {old: new}
-    nodes = [
-        replace(node, output=names.get(node.output, node.output),
-                inputs=tuple(names.get(name, name) for name in node.inputs))
-        for node in graph.nodes]
-    return replace(graph, output=new, nodes=nodes, shapes={
-        names.get(name, name): shape for name, shape in graph.shapes.items()})
-
-
-def _with_addends(graph: Graph, plain: Plain) -> Graph:
-    """Return the graph in which convolutions whose results have no quantizer do the Adds."""
-    for add in [node for node in graph if isinstance(node, Add)]:
-        for conv, other in fusible_convs(graph, add):
-            if _quantizer(conv, plain) is None:
-                graph = fused_graph(graph, conv, add, other)
-                break
-    return merge_bounds(graph)
-
-
-def _quantizer(node: Node, plain: Plain) -> Quantizer | None:
-    """Return the last quantizer that a node stands for; nothing but clamps comes behind it."""
-    return plain.data.get(node.output) or next(
-        (plain.clips[name] for name in reversed(node.sources) if name in plain.clips), None)
-
-
 def _set_format(
     model: QuantizedModel, node: Node, plain: Plain, protos: Mapping[str, onnx.NodeProto],
     file: str,
 ) -> Node:
     """Give the result of a node its format; return the node with the bounds that are left."""
-    quantizer = _quantizer(node, plain)
+    quantizer = quantizer_of(node, plain)
+    if quantizer is None and not _copies(node):
+        quantizer = _of_bounds(model.graph, node, plain)
     if quantizer is None and isinstance(node, Softmax):
         # One that ends the network is followed by a copy, so that its codes are the output.
         quantizer = next((
@@ -203,11 +124,12 @@ def _set_format(
                 f"{place}: pads with {node.value:g}, which must be a code of its input, in steps "
                 f"of {fmt.step:g}; pad with such a number, or quantize the result alike")
         return node
-    if quantizer is None:
+    if quantizer is None and not copies_channels(node):
         name = node.output.removesuffix(EXACT)
         raise ModelError(f"{place}: its result {name!r} must be quantized before it is read; "
                          f"{_ADVICE}")
-    fmt = model.formats[node.output] = quantizer.format
+    fmt = model.formats[node.output] = (
+        model.formats[node.inputs[0]] if quantizer is None else quantizer.format)
     if isinstance(node, Pool) and node.window == Window() and (
             fmt != model.formats[node.inputs[0]]):
         node = replace(node, kind="average")  # of one number: rounds it once more
@@ -230,6 +152,16 @@ def _set_format(
     if hi >= fmt.max * fmt.step:
         hi = np.inf
     return replace(node, lo=lo, hi=hi)
+
+
+def _of_bounds(graph: Graph, node: Node, plain: Plain) -> Quantizer | None:
+    """Return the quantizer behind the bounds for each channel that alone read a node's result.
+
+    Bounds are codes of it, so that the order of bounds and rounding does not matter.
+    """
+    readers = graph.consumers(node.output)
+    found = {quantizer_of(reader, plain) for reader in readers if copies_channels(reader)}
+    return found.pop() if len(found) == 1 and all(map(copies_channels, readers)) else None
 
 
 def _is_code(value: float, fmt: Format) -> bool:

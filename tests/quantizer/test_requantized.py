@@ -7,7 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from quantizer.errors import ModelError
+from arch.config import preset
+from compiler import compile_model
+from quantizer.errors import ModelError, NodeError
 from quantizer.execute import execute, run
 from quantizer.export import export_qdq, export_qonnx, ort_tensors
 from quantizer.quantized_import import import_quantized
@@ -62,6 +64,11 @@ class Chain:
     def cut(self):
         self.add("Slice", *(self.constant(np.array([each])) for each in (1, self.shape[0], 1)))
         self.shape[0] -= 1
+
+    def bounds(self):
+        """Bound each channel from above: a ReLU6 of channels that were multiplied by factors."""
+        upper = np.resize(np.float32([1, 3, 2, 2.5]), (self.shape[0], 1, 1))
+        self.add("Min", self.constant(upper))
 
     def double(self):
         self.value = self.node("Concat", self.value, self.value, axis=1)
@@ -173,6 +180,49 @@ def test_both_are_read(folder):
     assert [type(node).__name__ for node in check(chain, folder).graph] == ["Conv", "Pool", "Add"]
 
 
+def test_bounds_for_each_channel(folder):
+    """Also where steps become finer, and behind what is not quantized before it is bounded."""
+    def quantized_before(chain):
+        chain.quantize(4)
+
+    def sum_with_itself(chain):
+        chain.quantize(4)
+        first = chain.value
+        chain.add("Relu")
+        chain.quantize(4)
+        chain.add("Add", first)
+
+    def mean(chain):
+        chain.quantize(4)
+        chain.pool("AveragePool")
+
+    for before in (quantized_before, sum_with_itself, mean):
+        for frac in (1, 4, 6, 13):
+            chain = Chain()
+            before(chain)
+            chain.bounds()
+            chain.quantize(frac)
+            model = check(chain, folder)
+            last = model.graph.nodes[-1]
+            assert model.uppers(last).tolist() == [
+                min(int(each * 2**frac), 127) for each in (1, 3, 2, 2.5)]
+            for config in ("tiny", "ecp5_85f"):
+                assert compile_model(model, preset(config)).layers
+
+
+def test_bounds_of_channels_below_others(folder):
+    chain = Chain()
+    chain.quantize(4)
+    chain.add("Max", chain.constant(np.float32([[[0]], [[1]], [[0]], [[0]]])))
+    chain.quantize(4)
+    with pytest.raises(NodeError) as caught:
+        import_quantized(chain.save(folder))
+    assert str(caught.value) == (
+        f"{folder / 'net.onnx'}: node 'max8' (Max): the constant must be the same for all "
+        "channels; the accelerator has no lower bound for each channel; take one constant for all "
+        "channels")
+
+
 def test_too_far_apart(folder):
     chain = Chain()
     chain.quantize(3)
@@ -208,7 +258,7 @@ QUANTIZERS = st.tuples(st.integers(0, 6), st.sampled_from([
     (np.uint8, 128), (np.uint8, 0), (np.int8, 0), (np.int16, 0)]))
 REFUSED = ("clamps its result at", "keep the format", "pads with")
 STEPS = st.lists(st.one_of(QUANTIZERS, QUANTIZERS, st.sampled_from(
-    ["relu", "clip", "max", "average", "cut", "double", "pad"])), max_size=5)
+    ["relu", "clip", "bounds", "max", "average", "cut", "double", "pad"])), max_size=5)
 
 
 @settings(max_examples=40, deadline=None)
@@ -222,6 +272,8 @@ def test_any_chain(folder, steps, first, last):
                 chain.add("Relu")
             case "clip":
                 chain.add("Clip", *map(chain.constant, (np.float32(-1), np.float32(2))))
+            case "bounds":
+                chain.bounds()
             case "max" | "average":
                 if min(chain.shape[1:]) > 1:
                     chain.pool("MaxPool" if step == "max" else "AveragePool")
