@@ -206,6 +206,13 @@ class Rewriter:
                 before in self._moved and known.format != quantizer.format):
             self._plain.kept.add(before)
 
+    def codes(self, node: OnnxNode, name: str, quantizer: Quantizer) -> NDArray[np.int64]:
+        """Return the codes of a float constant that a node quantizes."""
+        values = np.asarray(self.constants[name], np.float64)
+        if np.isnan(values).any():
+            raise node.error(f"quantizes {name!r}, which holds NaN", "export the network again")
+        return quantizer.codes(values)
+
     def quantize_constant(
         self, output: str, codes: NDArray[np.integer], quantizer: Quantizer
     ) -> None:

@@ -3,6 +3,7 @@
 import numpy as np
 import onnx
 import pytest
+from onnx import numpy_helper
 
 from dynafix import api
 from dynafix.errors import UsageError
@@ -53,6 +54,28 @@ def test_difference_is_refused(folder, images, dynafix, monkeypatch, tmp_path):
     assert error == (
         f"error: {file}, image 0: onnxruntime computes other results from the file, by up to 1; "
         f"sums of more than 24 bits are not exact in float32, quantize to fewer bits\n")
+    assert not (tmp_path / "copy").exists()
+
+
+@pytest.mark.parametrize("change", ["twice", "two scales"])
+def test_file_that_does_not_run(folder, images, dynafix, tmp_path, change):
+    file = api.export(folder, tmp_path / "net.onnx")
+    proto = onnx.load(file)
+    del proto.metadata_props[:]
+    proto.metadata_props.add(key="preprocess", value='{"mean": [0], "std": [255]}')
+    node = next(node for node in proto.graph.node if node.op_type == "QuantizeLinear")
+    if change == "twice":
+        proto.graph.node.append(node)
+    else:
+        scale = next(each for each in proto.graph.initializer if each.name == node.input[1])
+        scale.CopyFrom(numpy_helper.from_array(
+            np.repeat(numpy_helper.to_array(scale), 2), scale.name))
+    onnx.save(proto, file)
+    code, _, error = dynafix("import", file, "--data", images, "--output", tmp_path / "copy")
+    assert code == 2
+    assert error.startswith(f"error: {file}: onnxruntime does not run the file (")
+    assert error.endswith("); export it again\n")
+    assert error.count("\n") == 1
     assert not (tmp_path / "copy").exists()
 
 
