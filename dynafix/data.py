@@ -2,6 +2,7 @@
 
 import io
 import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -177,21 +178,40 @@ def _arrays(path: Path) -> dict[str, NDArray]:
     try:
         with np.load(path, allow_pickle=False) as archive:
             return {key: archive[key] for key in archive.files}
-    except (ValueError, OSError, zipfile.BadZipFile) as error:
+    except (ValueError, OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         raise UsageError(f"--data {path}: not readable as .npz ({error})") from error
 
 
 def _load_npz(path: Path, calibration: int) -> Dataset:
     arrays = _arrays(path)
     names = arrays.get("class_names")
+    if names is not None and names.ndim != 1:
+        raise UsageError(f"{path}: 'class_names' must be a list of names, one a class, not of "
+                         f"shape {names.shape}")
+    scale, zero_point = _number(path, arrays, "scale"), _number(path, arrays, "zero_point")
+    if scale is not None and scale <= 0:
+        raise UsageError(f"{path}: 'scale' must be positive, not {scale:g}")
+    if zero_point is not None and not zero_point.is_integer():
+        raise UsageError(f"{path}: 'zero_point' must be a whole number, not {zero_point:g}")
     return Dataset(
         path,
         _part(path, arrays, "calib", most=calibration),
         _part(path, arrays, "eval", labeled=True),
         None if names is None else tuple(str(name) for name in names),
-        float(arrays["scale"]) if "scale" in arrays else None,
-        int(arrays["zero_point"]) if "zero_point" in arrays else None,
+        scale,
+        None if zero_point is None else int(zero_point),
     )
+
+
+def _number(path: Path, arrays: dict[str, NDArray], key: str) -> float | None:
+    """Return the number that an array holds, ``None`` where there is no array."""
+    if key not in arrays:
+        return None
+    values = arrays[key]
+    if values.size != 1 or values.dtype.kind not in "iuf" or not np.isfinite(values).all():
+        found = values.item() if values.size == 1 else f"{values.dtype} of shape {values.shape}"
+        raise UsageError(f"{path}: '{key}' must hold one finite number, not {found}")
+    return float(values.item())
 
 
 def _part(path: Path, arrays: dict[str, NDArray], part: str, *, most: int | None = None,
@@ -231,9 +251,14 @@ def _plain(path: Path, values: NDArray, part: str) -> tuple[int, Callable]:
 
 def _packed(path: Path, arrays: dict[str, NDArray], part: str) -> tuple[str, int, Callable]:
     packed, offsets = arrays[f"{part}_jpeg"], arrays.get(f"{part}_off")
-    if offsets is None or offsets.ndim != 1 or len(offsets) < 1 or offsets[-1] != packed.size:
-        raise UsageError(f"{path}: '{part}_off' must hold the start of each picture in "
-                         f"'{part}_jpeg' and its end, {packed.size}")
+    if packed.dtype != np.uint8 or packed.ndim != 1:
+        raise UsageError(f"{path}: '{part}_jpeg' must hold the bytes of all pictures, uint8 of one "
+                         f"axis, not {packed.dtype} of shape {packed.shape}")
+    if offsets is None or offsets.ndim != 1 or offsets.dtype.kind not in "iu" or (
+            len(offsets) < 1 or offsets[0] != 0 or offsets[-1] != packed.size
+            or np.any(offsets[1:] < offsets[:-1])):
+        raise UsageError(f"{path}: '{part}_off' must hold integers from 0 upward, the start of "
+                         f"each picture in '{part}_jpeg', and its end, {packed.size}")
 
     def file(index: int) -> io.BytesIO:
         return io.BytesIO(packed[offsets[index]:offsets[index + 1]].tobytes())
@@ -261,10 +286,11 @@ def _labels(path: Path, values: NDArray | None, part: str, count: int, *,
 
 
 def _targets(path: Path, values: NDArray, part: str, count: int) -> NDArray[np.float32]:
-    if len(values) != count or values.ndim < 2 or not np.isfinite(values).all():
+    if values.ndim < 2 or len(values) != count or not (
+            np.abs(values) <= np.finfo(np.float32).max).all():
         raise UsageError(f"{path}: '{part}_y' must hold {count} integers, one label an image, or "
-                         f"{count} finite outputs of the network, not {values.dtype} of shape "
-                         f"{values.shape}")
+                         f"{count} outputs of the network, finite in float32, not {values.dtype} "
+                         f"of shape {values.shape}")
     return values.astype(np.float32)
 
 

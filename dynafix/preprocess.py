@@ -150,7 +150,7 @@ class Preprocess:
         return _normalize(pixels, self.mean, self.std).reshape(256, channels).T
 
     def _check_size(self, values: NDArray, name: str) -> None:
-        low, high = values.min(), values.max()
+        low, high = float(values.min()), float(values.max())
         if not (low >= -LARGEST and high <= LARGEST):
             rule = "" if self.kind == "none" else f", after {self}"
             raise UsageError(f"{name}: inputs of the network must be in ±{LARGEST:g}, not "

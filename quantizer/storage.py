@@ -181,8 +181,9 @@ def _read(path: Path) -> bytes:
 
 
 def _read_formats(path: Path) -> dict[str, Any]:
+    data = _read(path)
     try:
-        content = json.loads(_read(path).decode())
+        content = json.loads(data.decode())
     except ValueError as error:
         raise ModelError(f"{path}: must be JSON: {error}") from error
     schema = content.get("schema") if isinstance(content, dict) else None

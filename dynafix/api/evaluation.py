@@ -64,7 +64,7 @@ def evaluate(reference: Reference, model: QuantizedModel, static: QuantizedModel
     static : QuantizedModel or None
         The same with static precision.
     images : Images
-        Evaluation images, with labels.
+        Evaluation images, with labels that :func:`check_labels` has seen.
     inputs : callable
         Takes indices of images and returns inputs.
     steps : Steps
@@ -78,7 +78,6 @@ def evaluate(reference: Reference, model: QuantizedModel, static: QuantizedModel
         each image) and ``tensors``: for each ``snr_db``, ``static_snr_db`` and ``range`` on the
         first images.
     """
-    check_labels(images, model.graph)
     runs = {"float": reference.run, "quantized": lambda x: run(model, x)}
     if static is not None:
         runs["static"] = lambda x: run(static, x)

@@ -1,6 +1,7 @@
 """Quantized networks from other tools, and for them."""
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,7 +20,7 @@ from ..options import Options
 from ..preprocess import Preprocess, resolve
 from ..steps import Steps
 from ..versions import versions
-from .evaluation import evaluate
+from .evaluation import check_labels, evaluate
 from .quantization import now
 from .quantized import Quantized, open_quantized, save_quantized
 
@@ -78,6 +79,7 @@ def import_model(
         found = import_quantized(path)
     graph = found.graph
     images = load_data(data)
+    check_labels(images.evaluation, graph)
     rule = _rule(found, resolve(
         graph.metadata.get("preprocess"), preprocess or {}, images, graph.input_dims,
         model=str(path)), preprocess or {})
@@ -139,13 +141,16 @@ def _prove(path: Path, model: QuantizedModel, inputs: NDArray[np.float32], steps
         return
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    session = onnxruntime.InferenceSession(
-        str(path), options, providers=["CPUExecutionProvider"])
+    options.log_severity_level = 4  # what fails is told by the exception
+    with _refused(path):
+        session = onnxruntime.InferenceSession(
+            str(path), options, providers=["CPUExecutionProvider"])
     imported, text = QdqSession(model, ()), "what was imported = the file, in onnxruntime"
     for index in range(len(inputs)):
         steps.progress("prove", index, len(inputs), "images", text)
         image = inputs[index:index + 1]
-        expected = session.run(None, {model.graph.input: image})[0]
+        with _refused(path):
+            expected = session.run(None, {model.graph.input: image})[0]
         got = imported.run(image)[0].reshape(expected.shape)
         if not np.array_equal(got, expected):
             raise VerificationError(
@@ -153,6 +158,19 @@ def _prove(path: Path, model: QuantizedModel, inputs: NDArray[np.float32], steps
                 f"to {float(np.abs(got - expected).max()):g}; sums of more than 24 bits are not "
                 f"exact in float32, quantize to fewer bits")
     steps.progress("prove", len(inputs), len(inputs), "images", text)
+
+
+@contextlib.contextmanager
+def _refused(path: Path) -> Iterator[None]:
+    """Turn what onnxruntime raises about a file into an error for the person."""
+    try:
+        yield
+    except Exception as error:  # its exceptions have no base class but this one
+        if not type(error).__module__.startswith("onnxruntime"):
+            raise
+        reason = str(error).strip().splitlines()[0]
+        raise UsageError(f"{path}: onnxruntime does not run the file ({reason}); export it "
+                         f"again") from error
 
 
 def export(folder: str | Path | Quantized, output: str | Path, *, form: str = "qdq",

@@ -73,7 +73,13 @@ class Prepared:
                 f"{grouped(parameters)} parameters; input {dims}, {self.rule}")
 
     def calibration(self, steps: Steps) -> NDArray[np.float32]:
-        """Return the calibration images as inputs, (n, *input_dims)."""
+        """Return the calibration images as inputs, (n, *input_dims).
+
+        Raises
+        ------
+        UsageError
+            If they cannot be read, or all their numbers are the same.
+        """
         part, batches = self.images.calibration, []
         for start in range(0, len(part), 16):
             steps.progress("read", start, len(part), "calibration images")
@@ -81,7 +87,12 @@ class Prepared:
             batches.append(
                 self.rule.apply(part.read(indices), self.graph.input_dims, part.name))
         steps.progress("read", len(part), len(part), "calibration images")
-        return np.concatenate(batches)
+        inputs = np.concatenate(batches)
+        if inputs.min() == inputs.max():
+            raise UsageError(f"{part.name}: calibration images must differ from a single color, "
+                             f"or no range can be chosen; all numbers of all {len(part)} are "
+                             f"{inputs.min():g}. Give images like those that the network will see")
+        return inputs
 
 
 def prepare(model: str | Path, data: str | Path, options: Options,

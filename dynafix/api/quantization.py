@@ -16,7 +16,7 @@ from ..files import new_folder, sha256
 from ..options import Options
 from ..steps import Steps
 from ..versions import versions
-from .evaluation import evaluate
+from .evaluation import check_labels, evaluate
 from .preparation import Prepared, prepare, search_formats
 from .quantized import Quantized, save_quantized
 
@@ -69,6 +69,7 @@ def quantize(
     steps = steps or Steps()
     prepared = prepare(model, data, options or Options(), preprocess or {}, steps)
     path, graph, images, rule = prepared.path, prepared.graph, prepared.images, prepared.rule
+    check_labels(images.evaluation, graph)
     with new_folder(output) as folder:
         steps.line("import", prepared.describe())
         calibration = prepared.calibration(steps)

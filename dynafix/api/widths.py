@@ -168,6 +168,9 @@ def _check(options: Options, config: AcceleratorConfig, narrower: Sequence[float
     if options.weight_bits > config.weight_bits:
         raise UsageError(f"--weight-bits must be at most {config.weight_bits}, the width of config "
                          f"'{config.name}', not {options.weight_bits}")
+    if most < 3:
+        raise UsageError(f"--weight-bits must be at least 3, so that there are narrower widths to "
+                         f"choose from, not {most}")
     if not narrower or not all(bits in range(2, most) for bits in narrower):
         raise UsageError(f"--narrower must be widths in 2..{most - 1} bits, "
                          f"not {', '.join(f'{bits:g}' for bits in narrower) or 'none'}")

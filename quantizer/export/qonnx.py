@@ -217,6 +217,7 @@ def _plain(builder: _Builder, model: QuantizedModel, node: Node) -> None:
     """Add an operator of ONNX that does what the node does."""
     inputs = [builder.give(name) if name == output_name(model.graph) else float_name(name)
               for name in node.inputs]
+    builder.start = len(builder.nodes)  # what the host does before is not the operator
     if isinstance(node, Activation):
         value = operators(builder, node, inputs[0])
         builder.nodes[-1].name = node.name

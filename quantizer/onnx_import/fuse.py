@@ -5,7 +5,7 @@ group for each channel, and clamps as maxima over 1 x 1. What cannot be merged r
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 
 import numpy as np
@@ -45,34 +45,40 @@ LOWEST = float(np.finfo(np.float32).min)
 Merge = Callable[[Graph, Node, Node], Node | None]
 
 
-def fuse(graph: Graph) -> Graph:
+def fuse(graph: Graph, kept: Collection[str] = ()) -> Graph:
     """Return the graph with scalings, clamps and padding merged into their neighbors.
 
-    Activations that are spelled out become one node.
+    Activations that are spelled out become one node. Nothing that reads a tensor in ``kept`` is
+    merged into the node that writes it.
     """
     with np.errstate(over="ignore", invalid="ignore"):  # what overflows is not merged
-        graph = _into_producers(match_activations(graph), _with_what_follows)
+        graph = _into_producers(match_activations(graph), _with_what_follows, kept)
         graph = _into_consumers(graph, _with_padding, shared=True)
         graph = _into_consumers(graph, _with_scaling, shared=False)
     used = {graph.input, *(node.output for node in graph.nodes)}
     return replace(graph, shapes={k: v for k, v in graph.shapes.items() if k in used})
 
 
-def merge_bounds(graph: Graph) -> Graph:
-    """Return the graph with upper bounds for each channel merged into the convolutions before."""
-    graph = _into_producers(graph, _bounded)
+def merge_bounds(graph: Graph, kept: Collection[str] = ()) -> Graph:
+    """Return the graph with upper bounds for each channel merged into the convolutions before.
+
+    Those that read a tensor in ``kept`` stay.
+    """
+    graph = _into_producers(graph, _bounded, kept)
     used = {graph.input, *(node.output for node in graph.nodes)}
     return replace(graph, shapes={k: v for k, v in graph.shapes.items() if k in used})
 
 
-def _into_producers(graph: Graph, merge: Callable[[Node, Node], Node | None]) -> Graph:
-    """Merge nodes into the node before, where nothing else reads its result."""
+def _into_producers(
+    graph: Graph, merge: Callable[[Node, Node], Node | None], kept: Collection[str] = (),
+) -> Graph:
+    """Merge nodes into the node before, where nothing else reads its result and it is not kept."""
     uses = _uses(graph)
     done: dict[str, Node] = {}
     for node in graph.nodes:
         producer = done.get(node.inputs[0]) if len(node.inputs) == 1 else None
         merged = None
-        if producer is not None and uses[producer.output] == 1:
+        if producer is not None and uses[producer.output] == 1 and producer.output not in kept:
             merged = merge(producer, node)
         if producer is None or merged is None:
             done[node.output] = node

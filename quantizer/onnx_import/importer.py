@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -59,7 +59,10 @@ def load_graph(
     return graph
 
 
-def convert(network: Network, refuse: Callable[[OnnxNode, NodeError], None]) -> Graph:
+def convert(
+    network: Network, refuse: Callable[[OnnxNode, NodeError], None], *,
+    kept: Collection[str] = (),
+) -> Graph:
     """Convert a network.
 
     Parameters
@@ -69,6 +72,9 @@ def convert(network: Network, refuse: Callable[[OnnxNode, NodeError], None]) -> 
     refuse : callable
         Called with each node that cannot be converted, and why; when it returns, the walk
         continues behind the node.
+    kept : collection of str
+        Tensors of the file that stay tensors of the graph: nothing that reads one is merged into
+        what writes it.
 
     Returns
     -------
@@ -93,7 +99,7 @@ def convert(network: Network, refuse: Callable[[OnnxNode, NodeError], None]) -> 
         output_dims=output.shape[output.shape[0] == context.batch:],
         metadata={entry.key: entry.value for entry in network.model.metadata_props},
         source=network.path,
-    ))
+    ), {value.base for value in map(context.value, kept) if isinstance(value, Map)})
     _check_pads(network, graph, refuse)
     return graph
 

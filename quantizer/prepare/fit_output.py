@@ -71,7 +71,8 @@ def fit_output(graph: Graph, fit: Fit, fmt: Format) -> Graph:
 
     The offset goes into the biases of the last convolution, and the factor into its weights, too.
     In float, the network gives the same up to rounding once the host has undone both
-    (:meth:`Graph.real`).
+    (:meth:`Graph.real`). What it does for that are numbers of float32, so that a file that is
+    exported holds them as they are.
 
     Parameters
     ----------
@@ -89,8 +90,9 @@ def fit_output(graph: Graph, fit: Fit, fmt: Format) -> Graph:
     """
     name = output_name(graph)
     channels = graph.shapes[name][0]
-    middle = fit.offset + fit.step * (1 << (fmt.bits - 1))
-    exponent = np.floor(np.log2(fit.step)) - np.log2(fit.step)  # to a power of two
+    middle = np.float32(fit.offset + fit.step * (1 << (fmt.bits - 1)))
+    factor = np.float32(fit.step / np.exp2(np.floor(np.log2(fit.step))))  # to a power of two
+    exponent = -np.log2(np.float64(factor))
     free = {other: np.zeros(shape[0]) for other, shape in graph.shapes.items()}
     shifted = shift_graph(graph, {name: np.full(channels, middle)})
     return scale_graph(shifted, {**free, name: np.full(channels, exponent)})

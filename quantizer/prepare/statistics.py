@@ -91,7 +91,7 @@ class _Moments:
         """Count the elements (n, c, h, w) of some images."""
         flat = values.reshape(*values.shape[:2], -1)
         self._count += len(flat) * flat.shape[2]
-        largest = np.float32(max(-values.min(), values.max()))
+        largest = np.abs(np.float32(max(-values.min(), values.max())))  # of zeros it is -0
         self._raise(int(_BIN[largest.view(np.uint32) >> np.uint32(23 - _LEADING)]))
         step = max(1, _BLOCK_SIZE // flat.shape[2])
         for image in flat:

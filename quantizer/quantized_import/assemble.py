@@ -10,16 +10,11 @@ from numpy.typing import NDArray
 from arch.formats import Format, Rounding
 
 from ..accumulators import check_limits
-from ..addends import fused_graph, fusible_convs
 from ..errors import ModelError, NodeError
 from ..graph import (
     Activation,
-    Add,
-    Concat,
     Conv,
-    ConvTranspose,
     Graph,
-    Lrn,
     Node,
     Pad,
     Pool,
@@ -28,9 +23,9 @@ from ..graph import (
     Slice,
     Softmax,
     Window,
+    is_host,
 )
 from ..model import Limits, QuantizedModel, QuantizedSlopes, QuantizedWeights
-from ..onnx_import.fuse import merge_bounds
 from ..onnx_import.importer import convert
 from ..onnx_import.node import OnnxNode
 from ..onnx_import.reader import network_of
@@ -38,6 +33,7 @@ from ..ranges import natural_frac
 from ..tables import model_table
 from .plain import EXACT, Plain
 from .quantizer import Quantizer
+from .structure import copies_channels, quantizer_of, structured
 
 
 __all__ = ("assemble",)
@@ -73,13 +69,15 @@ def assemble(plain: Plain, file: str) -> QuantizedModel:
     def refuse(node: OnnxNode, error: NodeError) -> None:
         raise error
 
-    graph = convert(network_of(plain.model, file), refuse)
-    graph = _with_addends(_with_output(_merged(graph, plain), plain), plain)
+    graph = convert(network_of(plain.model, file), refuse, kept=plain.kept)
+    graph = structured(graph, plain)
+    if all(is_host(node) for node in graph):
+        raise ModelError(f"{file}: the network holds no operator for the accelerator")
     roundings = {quantizer.rounding for quantizer in plain.data.values()}
     if plain.input is None:
-        raise ModelError(f"{file}: the network's input {graph.input!r} must be quantized "
-                         f"before anything is done with it; {_ADVICE}; with dynafix, quantize with "
-                         f"--no-fit-ends before the export")
+        raise ModelError(f"{file}: the network's input {graph.input!r} must be quantized before "
+                         f"anything is done with it but Pad with zeros, Sub and then Mul, with a "
+                         f"positive number for each channel; {_ADVICE}")
     roundings.add(plain.input.rounding)
     if len(roundings) > 1:
         raise ModelError(f"{file}: all data must be rounded alike, not by "
@@ -105,96 +103,36 @@ def assemble(plain: Plain, file: str) -> QuantizedModel:
     return model
 
 
-def _merged(graph: Graph, plain: Plain) -> Graph:
-    """Return the graph without Clips and factors of 1 of which the operator before can be rid.
-
-    These are Clips that stand for quantizers of results that only move, and factors that Quark puts
-    behind an average pooling.
-    """
-    nodes: list[Node] = []
-    uses = [name for node in graph.nodes for name in node.inputs] + [graph.output]
-    for node in graph.nodes:
-        before = next((each for each in nodes if each.output == node.inputs[0]), None)
-        alone = (isinstance(node, Pool) and node.window == Window()
-                 and set(node.sources) <= plain.clips.keys())
-        ends = isinstance(before, Softmax) and node.output == graph.output
-        if alone and isinstance(before, Concat | Slice | Lrn | Softmax) and not ends and (
-                uses.count(before.output) == 1):
-            nodes[nodes.index(before)] = replace(
-                before, output=node.output, sources=before.sources + node.sources)
-        elif isinstance(before, Pool) and not before.clamped and _is_one(node) and (
-                uses.count(before.output) == 1):
-            nodes[nodes.index(before)] = replace(
-                before, output=node.output, lo=node.lo, hi=node.hi,
-                sources=before.sources + node.sources)
-        else:
-            nodes.append(node)
-    used = {graph.input, *(node.output for node in nodes)}
-    return replace(graph, nodes=nodes, shapes={
-        name: shape for name, shape in graph.shapes.items() if name in used})
-
-
-def _is_one(node: Node) -> bool:
-    """Return whether a node multiplies by 1."""
-    return (isinstance(node, Conv) and not isinstance(node, ConvTranspose)
-            and node.window == Window() and node.groups == len(node.weight)
-            and node.weight.shape[1] == 1 and not node.bias.any() and not node.upper.size
-            and bool((node.weight == 1).all()))
-
-
-def _with_output(graph: Graph, plain: Plain) -> Graph:
-    """Return the graph whose output has its name in the file, also where that is only viewed."""
-    old, new = graph.output, plain.model.graph.output[0].name
-    if new in graph.shapes:
-        return graph
-    if old in plain.data:
-        plain.data[new] = plain.data.pop(old)
-    names = {old: new}
-    nodes = [
-        replace(node, output=names.get(node.output, node.output),
-                inputs=tuple(names.get(name, name) for name in node.inputs))
-        for node in graph.nodes]
-    return replace(graph, output=new, nodes=nodes, shapes={
-        names.get(name, name): shape for name, shape in graph.shapes.items()})
-
-
-def _with_addends(graph: Graph, plain: Plain) -> Graph:
-    """Return the graph in which convolutions whose results have no quantizer do the Adds."""
-    for add in [node for node in graph if isinstance(node, Add)]:
-        for conv, other in fusible_convs(graph, add):
-            if conv.output not in plain.data:
-                graph = fused_graph(graph, conv, add, other)
-                break
-    return merge_bounds(graph)
-
-
 def _set_format(
     model: QuantizedModel, node: Node, plain: Plain, protos: Mapping[str, onnx.NodeProto],
     file: str,
 ) -> Node:
     """Give the result of a node its format; return the node with the bounds that are left."""
-    quantizer = plain.data.get(node.output)
+    quantizer = quantizer_of(node, plain)
+    if quantizer is None and not _copies(node):
+        quantizer = _of_bounds(model.graph, node, plain)
     if quantizer is None and isinstance(node, Softmax):
         # One that ends the network is followed by a copy, so that its codes are the output.
         quantizer = next((
             plain.data[reader.output] for reader in model.graph.consumers(node.output)
             if reader.output in plain.data), None)
-    if quantizer is None and _copies(node):
-        model.formats[node.output] = model.formats[node.inputs[0]]
-        return node
     place = f"{file}: node {node.name!r}"
-    if quantizer is None:
+    if quantizer is None and _copies(node):
+        fmt = model.formats[node.output] = model.formats[node.inputs[0]]
+        if isinstance(node, Pad) and not _is_code(node.value, fmt):
+            raise ModelError(
+                f"{place}: pads with {node.value:g}, which must be a code of its input, in steps "
+                f"of {fmt.step:g}; pad with such a number, or quantize the result alike")
+        return node
+    if quantizer is None and not copies_channels(node):
         name = node.output.removesuffix(EXACT)
         raise ModelError(f"{place}: its result {name!r} must be quantized before it is read; "
                          f"{_ADVICE}")
-    for name in node.sources:
-        inner = plain.clips.get(name)
-        if inner is not None and inner.fracs != quantizer.fracs:
-            raise ModelError(
-                f"{place}: its result is quantized twice in a row, in steps of "
-                f"2^-{inner.fracs[0]} and 2^-{quantizer.fracs[0]}; give both quantizers one scale, "
-                "or leave the first one out")
-    fmt = model.formats[node.output] = quantizer.format
+    fmt = model.formats[node.output] = (
+        model.formats[node.inputs[0]] if quantizer is None else quantizer.format)
+    if isinstance(node, Pool) and node.window == Window() and (
+            fmt != model.formats[node.inputs[0]]):
+        node = replace(node, kind="average")  # of one number: rounds it once more
     lo, hi = node.lo, node.hi
     upper = node.upper if isinstance(node, Conv) else np.zeros(0)
     for bound in (lo, hi, *upper.tolist()):
@@ -214,6 +152,21 @@ def _set_format(
     if hi >= fmt.max * fmt.step:
         hi = np.inf
     return replace(node, lo=lo, hi=hi)
+
+
+def _of_bounds(graph: Graph, node: Node, plain: Plain) -> Quantizer | None:
+    """Return the quantizer behind the bounds for each channel that alone read a node's result.
+
+    Bounds are codes of it, so that the order of bounds and rounding does not matter.
+    """
+    readers = graph.consumers(node.output)
+    found = {quantizer_of(reader, plain) for reader in readers if copies_channels(reader)}
+    return found.pop() if len(found) == 1 and all(map(copies_channels, readers)) else None
+
+
+def _is_code(value: float, fmt: Format) -> bool:
+    """Return whether a format holds a number exactly."""
+    return bool(fmt.dequantize(fmt.quantize([value]))[0] == value)
 
 
 def _copies(node: Node) -> bool:

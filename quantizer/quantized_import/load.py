@@ -1,6 +1,7 @@
 """Entry of the import: which form a file has."""
 
 import os
+from dataclasses import replace
 
 import onnx
 
@@ -10,6 +11,7 @@ from ..export.record import RECORD, from_record
 from ..model import QuantizedModel
 from ..onnx_import.reader import read_model
 from .assemble import assemble
+from .ends import without_ends
 from .qdq import plain_of_qdq
 from .qonnx import OPERATORS as QONNX_OPERATORS
 from .qonnx import plain_of_qonnx
@@ -51,8 +53,10 @@ def import_quantized(path: str | os.PathLike[str]) -> QuantizedModel:
                          f"export again in one form")
     if not any(forms.values()):
         raise ModelError(f"{file}: holds no quantizers; give a float network to 'quantize'")
-    plain = plain_of_qdq(model, file) if forms["QDQ"] else plain_of_qonnx(model, file)
-    return assemble(plain, file)
+    inner, ends = without_ends(model)
+    plain = plain_of_qdq(inner, file) if forms["QDQ"] else plain_of_qonnx(inner, file)
+    found = assemble(plain, file)
+    return replace(found, graph=ends.around(found.graph))
 
 
 def _exported(proto: onnx.ModelProto, file: str) -> QuantizedModel:

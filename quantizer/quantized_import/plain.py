@@ -4,6 +4,9 @@ A quantizer of data becomes a Clip to the range of its codes, which the import o
 merges into the operator before; a quantizer of constants becomes the constant. In QDQ form the
 result of the Clip has the name of the tensor that was quantized, and that gets :data:`EXACT` behind
 its name; in QONNX, where there is one node, it is the output of that.
+
+Where values that are quantized already are quantized again, in other steps, each rounding counts:
+the tensor in between is to be kept.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,7 +23,9 @@ from .quantizer import Quantizer
 
 
 __all__ = (
+    "COPIES",
     "EXACT",
+    "VIEWS",
     "Plain",
     "Rewriter",
 )
@@ -28,8 +33,14 @@ __all__ = (
 
 EXACT = ".exact"
 
-_VIEWS = ("Dropout", "Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze")
-_COPIES = (*_VIEWS, "MaxPool", "Pad", "Resize", "Slice", "Split", "Upsample")
+VIEWS = ("Dropout", "Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze")
+"""Operators that give all values of their input in the same order, or may."""
+
+COPIES = (*VIEWS, "MaxPool", "Pad", "Resize", "Slice", "Split", "Upsample")
+"""Operators whose results are values of their input."""
+
+_NOT_CLAMPED = ("Concat", "LRN", "Softmax")
+_CLAMPS = ("Clip", "LeakyRelu", "Max", "Min", "PRelu", "Relu")
 _CLIP_WITH_INPUTS = 11  # opset
 
 
@@ -49,6 +60,8 @@ class Plain:
         The same by the Clip that stands for each.
     weights : dict from initializer name to Quantizer
         Quantizers of constants.
+    kept : set of str
+        Tensors that are rounded a second time, and must not be merged into what follows.
     """
 
     model: onnx.ModelProto
@@ -56,6 +69,7 @@ class Plain:
     data: dict[str, Quantizer] = field(default_factory=dict)
     clips: dict[str, Quantizer] = field(default_factory=dict)
     weights: dict[str, Quantizer] = field(default_factory=dict)
+    kept: set[str] = field(default_factory=set)
 
 
 def _order(nodes: Sequence[onnx.NodeProto]) -> list[int]:
@@ -99,7 +113,10 @@ class Rewriter:
         stored = self.constants.keys()
         self._inputs = {value.name for value in model.graph.input if value.name not in stored}
         self._names: dict[str, str] = {}
-        self._known: dict[str, Quantizer] = {}
+        self._known: dict[str, Quantizer] = {}  # of tensors that hold nothing but its values
+        self._moved: set[str] = set()  # those of them that an operator has made
+        self._clamped: dict[str, str] = {}  # the known tensor behind whose clamps a tensor is
+        self._rigid: set[str] = set()  # tensors of operators that do not clamp their results
         self._twins: dict[str, list[tuple[Quantizer, str]]] = {}
         self._nodes: list[onnx.NodeProto] = []
         self._exact_reader: OnnxNode | None = None
@@ -161,10 +178,11 @@ class Rewriter:
             if twin.does_the_same(quantizer):
                 self._names[output] = other
                 return
-        if name in self._inputs:
-            self._quantize_input(node, name, output, quantizer)
+        if value in self._inputs:
+            self._quantize_input(node, value, output, quantizer)
             return
-        if name_of == value:
+        self._keep_between(name, quantizer)
+        if name == value == name_of and name not in self._plain.data:
             self._rename(name, name + EXACT)
             source, target = name + EXACT, name
         else:
@@ -172,9 +190,28 @@ class Rewriter:
         label = f"quantizer of {target}"
         scale = 2.0 ** -quantizer.fracs[0]
         self._clip(label, source, target, quantizer.lo * scale, quantizer.hi * scale)
+        if source in self._rigid:  # a clamp that follows stays a node of its own
+            self._plain.kept.add(target)
         self._names[output] = target
         self._twins.setdefault(value, []).append((quantizer, target))
         self._known[target] = self._plain.data[target] = self._plain.clips[label] = quantizer
+
+    def _keep_between(self, name: str, quantizer: Quantizer) -> None:
+        """Keep the values that a quantizer rounds for a second time, if it does."""
+        before = name if name in self._known else self._clamped.get(name)
+        if before is None:
+            return
+        known = self._known[before]
+        if known.fracs != quantizer.fracs or (
+                before in self._moved and known.format != quantizer.format):
+            self._plain.kept.add(before)
+
+    def codes(self, node: OnnxNode, name: str, quantizer: Quantizer) -> NDArray[np.int64]:
+        """Return the codes of a float constant that a node quantizes."""
+        values = np.asarray(self.constants[name], np.float64)
+        if np.isnan(values).any():
+            raise node.error(f"quantizes {name!r}, which holds NaN", "export the network again")
+        return quantizer.codes(values)
 
     def quantize_constant(
         self, output: str, codes: NDArray[np.integer], quantizer: Quantizer
@@ -208,7 +245,7 @@ class Rewriter:
         proto = onnx.NodeProto()
         proto.CopyFrom(node.proto)
         proto.name = node.label
-        is_view = node.standard and proto.op_type in _VIEWS
+        is_view = node.standard and proto.op_type in VIEWS
         for index, name in enumerate(proto.input):
             proto.input[index] = self._names.get(name, name)
             if name in self._inputs and not is_view:
@@ -216,9 +253,35 @@ class Rewriter:
         if is_view and node.proto.input[0] in self._inputs:
             self._inputs.update(proto.output)
         self._nodes.append(proto)
-        if proto.op_type in _COPIES and node.standard and proto.input[0] in self._known:
-            for name in proto.output:
-                self._known[name] = self._known[proto.input[0]]
+        if node.standard:
+            self._follow(proto)
+
+    def _follow(self, proto: onnx.NodeProto) -> None:
+        """Write down what is known of the results of an operator from what is of its inputs."""
+        if proto.op_type in _NOT_CLAMPED or (
+                proto.op_type in VIEWS and proto.input[0] in self._rigid):
+            self._rigid.update(proto.output)
+        for source in proto.input:
+            if source in self._known and self._copies(proto, self._known[source]):
+                self._known.update(dict.fromkeys(proto.output, self._known[source]))
+                if proto.op_type not in VIEWS or source in self._moved:
+                    self._moved.update(proto.output)
+                return
+            before = source if source in self._known else self._clamped.get(source)
+            if before is not None and proto.op_type in (*_CLAMPS, *VIEWS):
+                self._clamped.update(dict.fromkeys(proto.output, before))
+                return
+
+    def _copies(self, proto: onnx.NodeProto, quantizer: Quantizer) -> bool:
+        """Return whether an operator gives nothing but values of its input, or ones like them."""
+        if proto.op_type != "Pad":
+            return proto.op_type in COPIES
+        values = [helper.get_attribute_value(each) for each in proto.attribute
+                  if each.name == "value"]
+        if len(proto.input) > 2 and proto.input[2]:
+            values.append(self.constants.get(proto.input[2], np.nan))
+        padding = np.asarray(values, np.float64)
+        return bool(np.array_equal(quantizer.values(quantizer.codes(padding)), padding))
 
     def _quantize_input(
         self, node: OnnxNode, name: str, output: str, quantizer: Quantizer
@@ -253,6 +316,15 @@ class Rewriter:
                         names[index] = new
         self._names = {key: new if value == old else value for key, value in self._names.items()}
         self._names[old] = new
+        if old in self._known:
+            self._known[new] = self._known.pop(old)
+        self._clamped = {
+            new if key == old else key: new if value == old else value
+            for key, value in self._clamped.items()}
+        for names in (self._moved, self._rigid, self._plain.kept):
+            if old in names:
+                names.remove(old)
+                names.add(new)
 
     def _finish(self) -> None:
         plain = self._plain.model

@@ -78,8 +78,7 @@ class _Walk:
         quantizer = self._quantizer(node, default=onnx.TensorProto.UINT8)
         constants = self._rewriter.constants
         if value in constants:
-            codes = quantizer.codes(np.asarray(constants[value], np.float64))
-            constants[node.output] = codes
+            constants[node.output] = self._rewriter.codes(node, value, quantizer)
         self._pending[node.output] = (value, quantizer)
 
     def _dequantize(self, node: OnnxNode) -> None:

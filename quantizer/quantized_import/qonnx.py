@@ -52,9 +52,9 @@ def plain_of_qonnx(model: onnx.ModelProto, file: str) -> Plain:
             return False
         value = node.proto.input[0]
         if value in rewriter.constants:
-            constant = np.asarray(rewriter.constants[value], np.float64)
-            quantizer = _quantizer(rewriter, node, constant.ndim)
-            rewriter.quantize_constant(node.output, quantizer.codes(constant), quantizer)
+            quantizer = _quantizer(rewriter, node, np.ndim(rewriter.constants[value]))
+            rewriter.quantize_constant(
+                node.output, rewriter.codes(node, value, quantizer), quantizer)
         else:
             rewriter.quantize_data(
                 node, value, node.output, _quantizer(rewriter, node, 0), name_of=node.output)

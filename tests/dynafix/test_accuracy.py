@@ -129,8 +129,11 @@ PIXELS = np.zeros((2, 8, 8), np.uint8)
     ({"eval_x": PIXELS, "eval_y": [0, 3]},
      "data.npz: eval_y: labels must be in 0..2, the network's outputs, not 3"),
     ({"eval_x": PIXELS, "eval_y": [0.5, 1]},
-     ("{path}: 'eval_y' must hold 2 integers, one label an image, or 2 finite outputs of the "
-      "network, not float64 of shape (2,)")),
+     ("{path}: 'eval_y' must hold 2 integers, one label an image, or 2 outputs of the "
+      "network, finite in float32, not float64 of shape (2,)")),
+    ({"eval_x": PIXELS, "eval_y": np.full((2, 3), 1e300)},
+     ("{path}: 'eval_y' must hold 2 integers, one label an image, or 2 outputs of the "
+      "network, finite in float32, not float64 of shape (2, 3)")),
     ({"eval_x": PIXELS, "eval_y": np.zeros((2, 4))},
      ("data.npz: eval_y: must hold (2, 3), the shape of the network's output for each image, "
       "not (2, 4)")),

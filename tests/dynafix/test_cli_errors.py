@@ -36,6 +36,28 @@ def test_unsupported_operator(dynafix, elu, images, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_calibration_with_a_single_color(dynafix, network, tmp_path):
+    gray = np.full((2, 8, 8), 7, np.uint8)
+    np.savez(tmp_path / "gray.npz", calib_x=gray, eval_x=gray, eval_y=[0, 1])
+    code, _, err = dynafix("quantize", network, "--data", tmp_path / "gray.npz", "--output",
+                           tmp_path / "out")
+    assert (code, err) == (
+        2, ("error: gray.npz: calib_x: calibration images must differ from a single color, or "
+                "no range can be chosen; all numbers of all 2 are 0.027451. Give images like those "
+                "that the network will see\n"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_labels_are_looked_at_first(dynafix, network, images, tmp_path, monkeypatch):
+    """Not after minutes of searching."""
+    monkeypatch.setattr("dynafix.api.quantization.search_formats", None)
+    with np.load(images) as arrays:
+        np.savez(tmp_path / "data.npz", **{**arrays, "eval_y": np.full(20, 3)})
+    assert dynafix("quantize", network, "--data", tmp_path / "data.npz", "--output",
+                   tmp_path / "out") == (
+        2, "", "error: data.npz: eval_y: labels must be in 0..2, the network's outputs, not 3\n")
+
+
 def test_not_onnx(dynafix, images, tmp_path):
     path = tmp_path / "text.onnx"
     path.write_text("hello")
@@ -83,7 +105,8 @@ def test_unknown_preset(dynafix, network, images, tmp_path):
 def test_config_too_small(dynafix, tmp_path):
     onnx.save(small_model(side=16), tmp_path / "large.onnx")
     pictures = np.zeros((2, 16, 16), np.uint8)
-    np.savez(tmp_path / "large.npz", calib_x=pictures + 1, eval_x=pictures, eval_y=[0, 1])
+    pictures[:, 0] = 1
+    np.savez(tmp_path / "large.npz", calib_x=pictures, eval_x=pictures, eval_y=[0, 1])
     config = tmp_path / "cramped.json"
     config.write_text('{"in_lanes": 2, "out_lanes": 4, "dram_width": 4, "feature_depth": 64, '
                       '"feature_banks": 1}')

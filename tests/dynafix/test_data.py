@@ -64,8 +64,31 @@ def test_packed_pictures_without_their_end(tmp_path):
     packed, offsets = _packed(_images(2))
     path = _npz(tmp_path, calib_jpeg=packed, calib_off=offsets[:-1], eval_x=_images(),
                 eval_y=np.arange(4))
-    assert _refused(path) == (f"{path}: 'calib_off' must hold the start of each picture in "
-                              f"'calib_jpeg' and its end, {packed.size}")
+    message = (f"{path}: 'calib_off' must hold integers from 0 upward, the start of each picture "
+               f"in 'calib_jpeg', and its end, {packed.size}")
+    assert _refused(path) == message
+    for wrong in (offsets.astype(float), offsets[::-1], [-5, *offsets[1:]], [], 3):
+        _npz(tmp_path, calib_jpeg=packed, calib_off=wrong, eval_x=_images(), eval_y=np.arange(4))
+        assert _refused(path) == message
+    _npz(tmp_path, calib_jpeg=packed.astype(float), calib_off=offsets, eval_x=_images(),
+         eval_y=np.arange(4))
+    assert _refused(path) == (
+        f"{path}: 'calib_jpeg' must hold the bytes of all pictures, uint8 of one axis, not float64 "
+        f"of shape {packed.shape}")
+
+
+@pytest.mark.parametrize(("arrays", "message"), [
+    ({"scale": np.ones(3)}, "'scale' must hold one finite number, not float64 of shape (3,)"),
+    ({"scale": "a"}, "'scale' must hold one finite number, not a"),
+    ({"scale": np.nan}, "'scale' must hold one finite number, not nan"),
+    ({"scale": -1.0}, "'scale' must be positive, not -1"),
+    ({"zero_point": np.inf}, "'zero_point' must hold one finite number, not inf"),
+    ({"zero_point": 0.5}, "'zero_point' must be a whole number, not 0.5"),
+    ({"class_names": "cat"}, "'class_names' must be a list of names, one a class, not of shape ()"),
+])
+def test_what_is_beside_the_images(tmp_path, arrays, message):
+    path = _npz(tmp_path, calib_x=_images(), eval_x=_images(), eval_y=np.arange(4), **arrays)
+    assert _refused(path) == f"{path}: {message}"
 
 
 def test_packed_picture_unreadable(tmp_path):

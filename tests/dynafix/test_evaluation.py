@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from arch.formats import Format
-from dynafix.api.evaluation import confidence, evaluate
+from dynafix.api.evaluation import check_labels, confidence, evaluate
 from dynafix.data import Images
 from dynafix.errors import UsageError
 from dynafix.steps import Steps
@@ -70,8 +70,9 @@ def test_without_baseline():
 
 @pytest.mark.parametrize("label", [-1, 3])
 def test_label_out_of_range(label):
+    images = Images("eval_x", 4, lambda indices: VALUES, np.array([0, 2, 0, label]), "eval_y")
     with pytest.raises(UsageError) as caught:
-        _evaluate([0, 2, 0, label], _model(4))
+        check_labels(images, _model(4).graph)
     assert str(caught.value) == (
         f"eval_y: labels must be in 0..2, the network's outputs, not {label}")
 

@@ -3,6 +3,7 @@
 import numpy as np
 import onnx
 import pytest
+from onnx import numpy_helper
 
 from dynafix import api
 from dynafix.errors import UsageError
@@ -13,10 +14,6 @@ from quantizer.storage import load
 
 @pytest.mark.parametrize("form", ["qdq", "qonnx"])
 def test_round_trip(folder, network, images, dynafix, stand_in, tmp_path, form):
-    if form == "qonnx":  # which cannot be imported with ends that are fitted
-        folder = tmp_path / "plain"
-        assert dynafix("quantize", network, "--data", images, "--output", folder,
-                       "--no-fit-ends")[0] == 0
     file, again, copy = tmp_path / "net.onnx", tmp_path / "again.onnx", tmp_path / "copy"
     assert dynafix("export", folder, "--format", form, "--output", file)[0] == 0
     code, printed, error = dynafix("import", file, "--data", images, "--output", copy)
@@ -24,6 +21,8 @@ def test_round_trip(folder, network, images, dynafix, stand_in, tmp_path, form):
     assert " warning " not in printed
     assert ("what was imported = the file, in onnxruntime" in printed) == (form == "qdq")
     model, found = load(folder / "quantized"), load(copy / "quantized")
+    assert model.graph.intake is not None
+    assert found.graph.intake.to_json() == model.graph.intake.to_json()
     assert found.formats == model.formats
     inputs = np.random.default_rng(1).random((3, 1, 8, 8), np.float32)
     expected, got = (execute(each, quantize_input(each, inputs)) for each in (model, found))
@@ -38,10 +37,7 @@ def test_round_trip(folder, network, images, dynafix, stand_in, tmp_path, form):
     assert dynafix("explain", copy, "conv1")[0] == 0
 
 
-def test_preprocessing_comes_back(network, images, dynafix, tmp_path):
-    folder = tmp_path / "plain"
-    assert dynafix("quantize", network, "--data", images, "--output", folder,
-                   "--no-fit-ends")[0] == 0
+def test_preprocessing_comes_back(folder, images, tmp_path):
     for form in ("qdq", "qonnx"):
         file = api.export(folder, tmp_path / "net.onnx", form=form)
         found = api.import_model(file, images, tmp_path / form)
@@ -58,6 +54,28 @@ def test_difference_is_refused(folder, images, dynafix, monkeypatch, tmp_path):
     assert error == (
         f"error: {file}, image 0: onnxruntime computes other results from the file, by up to 1; "
         f"sums of more than 24 bits are not exact in float32, quantize to fewer bits\n")
+    assert not (tmp_path / "copy").exists()
+
+
+@pytest.mark.parametrize("change", ["twice", "two scales"])
+def test_file_that_does_not_run(folder, images, dynafix, tmp_path, change):
+    file = api.export(folder, tmp_path / "net.onnx")
+    proto = onnx.load(file)
+    del proto.metadata_props[:]
+    proto.metadata_props.add(key="preprocess", value='{"mean": [0], "std": [255]}')
+    node = next(node for node in proto.graph.node if node.op_type == "QuantizeLinear")
+    if change == "twice":
+        proto.graph.node.append(node)
+    else:
+        scale = next(each for each in proto.graph.initializer if each.name == node.input[1])
+        scale.CopyFrom(numpy_helper.from_array(
+            np.repeat(numpy_helper.to_array(scale), 2), scale.name))
+    onnx.save(proto, file)
+    code, _, error = dynafix("import", file, "--data", images, "--output", tmp_path / "copy")
+    assert code == 2
+    assert error.startswith(f"error: {file}: onnxruntime does not run the file (")
+    assert error.endswith("); export it again\n")
+    assert error.count("\n") == 1
     assert not (tmp_path / "copy").exists()
 
 

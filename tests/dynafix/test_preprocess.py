@@ -222,6 +222,13 @@ def test_kinds_differ():
             f"already")
 
 
+def test_half_precision():
+    """Whose numbers end below the limit."""
+    images = np.linspace(-60000, 60000, 32).reshape(2, 1, 4, 4).astype(np.float16)
+    found = _rule(images, dims=(1, 4, 4)).apply(images, (1, 4, 4), "eval_x")
+    assert np.array_equal(found, images.astype(np.float32))
+
+
 def test_huge_values():
     images = np.full((2, 1, 4, 4), 1e30)
     images[0] = 0

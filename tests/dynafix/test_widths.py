@@ -172,6 +172,8 @@ def test_bad_budget(text, message):
 @pytest.mark.parametrize(("changes", "message"), [
     ({"narrower": (8,)}, r"--narrower must be widths in 2\.\.7 bits, not 8"),
     ({"narrower": (2.5,)}, "not 2.5"),
+    ({"options": Options(weight_bits=2)},
+     "--weight-bits must be at least 3, so that there are narrower widths to choose from, not 2"),
     ({"narrower": ()}, "not none"),
     ({"images": 0}, "--images must be at least 1"),
     ({"options": Options(weight_bits=12)}, "--weight-bits must be at most 8"),

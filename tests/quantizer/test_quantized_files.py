@@ -224,12 +224,6 @@ def test_quantized_before_and_behind_relu(tmp_path):
     file.read("relu", "c", "c_map")
     model = check(file, tmp_path)
     assert model.bounds(model.graph.node("conv")) == (0, 127)
-    file.set("other", np.float32(2**-7))
-    for name in ("quantize c", "dequantize c"):
-        file.read(name, "y_scale", "other")
-    assert _message(file, tmp_path) == (
-        "node 'conv': its result is quantized twice in a row, in steps of 2^-7 and 2^-6; give both "
-        "quantizers one scale, or leave the first one out")
 
 
 def test_bounds_at_codes_only(tmp_path):
@@ -303,9 +297,9 @@ def _input_channels(file):
      ("node 'dequantize x' (DequantizeLinear): data must have one scale, not one for each channel; "
       "quantize data per tensor; weights may have a scale for each output channel")),
     (_without("quantize x", "dequantize x"),
-     ("the network's input 'x' must be quantized before anything is done with it; quantize it, or "
-      "give the float network to 'quantize'; with dynafix, quantize with --no-fit-ends before the "
-      "export")),
+     ("the network's input 'x' must be quantized before anything is done with it but Pad with "
+      "zeros, Sub and then Mul, with a positive number for each channel; quantize it, or give the "
+      "float network to 'quantize'")),
     (_without("quantize y", "dequantize y"),
      ("node 'conv': its result 'y' must be quantized before it is read; quantize it, or give the "
       "float network to 'quantize'")),
@@ -340,6 +334,18 @@ def test_refused(tmp_path, change, message):
             "where what stands behind the quantizer is merged into them; merge scalings such as "
             "BatchNormalization before quantizing")
     assert _message(file, tmp_path) == message.format(path=tmp_path / "net.onnx")
+
+
+def test_nothing_to_accelerate(tmp_path):
+    file = Qdq()
+    file.nodes = [*file.nodes[:2], helper.make_node("Softmax", ["x_map"], ["y"], axis=1)]
+    proto = onnx.load(file.save(tmp_path))
+    proto.graph.output[0].type.tensor_type.shape.dim[1].dim_value = 3
+    onnx.save(proto, tmp_path / "net.onnx")
+    with pytest.raises(ModelError) as caught:
+        import_quantized(tmp_path / "net.onnx")
+    assert str(caught.value) == (
+        f"{tmp_path / 'net.onnx'}: the network holds no operator for the accelerator")
 
 
 def test_no_quantizers(tmp_path):

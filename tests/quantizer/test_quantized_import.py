@@ -238,6 +238,18 @@ def test_qonnx_refused(folder, change, message):
     assert found == message
 
 
+def test_nan_in_weights(folder):
+    def change(proto):
+        for tensor in proto.graph.initializer:
+            if tensor.name == "conv1.weights":
+                values = numpy_helper.to_array(tensor).copy()
+                values[0, 0, 0, 0] = np.nan
+                tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
+    assert _qonnx(folder, change) == (
+        "node 'qdq.Quant.2' (qonnx.custom_op.general::Quant): quantizes 'conv1.weights', which "
+        "holds NaN; export the network again")
+
+
 def test_one_rounding_rule(folder):
     assert _qonnx(folder, _mode(b"FLOOR")) == (
         "all data must be rounded alike, not by floor and half_even; quantize it, or give the "

@@ -39,6 +39,17 @@ def test_all_tensors(tmp_path, batch, count):
     assert reference.run(images).shape == (count, 5)
 
 
+def test_overflow(tmp_path):
+    net = Builder(["n", 2, 6, 6])
+    y = net.node("Mul", "x", net.constant(np.float32(1e38)))
+    net.node("Conv", y, net.random(4, 2, 3, 3))
+    path = net.save(tmp_path)
+    with pytest.raises(ModelError) as caught:
+        FloatReference(path).tensors(_images(3) * 9)
+    assert str(caught.value) == (
+        f"{path}: tensor 't1' becomes NaN or infinite in float32 on these images")
+
+
 def test_chosen_tensors(tmp_path):
     graph = load_graph(_net().save(tmp_path))
     tensors = FloatReference(graph).tensors(_images(2), ["x", "t2"])

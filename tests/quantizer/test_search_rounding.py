@@ -85,6 +85,7 @@ def test_quadratic_form_is_the_error_of_the_output(monkeypatch):
     """Differences between two choices of weights, each with its best bias, without damping."""
     monkeypatch.setattr(quadratic, "_DAMPING", 1e-9)
     monkeypatch.setattr(quadratic, "_UNSEEN_DAMPING", 0)
+    monkeypatch.setattr(quadratic, "_PRECISION", 0)
     rng = np.random.default_rng(0)
     node = conv(rng, "c", "x", 3, 4, window=Window((3, 3), pads=(1, 1, 1, 1)))
     x = rng.integers(0, 16, (5, 6, 6, 3))
@@ -242,3 +243,12 @@ def test_glyphs(shared_models, shared_data, bits, least):
         weight_rounding="feedback")
     images = data["eval_x"][:500].reshape(shape)
     assert snr_db(reference.run(images), run(model, images)) > least
+
+
+def test_images_that_are_all_alike():
+    """What their differences are is rounding of float32, and no direction of it is negative."""
+    node = conv(np.random.default_rng(0), "a", "x", 4, 2, window=Window((8, 8)))
+    codes = np.repeat(np.random.default_rng(1).integers(-32768, 32768, (1, 8, 8, 4)), 10, 0)
+    form = gather(node, slice(0, 256), codes, 1e4, codes * np.float32(1e4))
+    assert np.linalg.eigvalsh(form.hessian).min() > 0
+    assert np.isfinite(form.feedback(form.target, Format(16, 0))).all()

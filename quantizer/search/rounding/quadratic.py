@@ -35,6 +35,7 @@ _LARGEST = 4096  # inputs of a kernel that are judged together
 # part in the search (4-bit weights, glyphs: 25.5 dB without the second term, 26.5 dB with it).
 _DAMPING = 0.01
 _UNSEEN_DAMPING = 0.3  # times inputs / positions
+_PRECISION = 2.0**-22  # of a sum of products, relative
 
 
 @dataclass(frozen=True)
@@ -134,10 +135,12 @@ def gather(
         count += len(positions)
     mean, mean_output = inputs * step / count, outputs / count
     square *= step**2 / count
+    least = _PRECISION * np.trace(square, axis1=1, axis2=2)
     square -= mean[:, :, None] * mean[:, None, :]
     cross *= step / count
     cross -= mean[:, :, None] * mean_output[:, None, :]
-    hessian = square + _damping(square, count)[:, None, None] * np.eye(size)
+    damping = np.maximum(_damping(square, count), least)
+    hessian = square + damping[:, None, None] * np.eye(size)
     change = np.linalg.solve(hessian, cross - square @ weight.transpose(0, 2, 1))
     return Quadratic(hessian, weight + change.transpose(0, 2, 1), mean, mean_output)
 

@@ -38,6 +38,16 @@ def test_moments():
     assert found.last == 3
 
 
+def test_of_zeros():
+    """A network may have tensors in which nothing is ever active."""
+    graph = make_graph((2, 4, 5), [conv(np.random.default_rng(0), "a", "x", 2, 3)])
+    for zeros in (np.zeros((3, 3, 4, 5), np.float32), -np.zeros((3, 3, 4, 5), np.float32)):
+        found = channel_statistics(
+            graph, Given(a_out=zeros), inputs_for(graph, 3), ["a_out"])["a_out"]
+        assert not found.square.any()
+        assert not found.excess(np.full(3, -20.0)).any()
+
+
 @pytest.mark.parametrize("order", [1, -1])
 def test_larger_numbers_may_come_later(order, monkeypatch):
     monkeypatch.setattr("quantizer.prepare.statistics._BLOCK_SIZE", 7)
