@@ -1,9 +1,29 @@
 """What can go wrong on the way to a bitstream."""
 
+from collections.abc import Set
+
+
 __all__ = (
     "BuildError",
+    "FitError",
 )
 
 
 class BuildError(ValueError):
     """A tool is missing or failed, or the design suits neither the board nor the clock."""
+
+
+class FitError(BuildError):
+    """The design does not fit.
+
+    Parameters
+    ----------
+    message : str
+        What is short.
+    resources : set of str
+        The same by names of :data:`hw.build.devices.RESOURCES`.
+    """
+
+    def __init__(self, message: str, resources: Set[str]):
+        super().__init__(message)
+        self.resources = resources
