@@ -14,7 +14,7 @@ from ..serial.board import DEFAULT_BAUD
 from ..steps import Steps
 from .compilation import open_program
 from .quantized import open_quantized
-from .tops import EXTERNAL, STANDALONE, TOPS, check_top, choose_top
+from .tops import EXTERNAL, STANDALONE, TOPS, check_top, choose_top, memory_advice
 
 
 __all__ = (
@@ -100,6 +100,8 @@ def build(
         clocked = run.clocked_board(chosen, asked, lead=kind.lead())
         check_top(name, program, chosen, round(clocked.frequency * 1_000_000))
         divisor = _divisor(clocked.frequency, baud)
+        if advice := memory_advice(name, program, chosen):
+            steps.line("memory", advice)
         return run.build(
             lambda: kind.make(program, clocked, divisor), clocked,
             name=f"{program.name} ({program.config.name})", seeds=range(1, seeds + 1), force=force,

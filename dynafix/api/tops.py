@@ -19,6 +19,7 @@ __all__ = (
     "Top",
     "check_top",
     "choose_top",
+    "memory_advice",
 )
 
 
@@ -110,6 +111,18 @@ def check_top(name: str, program: Program, board: Any, clock: int) -> None:
                        read_delay=PAD_REGISTERS)
     except ValueError as error:
         raise UsageError(f"--top {name}: {error}") from error
+
+
+def memory_advice(name: str, program: Program, board: Any) -> str | None:
+    """Return what to do where a program was compiled for a faster memory than a design has."""
+    if name != EXTERNAL:
+        return None
+    width = board.memory.data_bits // 8
+    if program.dram.bytes_per_cycle <= width:
+        return None
+    return (f"the SDRAM moves {width} bytes a cycle, the program was compiled for "
+            f"{program.dram.bytes_per_cycle:g}; compiled with --dram-bytes-per-cycle {width} it "
+            "may be faster")
 
 
 def _standalone(program: Program, clocked: Any, divisor: int) -> Any:

@@ -95,6 +95,8 @@ def test_network_that_does_not_fit(dynafix, folder, flow, monkeypatch):
     text = " ".join(out.split())
     assert re.search(r"top external: the network in the board's SDRAM: [\d ]+ bytes are 200 block "
                      r"RAM, the accelerator takes 12 at least, LFE5U-85F has 208 ", text)
+    assert ("memory the SDRAM moves 2 bytes a cycle, the program was compiled for 4; compiled with "
+            "--dram-bytes-per-cycle 2 it may be faster") in text
     record = json.loads((folder / "bitstream" / "ulx3s-external" / "build.json").read_text())
     assert record["top"] == "external"
     assert record["pll"]["CLKOS2_DIV"] == record["pll"]["CLKOS_DIV"]
