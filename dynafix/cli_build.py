@@ -21,9 +21,10 @@ __all__ = (
 @with_options(
     click.option("--board", required=True, metavar="NAME",
                  help="ulx3s, colorlight-i5, ecpix5, icebreaker, tang-nano-9k or tang-nano-20k."),
-    click.option("--top", default="standalone", show_default=True, metavar="NAME",
+    click.option("--top", metavar="NAME",
                  help="What stands around the accelerator: standalone holds the network in memory "
-                      "on chip."),
+                      "on chip, external in the board's SDRAM. By default standalone, or external "
+                      "where the network does not fit on the chip."),
     click.option("--freq", type=float, metavar="MHZ",
                  help="Clock of the design; one that suits the board by default. The PLL makes the "
                       "fastest that is not above."),
@@ -34,8 +35,8 @@ __all__ = (
     click.option("--output", metavar="FOLDER", help="Folder for the result; FOLDER by default."),
     click.option("--force", is_flag=True, help="Write the file even if the clock is not met."),
     OUTPUT_OPTIONS)
-def build(folder: str, board: str, top: str, freq: float | None, seeds: int, baud: int | None,
-          output: str | None, force: bool, quiet: bool, as_json: bool) -> None:
+def build(folder: str, board: str, top: str | None, freq: float | None, seeds: int,
+          baud: int | None, output: str | None, force: bool, quiet: bool, as_json: bool) -> None:
     """Make the file that configures a board; writes FOLDER/bitstream/BOARD-TOP.
 
     Synthesis, placement and routing take minutes; what was done before is kept. Needs yosys,

@@ -95,7 +95,8 @@ def simulate(folder: str, images: int, image: int | None, layer: str | None, wav
 @with_options(
     click.option("--port", required=True, metavar="NAME",
                  help="Serial port of the board, such as /dev/ttyUSB0, a URL of pyserial, or "
-                      "'simulation' for the stand-alone design in Verilator."),
+                      "'simulation' for the stand-alone design in Verilator, "
+                      "'simulation-external' for the one with the SDRAM of ULX3S."),
     click.option("--baud", type=click.IntRange(1), metavar="N",
                  help="Bits in a second of the board's serial line; 1000000 by default."),
     click.option("--load", is_flag=True,

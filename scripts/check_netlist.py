@@ -25,7 +25,7 @@ from arch.boards import BOARD_PRESETS, LINK_CYCLES
 from arch.config import PRESETS, AcceleratorConfig, preset
 from compiler import compile_model
 from compiler.program import Program
-from dynafix.api.building import TOPS
+from dynafix.api.tops import STANDALONE, TOPS
 from dynafix.serial import DEFAULT_BAUD, Board
 from dynafix.terminal import Terminal
 from dynafix.text import grouped
@@ -154,7 +154,7 @@ def check_board(name: str, folder: Path, steps: Terminal, weight_bits: int = 4) 
     file = folder / f"{name}.v"
     folder.mkdir(parents=True, exist_ok=True)
     with steps.busy("synthesize", f"{program.config.name} for {chosen.title}"):
-        write_netlist(lambda: TOPS["standalone"](program, clocked, divisor), clocked, file)
+        write_netlist(lambda: TOPS[STANDALONE].make(program, clocked, divisor), clocked, file)
         text = netlist_verilog(file.read_text("utf-8"),
                                cells=_run_yosys(_YOSYS_CELLS, _CELLS, folder))
     with steps.busy("verilate", "the netlist"):

@@ -216,6 +216,7 @@ def build_accelerator(
     *,
     verilog: str | None = None,
     waves: bool = False,
+    memory: Mapping[str, str] | None = None,
     cache: Path | None = None,
 ) -> Build:
     """Compile an accelerator with its DRAM model, for :func:`sim.simulate.simulate`.
@@ -228,10 +229,14 @@ def build_accelerator(
         Its Verilog; generated from ``config`` if not given.
     waves : bool
         Whether the build can write waveforms.
+    memory : mapping from file name to text, optional
+        What takes the place of ``rtl/dram.sv``.
     cache : Path, optional
         Folder of compiled simulations; :func:`default_cache` if not given.
     """
-    sources = {path.name: path.read_text() for path in sorted(_RTL.iterdir())}
+    sources = dict(memory or {})
+    for path in sorted(_RTL.iterdir()):
+        sources.setdefault(path.name, path.read_text())
     sources["accelerator.v"] = verilog or accelerator_verilog(config, cache=cache)
     parameters = {"DRAM_BYTES": config.dram_width, "ROW_BYTES": config.row_size}
     return build(sources, "top", parameters=parameters, waves=waves, cache=cache)

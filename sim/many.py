@@ -77,7 +77,7 @@ def simulate_many(
             "results": str(folder / "results.jsonl")}))
         run_bench(build, "sim.bench_images", folder, plusargs={
             "job": folder / "job.json", "image": folder / "image.bin", "words": size // width,
-            "writable": writable // width, "latency": dram.latency, "rate": dram.rate,
+            "writable": writable // width, **dram.plusargs,
             "max_cycles": max_cycles, "host": folder / "host", "rows": folder / "rows",
             "events": folder / "events",
             "dump": folder / "dump", "dump_first": writable // width, "dump_last": size // width})

@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from arch.config import AcceleratorConfig
 from arch.registers import ERROR_SOURCES, ERROR_TEXTS, Error
 
 from .errors import SimulationError
@@ -14,11 +16,31 @@ from .trace import Event
 
 
 __all__ = (
+    "Dram",
     "DramModel",
     "ImageRun",
     "SimulationResult",
     "raise_for_status",
 )
+
+
+class Dram(Protocol):
+    """What :func:`sim.simulate.simulate` needs to know of a DRAM."""
+
+    @property
+    def latency(self) -> int:
+        """Cycles of a read when nothing else goes on."""
+
+    @property
+    def bytes_per_cycle(self) -> float:
+        """Bandwidth, in bytes a cycle."""
+
+    @property
+    def plusargs(self) -> Mapping[str, int]:
+        """Options of the simulation."""
+
+    def sources(self, config: AcceleratorConfig, cache: Path | None = None) -> Mapping[str, str]:
+        """Return the files that take the place of ``rtl/dram.sv``, by name."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +76,15 @@ class DramModel:
     def rate(self) -> int:
         """Bandwidth in 1024ths of a byte a cycle."""
         return round(self.bytes_per_cycle * 1024)
+
+    @property
+    def plusargs(self) -> dict[str, int]:
+        """Options of the simulation."""
+        return {"latency": self.latency, "rate": self.rate}
+
+    def sources(self, config: AcceleratorConfig, cache: Path | None = None) -> dict[str, str]:
+        """Return what takes the place of ``rtl/dram.sv``: nothing."""
+        return {}
 
 
 @dataclass(frozen=True)

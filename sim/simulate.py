@@ -9,7 +9,7 @@ from pathlib import Path
 from .build import Build, build_accelerator
 from .errors import SimulationError
 from .memory import MemoryMap, bench_job, memory_image, memory_map
-from .result import DramModel, ImageRun, SimulationResult, raise_for_status
+from .result import Dram, DramModel, ImageRun, SimulationResult, raise_for_status
 from .runner import run_bench
 from .trace import Event, ImageEnd, image_rows, read_beats, read_events, read_rows, split_events
 
@@ -27,7 +27,7 @@ def simulate(
     program,
     inputs: Sequence[bytes],
     *,
-    dram: DramModel | None = None,
+    dram: Dram | None = None,
     waves: Path | None = None,
     layer: int | None = None,
     build_dir: Path | None = None,
@@ -43,8 +43,8 @@ def simulate(
         Compiled network.
     inputs : sequence of bytes
         Input region of each image.
-    dram : DramModel, optional
-        Timing of the DRAM.
+    dram : Dram, optional
+        A :class:`DramModel`, or a :class:`sim.sdram.SdramMemory`.
     waves : Path, optional
         FST file to write; takes one image.
     layer : int, optional
@@ -76,25 +76,27 @@ def simulate(
         raise SimulationError("A simulation needs at least one image")
     if waves is not None and len(inputs) != 1:
         raise SimulationError(f"Waveforms are written of one image, not of {len(inputs)}")
-    build = _verilate("verilate", program.config, verilog, False, build_dir, progress)
+    memory = dram.sources(program.config, build_dir)
+    build = _verilate("verilate", program.config, verilog, False, memory, build_dir, progress)
     run = _Run(program, inputs, dram, max_cycles or _cycle_limit(program, dram))
     result = run.images(build, progress)
     if waves is not None:
         window = _window(result.images[0], program, layer)
-        build = _verilate("waves", program.config, verilog, True, build_dir, progress)
+        build = _verilate("waves", program.config, verilog, True, memory, build_dir, progress)
         run.waves(build, waves, window)
     return result
 
 
-def _verilate(stage, config, verilog, waves, build_dir, progress) -> Build:
+def _verilate(stage, config, verilog, waves, memory, build_dir, progress) -> Build:
     """Compile the accelerator, telling the progress."""
     progress(stage, 0, 1)
-    build = build_accelerator(config, verilog=verilog, waves=waves, cache=build_dir)
+    build = build_accelerator(
+        config, verilog=verilog, waves=waves, memory=memory, cache=build_dir)
     progress(stage, 1, 1)
     return build
 
 
-def _cycle_limit(program, dram: DramModel) -> int:
+def _cycle_limit(program, dram: Dram) -> int:
     """Return a number of cycles that only a hanging accelerator reaches."""
     slow = max(1.0, program.config.dram_width / dram.bytes_per_cycle) * max(1, dram.latency / 30)
     return int((1_000_000 + 50 * program.prediction.cycles) * slow)
@@ -126,14 +128,14 @@ class _Run:
         Compiled network.
     inputs : sequence of bytes
         Input region of each image.
-    dram : DramModel
-        Timing of the DRAM.
+    dram : Dram
+        The DRAM.
     max_cycles : int
         Cycles after which an image is given up.
     """
 
     def __init__(
-        self, program, inputs: Sequence[bytes], dram: DramModel, max_cycles: int
+        self, program, inputs: Sequence[bytes], dram: Dram, max_cycles: int
     ) -> None:
         self._program = program
         self._count = len(inputs)
@@ -172,9 +174,8 @@ class _Run:
         results.touch()
         plusargs = {
             "job": job, "image": image, "words": self._map.size // width,
-            "writable": self._map.writable // width, "latency": self._dram.latency,
-            "rate": self._dram.rate, "max_cycles": self._max_cycles, "host": folder / "host",
-            **plusargs,
+            "writable": self._map.writable // width, "max_cycles": self._max_cycles,
+            "host": folder / "host", **self._dram.plusargs, **plusargs,
         }
         done = -1
         with concurrent.futures.ThreadPoolExecutor(1) as pool:

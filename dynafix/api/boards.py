@@ -1,7 +1,7 @@
 """A compiled network on a board, over a serial line."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +18,18 @@ from ..steps import Steps
 from ..text import grouped
 from .compilation import open_program
 from .quantized import Quantized, open_quantized
+from .tops import EXTERNAL, check_top
 
 
 __all__ = (
-    "SIMULATION",
+    "SIMULATIONS",
     "serial",
 )
 
 
-SIMULATION = "simulation"
-"""Name of the port behind which the design is simulated: 12 MHz, 3 000 000 bits in a second."""
-
 _DIVISOR = 4
 _CLOCK = 12_000_000
+_EXTERNAL_BOARD = "ulx3s"
 
 
 def serial(
@@ -47,8 +46,8 @@ def serial(
     images : sequence of str or int
         Picture files, and numbers of evaluation images. Without any, the program is loaded only.
     port : str
-        Device of the serial port, a URL of pyserial, or :data:`SIMULATION` for the stand-alone
-        design in Verilator.
+        Device of the serial port, a URL of pyserial, or one of :data:`SIMULATIONS` for a design
+        in Verilator.
     baud : int, optional
         Bits in a second; those that boards are built with by default.
     load : bool
@@ -101,15 +100,39 @@ def serial(
 def _board(port: str, baud: int | None, program: Program, steps: Steps) -> Any:
     from ..serial import DEFAULT_BAUD, Board
 
-    if port != SIMULATION:
+    if port not in SIMULATIONS:
         return Board(port, baud=baud or DEFAULT_BAUD)
+    with steps.busy("verilate", program.config.name):
+        simulated = SIMULATIONS[port](program)
+    return Board(simulated, now=simulated.seconds)
+
+
+def _standalone(program: Program) -> Any:
+    """Return a port behind which the stand-alone design is."""
     from sim.serial import SimulatedPort, build_standalone
 
-    with steps.busy("verilate", program.config.name):
-        build = build_standalone(
-            program.config, size=place(program).size, divisor=_DIVISOR, clock=_CLOCK)
-    simulated = SimulatedPort(build, divisor=_DIVISOR, clock=_CLOCK)
-    return Board(simulated, now=simulated.seconds)
+    build = build_standalone(
+        program.config, size=place(program).size, divisor=_DIVISOR, clock=_CLOCK)
+    return SimulatedPort(build, divisor=_DIVISOR, clock=_CLOCK)
+
+
+def _external(program: Program) -> Any:
+    """Return a port behind which the design with the SDRAM of a board is."""
+    from hw.build.boards import board
+    from hw.build.sdram import PAD_REGISTERS
+    from sim.sdram import external_port
+
+    chosen = board(_EXTERNAL_BOARD)
+    clock = round(chosen.usual * 1_000_000)
+    check_top(EXTERNAL, program, chosen, clock)
+    return external_port(program.config, chosen.memory, divisor=_DIVISOR, clock=clock,
+                         read_delay=PAD_REGISTERS)
+
+
+SIMULATIONS: dict[str, Callable[[Program], Any]] = {
+    "simulation": _standalone, "simulation-external": _external}
+"""Names of the ports behind which a design is simulated, four cycles a bit: the stand-alone one at
+12 MHz, and the one with the SDRAM of ULX3S at 50 MHz."""
 
 
 def _inputs(

@@ -17,12 +17,12 @@ from ..steps import Steps
 from ..text import grouped
 from .compilation import open_program
 from .quantized import open_quantized
+from .tops import EXTERNAL, STANDALONE, TOPS, check_top, choose_top, memory_advice
 
 
 __all__ = (
     "BITSTREAM",
     "SCHEMA",
-    "TOPS",
     "build",
     "built",
 )
@@ -37,7 +37,7 @@ BAUD_TOLERANCE = 0.02
 
 
 def build(
-    folder: str | Path, *, board: str, top: str = "standalone", freq: float | None = None,
+    folder: str | Path, *, board: str, top: str | None = None, freq: float | None = None,
     seeds: int = 1, baud: int | None = None, output: str | Path | None = None, force: bool = False,
     steps: Steps | None = None,
 ) -> dict[str, Any]:
@@ -51,8 +51,10 @@ def build(
         Output folder that ``compile`` wrote.
     board : str
         Name of the board.
-    top : str
-        What stands around the accelerator, one of :data:`TOPS`.
+    top : str, optional
+        What stands around the accelerator, one of :data:`dynafix.api.tops.TOPS`;
+        ``"standalone"`` if not given, or ``"external"`` where the network does not fit on the chip
+        and the board has an SDRAM.
     freq : float, optional
         Clock asked, in MHz; that of the board's table by default. The fastest that the board can
         make and that is not above is taken.
@@ -85,25 +87,36 @@ def build(
 
     steps = steps or Steps()
     chosen = known_board(board)
-    if top not in TOPS:
+    if top is not None and top not in TOPS:
         raise UsageError(f"--top must be one of {', '.join(TOPS)}, not {top!r}")
     if seeds < 1:
         raise UsageError(f"--seeds must be at least 1, not {seeds}")
     if freq is not None and not 0 < freq < float("inf"):
         raise UsageError(f"--freq must be a positive number of MHz, not {freq:g}")
-    clocked = run.clocked_board(chosen, None if freq is None else Fraction(str(freq)))
+    asked = None if freq is None else Fraction(str(freq))
     baud = DEFAULT_BAUD if baud is None else baud
-    divisor = _divisor(clocked.frequency, baud)
+    # What is wrong with the clock is said before a large network is read.
+    _divisor(run.clocked_board(chosen, asked).frequency, baud)
     quantized = open_quantized(existing_folder(folder), steps=steps)
     program = open_program(quantized, suits=chosen.name if chosen.name in BOARD_PRESETS else None)
     steps.line("serial", f"{grouped(program.input_size)} bytes an image, "
                          f"{10e3 * program.input_size / baud:.1f} ms at {grouped(baud)} baud")
     results = output_folder(quantized.folder if output is None else output)
-    with ending_in_order():
-        found = run.build(
-            lambda: TOPS[top](program, clocked, divisor), clocked,
+
+    def make(name: str) -> Any:
+        kind = TOPS[name]
+        clocked = run.clocked_board(chosen, asked, lead=kind.lead())
+        check_top(name, program, chosen, round(clocked.frequency * 1_000_000))
+        divisor = _divisor(clocked.frequency, baud)
+        if advice := memory_advice(name, program, chosen):
+            steps.line("memory", advice)
+        return run.build(
+            lambda: kind.make(program, clocked, divisor), clocked,
             name=f"{program.name} ({program.config.name})", seeds=range(1, seeds + 1), force=force,
             smaller=_smaller(program.config, chosen.name), progress=_Progress(steps))
+
+    with ending_in_order():
+        top, found = _build_top(make, top, program, chosen, steps)
         place = results / BITSTREAM / f"{chosen.name}-{top}"
         file = place / f"{chosen.name}.{chosen.file}"
         record = {
@@ -132,6 +145,26 @@ def _sizes(config: AcceleratorConfig) -> tuple[int, int]:
     """Return multipliers, and bytes of the large memories."""
     return config.multipliers, (config.feature_depth * config.row_size
                                 + config.weight_depth * config.weight_row_size)
+
+
+def _build_top(make: Callable[[str], Any], top: str | None, program: Program, board: Any,
+               steps: Steps) -> tuple[str, Any]:
+    """Build the design asked for, or the one that fits; return its name, and what was built."""
+    from hw.build.errors import FitError
+
+    name, why = (top, "") if top else choose_top(program, board)
+    if top is None and name != STANDALONE:
+        steps.line("top", f"{name}: {why}")
+    try:
+        return name, make(name)
+    except FitError as error:
+        if name != STANDALONE or board.memory is None or error.resources != {"block_ram"}:
+            raise
+        if top:
+            raise FitError(f"{error}, or keep the network in the board's SDRAM (--top {EXTERNAL})",
+                           error.resources) from error
+        steps.line("top", f"{EXTERNAL}: the network in the board's SDRAM, for {error}")
+    return EXTERNAL, make(EXTERNAL)
 
 
 def _update_report(folder: Path, steps: Steps) -> None:
@@ -169,23 +202,6 @@ def _divisor(frequency: Fraction, baud: int) -> int:
         raise UsageError(f"--baud {baud} cannot be made from {float(frequency):g} MHz within "
                          f"{BAUD_TOLERANCE:.0%}. The nearest is --baud {near}")
     return divisor
-
-
-def _standalone(program: Program, clocked: Any, divisor: int) -> Any:
-    """Return the accelerator with the network in on-chip memory."""
-    from compiler.memory_image import place
-    from hw.tops import StandaloneTop
-
-    image = place(program)
-    starts_empty = clocked.board.device.technology.starts_empty
-    beat = program.config.dram_width
-    return StandaloneTop(
-        program.config, None if starts_empty else image.data, size=-(-image.size // beat) * beat,
-        divisor=divisor, clock=round(clocked.frequency * 1_000_000))
-
-
-TOPS: dict[str, Callable[[Program, Any, int], Any]] = {"standalone": _standalone}
-"""What can stand around the accelerator."""
 
 
 def _record(found: Any) -> dict[str, Any]:

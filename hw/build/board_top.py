@@ -6,6 +6,9 @@ from fractions import Fraction
 from amaranth import *
 from amaranth.lib import io, wiring
 from amaranth.lib.cdc import FFSynchronizer, ResetSynchronizer
+from amaranth.lib.wiring import connect
+
+from .sdram import MEMORY_DOMAIN, SDRAMPads
 
 
 __all__ = (
@@ -28,6 +31,8 @@ Source: github.com/YosysHQ/icestorm, issue 76; amaranth, ``LatticeICE40Platform`
 
 class ClockReset(wiring.Component):
     """Clock and reset of the domain ``sync``: the oscillator of a board, through a PLL or not.
+
+    Where the PLL has a second output, it is the clock of the domain :data:`.sdram.MEMORY_DOMAIN`.
 
     The reset ends :data:`RESET_TIME` after the PLL has locked, and comes back should it lose its
     lock.
@@ -53,15 +58,16 @@ class ClockReset(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         clock, locked = Signal(), Signal()
+        ahead = ClockSignal(MEMORY_DOMAIN) if self.pll is not None and self.pll.lead else None
         pin = platform.request(self.board.clock, dir="-")
         if self.pll is None:
             m.submodules.buffer = buffer = io.Buffer("i", pin)
             m.d.comb += [clock.eq(buffer.i), locked.eq(1)]
         elif self.pll.rules.direct:
-            m.submodules.pll = self.pll.instance(pin.io, clock, locked)
+            m.submodules.pll = self.pll.instance(pin.io, clock, locked, ahead)
         else:
             m.submodules.buffer = buffer = io.Buffer("i", pin)
-            m.submodules.pll = self.pll.instance(buffer.i, clock, locked)
+            m.submodules.pll = self.pll.instance(buffer.i, clock, locked, ahead)
         m.domains.start = ClockDomain(reset_less=True, local=True)
         m.d.comb += [ClockSignal("start").eq(clock), ClockSignal("sync").eq(clock)]
         stable = Signal()
@@ -89,13 +95,21 @@ class BoardTop(wiring.Component):
         Setting of its PLL.
     design : wiring.Component
         With ``uart_rx``, ``uart_tx``, and signals for the lamps of the board: those of
-        :data:`LAMPS`.
+        :data:`LAMPS`. One with ``sdram`` has the board's memory.
+
+    Raises
+    ------
+    ValueError
+        If the design has ``sdram`` and the PLL no second output, or the other way round.
     """
 
     def __init__(self, board, pll, design):
         self.board = board
         self.pll = pll
         self.design = design
+        self._has_memory = "sdram" in design.signature.members
+        if self._has_memory != bool(pll is not None and pll.lead):
+            raise ValueError("A design must have sdram if and only if the PLL has a second output")
         super().__init__({})
 
     def elaborate(self, platform):
@@ -103,6 +117,10 @@ class BoardTop(wiring.Component):
         m.domains.sync = ClockDomain()
         m.submodules.clock_reset = ClockReset(self.board, self.pll)
         m.submodules.design = design = self.design
+        if self._has_memory:
+            m.domains += ClockDomain(MEMORY_DOMAIN, reset_less=True)
+            m.submodules.memory = pads = SDRAMPads(design.sdram.signature.part)
+            connect(m, design.sdram, pads.pins)
         uart = platform.request("uart", 0, dir="-")
         m.submodules.rx = rx = io.Buffer("i", uart.rx)
         m.submodules.tx = tx = io.Buffer("o", uart.tx)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
+from ..sdram import PARTS, SDRAMPart, slowest
 from .devices import DEVICES, Device
 from .errors import BuildError
 
@@ -45,6 +46,8 @@ class Board:
         Command that writes such a file, ``{}`` being its name.
     grade : str
         Speed grade and package, for people.
+    memory : SDRAMPart, optional
+        The resource ``sdram``, where it is one that :class:`hw.sdram.SDRAMController` serves.
     """
 
     name: str
@@ -58,6 +61,7 @@ class Board:
     file: str
     flash: str
     grade: str
+    memory: SDRAMPart | None = None
 
     def make_platform(self):
         """Return a platform of Amaranth; each serves one design.
@@ -99,7 +103,9 @@ BOARDS = {
         Board("ulx3s", "ULX3S 85F", DEVICES["LFE5U-85F"],
               "amaranth_boards.ulx3s:ULX3S_85F_Platform",
               clock="clk25", source=Fraction(25), usual=Fraction(50), leds=_leds(8), file="bit",
-              flash="openFPGALoader --board ulx3s {}", grade="CABGA381, grade 6"),
+              flash="openFPGALoader --board ulx3s {}", grade="CABGA381, grade 6",
+              # Boards have been made with memories of several makers.
+              memory=slowest("the memory of ULX3S", *PARTS.values())),
         Board("colorlight-i5", "Colorlight i5", DEVICES["LFE5U-25F"],
               f"{_OWN}:ColorlightI5Platform", clock="clk25", source=Fraction(25),
               usual=Fraction(50), leds=_leds(1), file="bit",

@@ -1,8 +1,12 @@
 """What can go wrong on the way to a bitstream."""
 
+from collections.abc import Set
+
+
 __all__ = (
     "BuildError",
     "StoppedError",
+    "FitError",
 )
 
 
@@ -12,3 +16,19 @@ class BuildError(ValueError):
 
 class StoppedError(BuildError):
     """A tool was not started or was ended, because another failed or a person gave up."""
+
+
+class FitError(BuildError):
+    """The design does not fit.
+
+    Parameters
+    ----------
+    message : str
+        What is short.
+    resources : set of str
+        The same by names of :data:`hw.build.devices.RESOURCES`.
+    """
+
+    def __init__(self, message: str, resources: Set[str]):
+        super().__init__(message)
+        self.resources = resources

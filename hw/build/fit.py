@@ -4,9 +4,11 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from arch.config import AcceleratorConfig
+
 from .boards import BOARDS, Board
 from .devices import RESOURCES, Device, Technology
-from .errors import BuildError
+from .errors import FitError
 
 
 __all__ = (
@@ -14,6 +16,8 @@ __all__ = (
     "Shortage",
     "check_fit",
     "fitting_boards",
+    "image_block_ram",
+    "least_block_ram",
     "shortages",
 )
 
@@ -64,19 +68,22 @@ def _counts_elsewhere(counts: Mapping[str, int], source: Technology,
     return found
 
 
-def fitting_boards(counts: Mapping[str, int], technology: Technology) -> list[Board]:
+def fitting_boards(
+    counts: Mapping[str, int], technology: Technology, *, memory: bool = False
+) -> list[Board]:
     """Return the boards that have what a netlist of ``technology`` takes.
 
-    For other technologies it is an estimate.
+    For other technologies it is an estimate. With ``memory`` they have an SDRAM, too.
     """
     return [
         board for board in BOARDS.values()
-        if not shortages(_counts_elsewhere(counts, technology, board.device.technology),
-                         board.device)]
+        if (board.memory or not memory) and not shortages(
+            _counts_elsewhere(counts, technology, board.device.technology), board.device)]
 
 
 def check_fit(
-    counts: Mapping[str, int], board: Board, what: str, *, smaller: str = "make it smaller",
+    counts: Mapping[str, int], board: Board, what: str, *, memory: bool = False,
+    smaller: str = "make it smaller",
 ) -> None:
     """Refuse a netlist that does not fit.
 
@@ -88,20 +95,38 @@ def check_fit(
         The board.
     what : str
         Name of the design.
+    memory : bool
+        Whether the design uses the board's SDRAM.
     smaller : str
         What makes it smaller, for the message.
 
     Raises
     ------
-    BuildError
+    FitError
         If it does not fit; the message says by how much, and which boards would do.
     """
     short = shortages(counts, board.device)
     if not short:
         return
-    others = ", ".join(each.name for each in fitting_boards(counts, board.device.technology))
-    raise BuildError(
+    others = ", ".join(
+        each.name for each in fitting_boards(counts, board.device.technology, memory=memory))
+    raise FitError(
         f"{what} does not fit {board.title} ({board.device.name}): "
         f"{'; '.join(map(str, short))}. "
         + (f"Boards that have it: {others}" if others else "No board here has it")
-        + f"; or {smaller}")
+        + f"; or {smaller}", {each.resource for each in short})
+
+
+def image_block_ram(size: int, technology: Technology) -> int:
+    """Return how many block RAMs hold ``size`` bytes that are written byte by byte."""
+    return math.ceil(8 * size / (technology.block_ram_bits * 8 // 9))
+
+
+def least_block_ram(config: AcceleratorConfig, technology: Technology) -> int:
+    """Return how many block RAMs the large memories of an accelerator take at least.
+
+    It takes more: what is wider or deeper than a block RAM does not fill the last one, and small
+    memories count for nothing here.
+    """
+    sizes = (config.feature_depth * config.row_size, config.weight_depth * config.weight_row_size)
+    return sum(math.ceil(8 * size / technology.block_ram_bits) for size in sizes)

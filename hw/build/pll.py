@@ -7,7 +7,7 @@ integer and divides it by others; an oscillator between them must run within bou
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any
 
@@ -51,6 +51,8 @@ class Pll:
         Frequency of the oscillator, in MHz.
     parameters : mapping from str to value
         Parameters of the cell.
+    lead : Fraction
+        Nanoseconds by which a second output is ahead of the first; 0 if there is none.
     """
 
     rules: "PllRules"
@@ -58,10 +60,15 @@ class Pll:
     output: Fraction
     vco: Fraction
     parameters: Mapping[str, Any] = field(hash=False)
+    lead: Fraction = Fraction(0)
 
-    def instance(self, clock, output, locked):
-        """Return the cell: ``clock`` of the board in, ``output`` and ``locked`` out."""
-        return self.rules.instance(self, clock, output, locked)
+    def instance(self, clock, output, locked, ahead=None):
+        """Return the cell: ``clock`` of the board in, ``output`` and ``locked`` out.
+
+        ``ahead`` is the second output, where there is one.
+        """
+        second = {} if ahead is None else {"ahead": ahead}
+        return self.rules.instance(self, clock, output, locked, **second)
 
 
 class PllRules(ABC):
@@ -123,6 +130,16 @@ class PllRules(ABC):
                 f"not {in_mhz(asked)} MHz")
         return max(settings, key=lambda each: (each.output, self._detector(each), -each.vco))
 
+    def leading(self, pll: Pll, lead: Fraction) -> Pll:
+        """Return a setting with a second output that is ahead of the first by ``lead`` ns.
+
+        Raises
+        ------
+        BuildError
+            If the PLL has no such output.
+        """
+        raise BuildError("The PLL of this board has no second output with a phase of its own")
+
     def _multipliers(self, detector: Fraction, most: int) -> range:
         """Return the multipliers up to ``most`` that keep the oscillator in its bounds."""
         least = math.ceil(Fraction(self.vco[0]) / detector)
@@ -152,6 +169,8 @@ class Ecp5Pll(PllRules):
 
     The first output only feeds back what the phase detector compares; the second one is used. So
     the oscillator may be any multiple of the detector's frequency, and any divider follows it.
+    The third one is the second with another phase: CPHASE and FPHASE count whole periods and
+    eighths of the oscillator by which an output lags.
 
     Source: Lattice, ECP5 and ECP5-5G Family Data Sheet, FPGA-DS-02012, sysCLOCK PLL Timing; ECP5
     and ECP5-5G sysCLOCK PLL/DLL Design and Usage Guide, FPGA-TN-02200.
@@ -185,8 +204,25 @@ class Ecp5Pll(PllRules):
     def _detector(self, pll: Pll) -> Fraction:
         return pll.source / pll.parameters["CLKI_DIV"]
 
-    def instance(self, pll: Pll, clock, output, locked):
+    def leading(self, pll: Pll, lead: Fraction) -> Pll:
+        """Return a setting with a second output that is ahead of the first by ``lead`` ns.
+
+        Its phase is set in eighths of the oscillator's period; the nearest is taken.
+        """
+        divider = pll.parameters["CLKOS_DIV"]
+        eighths = round(8 * lead * pll.vco / 1000)
+        coarse, fine = divmod(8 * pll.parameters["CLKOS_CPHASE"] - eighths, 8)
+        if coarse < 0:
+            raise BuildError(
+                f"A clock of {in_mhz(pll.output)} MHz must be ahead by less than its period, "
+                f"not {float(lead):g} ns")
+        return replace(pll, lead=Fraction(125 * eighths) / pll.vco, parameters={
+            **pll.parameters, "CLKOS2_ENABLE": "ENABLED", "CLKOS2_DIV": divider,
+            "CLKOS2_CPHASE": coarse, "CLKOS2_FPHASE": fine})
+
+    def instance(self, pll: Pll, clock, output, locked, ahead=None):
         feedback = Signal()
+        second = {} if ahead is None else {"o_CLKOS2": ahead, "i_ENCLKOS2": 0}
         return Instance(
             "EHXPLLL",
             # Settings of the loop filter that prjtrellis uses at every frequency.
@@ -195,7 +231,7 @@ class Ecp5Pll(PllRules):
             **{f"p_{name}": value for name, value in pll.parameters.items()},
             i_CLKI=clock, i_CLKFB=feedback, i_RST=0, i_STDBY=0, i_PHASESEL0=0, i_PHASESEL1=0,
             i_PHASEDIR=1, i_PHASESTEP=1, i_PHASELOADREG=1, i_PLLWAKESYNC=0, i_ENCLKOP=0,
-            o_CLKOP=feedback, o_CLKOS=output, o_LOCK=locked)
+            o_CLKOP=feedback, o_CLKOS=output, o_LOCK=locked, **second)
 
 
 class Ice40Pll(PllRules):

@@ -125,7 +125,8 @@ def parse_report(text: str, *, domain: str = "sync") -> Report:
     text : str
         The file.
     domain : str
-        Name of the only clock; several keep the names of their nets.
+        Name of the only clock. Several have the names of their domains, by which Amaranth calls
+        them: ``clk`` of ``sync``, ``memory_clk`` of ``memory``; others those of their nets.
 
     Raises
     ------
@@ -134,8 +135,7 @@ def parse_report(text: str, *, domain: str = "sync") -> Report:
     """
     try:
         found = json.loads(text)
-        only = len(found["fmax"]) == 1
-        names = {net: domain if only else _net(net) for net in found["fmax"]}
+        names = _clock_names(found["fmax"], domain)
         fmax = {names[net]: float(each["achieved"]) for net, each in found["fmax"].items()}
         asked = {names[net]: float(each["constraint"]) for net, each in found["fmax"].items()}
         used = {name: int(each["used"]) for name, each in found["utilization"].items()}
@@ -147,8 +147,20 @@ def parse_report(text: str, *, domain: str = "sync") -> Report:
     return Report(fmax, asked, used, worst)
 
 
-def _net(name: str) -> str:
-    return name.removeprefix("$glbnet$")
+def _clock_names(nets: Mapping[str, Any], domain: str) -> dict[str, str]:
+    """Return a name for each net of a clock."""
+    if len(nets) == 1:
+        return dict.fromkeys(nets, domain)
+    names = {net: _domain(net) for net in nets}
+    return names if len(set(names.values())) == len(names) else {net: net for net in nets}
+
+
+def _domain(net: str) -> str:
+    """Return the domain of a clock by the name of its net, or the latter if it is no domain's."""
+    name = net.removeprefix("$glbnet$")
+    clock = name.rpartition(".")[2]
+    return "sync" if clock == "clk" else clock.removesuffix("_clk") if (
+        clock.endswith("_clk")) else name
 
 
 def _clock(event: str) -> str:

@@ -73,8 +73,19 @@ class Clocked:
         return self.board.source if self.pll is None else self.pll.output
 
 
-def clocked_board(board: Board, asked: Fraction | None = None) -> Clocked:
+def clocked_board(
+    board: Board, asked: Fraction | None = None, *, lead: Fraction | None = None
+) -> Clocked:
     """Choose the clock: the fastest that the board can make that is not above ``asked`` MHz.
+
+    Parameters
+    ----------
+    board : Board
+        The board.
+    asked : Fraction, optional
+        In MHz; that of the board's table by default.
+    lead : Fraction, optional
+        Nanoseconds by which the clock of a memory is ahead; without it there is no such clock.
 
     Raises
     ------
@@ -82,9 +93,11 @@ def clocked_board(board: Board, asked: Fraction | None = None) -> Clocked:
         If there is none.
     """
     asked = board.usual if asked is None else asked
-    if asked == board.source:
+    if asked == board.source and lead is None:
         return Clocked(board, None)
-    return Clocked(board, board.device.pll.choose(board.source, asked))
+    rules = board.device.pll
+    pll = rules.choose(board.source, asked)
+    return Clocked(board, pll if lead is None else rules.leading(pll, lead))
 
 
 @dataclass(frozen=True)
@@ -151,8 +164,10 @@ def build(
 
     Raises
     ------
+    FitError
+        If the design does not fit.
     BuildError
-        If a tool is missing or fails, the design does not fit, or the clock is not met.
+        If a tool is missing or fails, or the clock is not met.
     """
     board = clocked.board
     platform = board.make_platform()
@@ -161,7 +176,8 @@ def build(
         plan = flow.elaborate(make_design, clocked)
         netlist, cells, times = flow.synthesize(plan)
         counts = board.device.technology.count(cells)
-        check_fit(counts, board, name, smaller=smaller)
+        check_fit(
+            counts, board, name, memory=bool(clocked.pll and clocked.pll.lead), smaller=smaller)
         placed, failed = flow.place(plan, netlist, clocked, seeds, jobs or os.cpu_count() or 1)
         best = max(placed, key=lambda seed: placed[seed].report.slack)
         report = placed[best].report

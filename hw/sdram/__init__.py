@@ -1,6 +1,6 @@
 """Controller for SDR SDRAM behind an AXI4 port."""
 
-from .controller import SDRAMController, controller_verilog
+from .controller import SDRAMController, checked_timing, controller_verilog
 from .parts import PARTS, SDRAMPart, SDRAMTiming, slowest
 from .pins import SDRAMSignature
 
@@ -11,6 +11,7 @@ __all__ = (
     "SDRAMPart",
     "SDRAMSignature",
     "SDRAMTiming",
+    "checked_timing",
     "controller_verilog",
     "slowest",
 )

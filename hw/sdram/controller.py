@@ -16,6 +16,7 @@ from .scheduler import Scheduler, started_layout
 __all__ = (
     "CONTROLLER_NAME",
     "SDRAMController",
+    "checked_timing",
     "controller_verilog",
 )
 
@@ -25,6 +26,29 @@ CONTROLLER_NAME = "sdram_controller"
 
 _SLVERR = 0b10
 _BURST_LENGTHS = (1, 2, 4, 8)
+_READ_DELAYS = range(4)
+
+
+def checked_timing(part, *, clock, data_width, read_delay):
+    """Return the timing of a part with some clock, for which there is a controller.
+
+    Parameters are those of :class:`SDRAMController`.
+
+    Raises
+    ------
+    ValueError
+        If a beat is no burst of the memory, the clock does not suit it, or data come too late.
+    """
+    if data_width / part.data_bits not in _BURST_LENGTHS:
+        widths = ", ".join(str(length * part.data_bits) for length in _BURST_LENGTHS)
+        raise ValueError(
+            f"Data width of a memory of {part.data_bits} bits must be one of {widths}, "
+            f"not {data_width!r}")
+    if read_delay not in _READ_DELAYS:
+        raise ValueError(
+            f"Read delay must be {_READ_DELAYS[0]} to {_READ_DELAYS[-1]} cycles, "
+            f"not {read_delay!r}")
+    return part.timing(clock)
 
 
 class SDRAMController(wiring.Component):
@@ -44,8 +68,7 @@ class SDRAMController(wiring.Component):
     leaves the memory is answered with SLVERR, and so are bursts that do not increment or whose
     beats are narrower than the bus. Requests wait until the memory is powered up.
 
-    All pins come from registers without logic behind them, and ``dq_i`` goes into one: in the pads,
-    where the device has them there.
+    All pins come from registers without logic behind them, and ``dq_i`` goes into one.
 
     Parameters
     ----------
@@ -59,8 +82,9 @@ class SDRAMController(wiring.Component):
         Bits of an identifier.
     read_delay : int
         Whole cycles by which data read reach ``dq_i`` later than the CAS latency says: 0 if the
-        memory sees an edge of its clock no later than the one that ``dq_i`` is taken with, 1 for a
-        board whose delays on the way there and back take more than is left of the cycle.
+        memory sees an edge of its clock no later than the one that ``dq_i`` is taken with; one
+        more for each register in the pads on the way there and back, and for a board whose delays
+        take more than is left of the cycle. At most 3.
 
     Members
     -------
@@ -77,15 +101,9 @@ class SDRAMController(wiring.Component):
     """Writes that wait for their response to be taken."""
 
     def __init__(self, part, *, clock, data_width, id_width, read_delay=0):
-        if data_width / part.data_bits not in _BURST_LENGTHS:
-            widths = ", ".join(str(length * part.data_bits) for length in _BURST_LENGTHS)
-            raise ValueError(
-                f"Data width of a memory of {part.data_bits} bits must be one of {widths}, "
-                f"not {data_width!r}")
-        if read_delay not in (0, 1):
-            raise ValueError(f"Read delay must be 0 or 1 cycle, not {read_delay!r}")
         self.part = part
-        self.timing = part.timing(clock)
+        self.timing = checked_timing(
+            part, clock=clock, data_width=data_width, read_delay=read_delay)
         self.data_width = data_width
         self.id_width = id_width
         self.read_delay = read_delay

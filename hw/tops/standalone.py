@@ -2,11 +2,10 @@
 
 from amaranth import *
 from amaranth.lib import wiring
-from amaranth.lib.wiring import In, Out, connect
+from amaranth.lib.wiring import connect
 
-from ..accelerator import Accelerator
-from ..link import AXI4Mux, HostLink
 from .block_memory import BlockMemory
+from .linked import MEMORY_ID_WIDTH, frame_timeout, link_accelerator, link_members
 
 
 __all__ = ("StandaloneTop",)
@@ -57,32 +56,13 @@ class StandaloneTop(wiring.Component):
         self.size = size
         self.divisor = divisor
         self.clock = clock
-        self.timeout = 1 << (clock // 20).bit_length() if timeout is None else timeout
-        super().__init__({
-            "uart_rx": In(1, init=1),
-            "uart_tx": Out(1, init=1),
-            "active": Out(1),
-            "interrupt": Out(1),
-        })
+        self.timeout = frame_timeout(clock) if timeout is None else timeout
+        super().__init__(link_members())
 
     def elaborate(self, platform):
         m = Module()
-        width = self.config.dram_width * 8
-        m.submodules.link = link = HostLink(
-            data_width=width, divisor=self.divisor, timeout=self.timeout, memory_size=self.size,
-            clock=self.clock)
-        m.submodules.accelerator = accelerator = Accelerator(self.config)
-        m.submodules.mux = mux = AXI4Mux(data_width=width, id_width=1)
         m.submodules.memory = memory = BlockMemory(
-            data_width=width, id_width=2, size=self.size, init=self.image or b"")
-        connect(m, link.m_axi, mux.first)
-        connect(m, accelerator.m_axi, mux.second)
-        connect(m, mux.slave, memory.axi)
-        connect(m, link.m_lite, accelerator.s_axi)
-        m.d.comb += [
-            link.uart_rx.eq(self.uart_rx),
-            self.uart_tx.eq(link.uart_tx),
-            self.active.eq(link.active),
-            self.interrupt.eq(accelerator.interrupt),
-        ]
+            data_width=self.config.dram_width * 8, id_width=MEMORY_ID_WIDTH, size=self.size,
+            init=self.image or b"")
+        connect(m, link_accelerator(m, self, memory_size=self.size), memory.axi)
         return m

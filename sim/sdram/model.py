@@ -64,7 +64,7 @@ def build_clocked(
     cache : Path, optional
         Folder of compiled simulations.
     """
-    names = (f"{top}.sv", "sdram.sv", "clock.cpp")
+    names = (f"{top}.sv", "late.sv", "sdram.sv", "clock.cpp")
     texts = {name: (RTL / name).read_text() for name in names}
     return build({**texts, **(sources or {})}, top, parameters=parameters, cache=cache)
 

@@ -1,6 +1,6 @@
 // A design with a serial line, and the other end of that line on standard input and output.
 //
-// Usage: PROGRAM DIVISOR. Requests, numbers little-endian:
+// Usage: PROGRAM DIVISOR [+OPTION...]. What the simulation prints goes to standard error. Requests, numbers little-endian:
 //   w SIZE:4 BYTES         send bytes, ten bits of DIVISOR cycles each
 //   l CYCLES:4 LEVEL:1     hold the line at a level, for what no sender of bytes would do
 //   r SIZE:4 CYCLES:4      run until SIZE bytes have come, or for CYCLES cycles nothing has and
@@ -10,6 +10,7 @@
 // 3 when a byte comes without its stop bit.
 
 #include "Vtop.h"
+#include "verilated.h"
 
 #include <algorithm>
 #include <cstdint>
@@ -18,7 +19,11 @@
 #include <deque>
 #include <memory>
 
+#include <unistd.h>
+
 namespace {
+
+FILE *answers;
 
 struct Level {
     bool high;
@@ -95,13 +100,16 @@ uint32_t number() {
 }
 
 void answer(uint64_t value, int size) {
-    for (int n = 0; n < size; ++n) std::putchar(value >> 8 * n & 0xFF);
+    for (int n = 0; n < size; ++n) std::putc(value >> 8 * n & 0xFF, answers);
 }
 
 }  // namespace
 
 int main(int argc, char **argv) {
-    if (argc != 2) return 2;
+    if (argc < 2) return 2;
+    answers = fdopen(dup(STDOUT_FILENO), "wb");
+    dup2(STDERR_FILENO, STDOUT_FILENO);
+    Verilated::commandArgs(argc, argv);
     auto top = std::make_unique<Vtop>();
     top->uart_rx = 1;
     for (top->rst = 1; int n : {0, 1, 2, 3}) {
@@ -122,13 +130,13 @@ int main(int argc, char **argv) {
             uint32_t count = std::min<size_t>(size, line.received.size());
             answer(count, 4);
             for (; count; --count) {
-                std::putchar(line.received.front());
+                std::putc(line.received.front(), answers);
                 line.received.pop_front();
             }
-            std::fflush(stdout);
+            std::fflush(answers);
         } else if (kind == 'c') {
             answer(line.cycles, 8);
-            std::fflush(stdout);
+            std::fflush(answers);
         } else {
             return 2;
         }

@@ -1,7 +1,10 @@
 """A serial port whose other end is a simulated design."""
 
+import contextlib
 import struct
 import subprocess
+import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
@@ -13,13 +16,15 @@ from ..errors import SimulationError
 
 
 __all__ = (
+    "LINE",
     "SimulatedPort",
     "build_pins",
     "build_standalone",
 )
 
 
-_MAIN = Path(__file__).with_name("line.cpp")
+LINE = Path(__file__).with_name("line.cpp")
+"""Main program of a design with a serial line."""
 
 _PINS = """
 module pins(input clk, rst, uart_rx, output uart_tx);
@@ -54,7 +59,7 @@ def build_standalone(
     held = {**arguments, "config": config.to_json(), "image": (image or b"").hex()}
     sources = {
         "standalone.v": generated_verilog("standalone", held, make, cache=cache),
-        _MAIN.name: _MAIN.read_text()}
+        LINE.name: LINE.read_text()}
     return build(sources, STANDALONE_NAME, cache=cache)
 
 
@@ -90,6 +95,8 @@ class SimulatedPort:
         Cycles of a bit.
     clock : int
         Cycles of a second, for ``timeout``.
+    options : mapping from name to value, optional
+        Options for ``$value$plusargs``.
 
     Attributes
     ----------
@@ -98,13 +105,18 @@ class SimulatedPort:
         are.
     """
 
-    def __init__(self, simulation: Build, *, divisor: int, clock: int) -> None:
+    def __init__(
+        self, simulation: Build, *, divisor: int, clock: int,
+        options: Mapping[str, object] | None = None,
+    ) -> None:
         self.name = "simulation"
         self.timeout: float | None = 1.0
         self._clock = clock
+        self._messages = tempfile.TemporaryFile()
         self._process = subprocess.Popen(
-            [simulation.folder / simulation.top, str(divisor)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            [simulation.folder / simulation.top, str(divisor),
+             *(f"+{name}={value}" for name, value in (options or {}).items())],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._messages)
 
     def __enter__(self) -> Self:
         """Return the port."""
@@ -141,9 +153,12 @@ class SimulatedPort:
 
     def close(self) -> None:
         """End the simulation."""
-        self._process.stdin.close()
+        # What was not taken by a simulation that has ended is lost.
+        with contextlib.suppress(OSError):
+            self._process.stdin.close()
         self._process.stdout.close()
         self._process.wait()
+        self._messages.close()
 
     def _request(self, data: bytes) -> None:
         try:
@@ -160,5 +175,8 @@ class SimulatedPort:
 
     def _ended(self) -> str:
         code = self._process.wait()
-        why = "a byte of the design came without its stop bit" if code == 3 else f"exit code {code}"
+        self._messages.seek(0)
+        told = self._messages.read().decode(errors="replace").strip()
+        why = "a byte of the design came without its stop bit" if code == 3 else (
+            told or f"exit code {code}")
         return f"The simulation of the serial line stopped: {why}"

@@ -2,17 +2,20 @@
 
 import json
 import os
+import re
 import shutil
 import signal
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 
 from arch.boards import known_presets
 from hw.build import run, tools
-from hw.build.boards import BOARDS
-from hw.build.errors import BuildError
+from hw.build.boards import BOARDS, board
+from hw.build.errors import BuildError, FitError
 from hw.build.report import parse_report
+from hw.build.sdram import PAD_REGISTERS
 from tests.hw.build.test_report import REPORT
 
 
@@ -22,7 +25,7 @@ def flow(monkeypatch):
     calls = []
 
     def stand_in(make_design, clocked, **options):
-        calls.append(SimpleNamespace(clocked=clocked, **options))
+        calls.append(SimpleNamespace(clocked=clocked, make_design=make_design, **options))
         options["progress"].begin("pack", "it")
         options["progress"].tell("half")
         options["progress"].end("pack", "done")
@@ -68,7 +71,7 @@ def test_json(dynafix, folder, flow, tmp_path):
     (("--board", "ulx3"), (
         "--board must be one of ulx3s, colorlight-i5, ecpix5, icebreaker, tang-nano-9k, "
         "tang-nano-20k, not 'ulx3'; did you mean ulx3s?")),
-    (("--board", "ulx3s", "--top", "x"), "--top must be one of standalone, not 'x'"),
+    (("--board", "ulx3s", "--top", "x"), "--top must be one of standalone, external, not 'x'"),
     (("--board", "ulx3s", "--seeds", "0"), "--seeds must be at least 1, not 0"),
     (("--board", "ulx3s", "--freq", "-1"), "--freq must be a positive number of MHz, not -1"),
     (("--board", "ulx3s", "--freq", "1"),
@@ -81,6 +84,93 @@ def test_refusals(dynafix, folder, flow, words, message):
     assert dynafix("build", folder, *words) == (2, "", f"error: {message}\n")
     assert not flow
     assert not (folder / "bitstream").exists()
+
+
+def test_network_that_does_not_fit(dynafix, folder, flow, monkeypatch):
+    """One that cannot be on the chip beside the accelerator goes into the memory of the board."""
+    monkeypatch.setattr("hw.build.fit.image_block_ram", lambda size, technology: 200)
+    code, out, err = dynafix("build", folder, "--board", "ulx3s", "--freq", 25)
+    assert (code, err) == (0, "")
+    call, = flow
+    assert call.clocked.pll.lead > 0  # the clock of the board would do for a design without
+    monkeypatch.setattr("hw.tops.ExternalTop", lambda config, part, **options: (part, options))
+    assert call.make_design() == (board("ulx3s").memory, {
+        "divisor": 25, "clock": 25_000_000, "read_delay": PAD_REGISTERS})
+    text = " ".join(out.split())
+    assert re.search(r"top external: the network in the board's SDRAM: [\d ]+ bytes are 200 block "
+                     r"RAM, the accelerator takes 12 at least, LFE5U-85F has 208 ", text)
+    assert ("memory the SDRAM moves 2 bytes a cycle, the program was compiled for 4; compiled with "
+            "--dram-bytes-per-cycle 2 it may be faster") in text
+    record = json.loads((folder / "bitstream" / "ulx3s-external" / "build.json").read_text())
+    assert record["top"] == "external"
+    assert record["pll"]["CLKOS2_DIV"] == record["pll"]["CLKOS_DIV"]
+
+
+def test_network_that_fits_does_not_say_so(dynafix, folder, flow):
+    code, out, _ = dynafix("build", folder, "--board", "ulx3s", "--freq", 25)
+    assert code == 0
+    call, = flow
+    assert call.clocked.pll is None
+    assert "external" not in out
+
+
+def _short(flow, monkeypatch, *resources):
+    """Let everything but the design with SDRAM be too large."""
+    build = run.build
+
+    def fail(make_design, clocked, **options):
+        if clocked.pll is None or not clocked.pll.lead:
+            raise FitError("it does not fit", set(resources))
+        return build(make_design, clocked, **options)
+
+    monkeypatch.setattr(run, "build", fail)
+
+
+def test_synthesis_tells_that_it_does_not_fit(dynafix, folder, flow, monkeypatch):
+    _short(flow, monkeypatch, "block_ram")
+    code, out, _ = dynafix("build", folder, "--board", "ulx3s")
+    assert code == 0
+    text = " ".join(out.split())
+    assert "top external: the network in the board's SDRAM, for it does not fit" in text
+    assert (folder / "bitstream" / "ulx3s-external" / "ulx3s.bit").exists()
+    assert not (folder / "bitstream" / "ulx3s-standalone").exists()
+
+
+def test_asked_for_standalone(dynafix, folder, flow, monkeypatch):
+    _short(flow, monkeypatch, "block_ram")
+    assert dynafix("build", folder, "--board", "ulx3s", "--top", "standalone", "--quiet") == (
+        2, "", ("error: it does not fit, or keep the network in the board's SDRAM (--top "
+                "external)\n"))
+
+
+@pytest.mark.parametrize(("board", "resources"), [
+    ("ulx3s", ("lut4",)), ("ulx3s", ("block_ram", "lut4")), ("ecpix5", ("block_ram",))])
+def test_memory_does_not_help(dynafix, folder, flow, monkeypatch, board, resources):
+    _short(flow, monkeypatch, *resources)
+    assert dynafix("build", folder, "--board", board, "--quiet") == (
+        2, "", "error: it does not fit\n")
+
+
+@pytest.mark.parametrize(("words", "message"), [
+    (("--board", "ecpix5"),
+     "--top external needs a board with an SDRAM that is supported (ulx3s), not ecpix5"),
+    (("--board", "ulx3s", "--freq", "150"),
+     "--top external: Clock of the memory of ULX3S must be at most 133.3 MHz, not 150 MHz")])
+def test_external_refusals(dynafix, folder, flow, words, message):
+    code, out, err = dynafix("build", folder, "--top", "external", *words, "--quiet")
+    assert (code, out, err) == (2, "", f"error: {message}\n")
+    assert not flow
+
+
+def test_network_larger_than_the_memory(dynafix, folder, flow, monkeypatch):
+    small = replace(board("ulx3s"), memory=replace(
+        board("ulx3s").memory, row_bits=1, column_bits=4))
+    monkeypatch.setitem(BOARDS, "ulx3s", small)
+    monkeypatch.setattr("hw.build.fit.image_block_ram", lambda size, technology: 200)
+    code, _, err = dynafix("build", folder, "--board", "ulx3s", "--top", "external", "--quiet")
+    assert code == 2
+    assert re.fullmatch(r"error: --top external: small needs [\d ]+ bytes of memory, ULX3S 85F has "
+                        r"256\n", err)
 
 
 def test_help_names_the_boards(dynafix):

@@ -67,9 +67,9 @@ module sdram #(
         return memory[index] ^ noise(index);
     endfunction
 
-    task automatic poke(int index, word_t value);
+    function automatic void poke(int index, word_t value);
         memory[index] = value ^ noise(index);
-    endtask
+    endfunction
 
     // ---- State ----------------------------------------------------------------------------------
 

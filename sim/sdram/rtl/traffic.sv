@@ -180,9 +180,9 @@ module traffic #(
     logic [BANK_BITS-1:0] ba;
     logic [ROW_BITS-1:0] a;
     logic [DATA_BITS/8-1:0] dqm;
-    logic [DATA_BITS-1:0] dq_o, dq_i, dq_late = 0;
+    logic [DATA_BITS-1:0] dq_o, dq_i, dq_late;
 
-    always @(posedge clk) dq_late <= dq_i;
+    late #(.CYCLES(READ_DELAY), .DATA_BITS(DATA_BITS)) way (.clk, .i(dq_i), .o(dq_late));
 
     sdram_controller controller (
         .clk, .rst,
@@ -197,7 +197,7 @@ module traffic #(
         .axi__rvalid(rvalid), .axi__rready(rready),
         .pins__cke(cke), .pins__cs_n(cs_n), .pins__ras_n(ras_n), .pins__cas_n(cas_n),
         .pins__we_n(we_n), .pins__ba(ba), .pins__a(a), .pins__dqm(dqm), .pins__dq_o(dq_o),
-        .pins__dq_oe(dq_oe), .pins__dq_i(READ_DELAY != 0 ? dq_late : dq_i));
+        .pins__dq_oe(dq_oe), .pins__dq_i(dq_late));
 
     sdram #(.BANK_BITS(BANK_BITS), .ROW_BITS(ROW_BITS), .COLUMN_BITS(COLUMN_BITS),
             .DATA_BITS(DATA_BITS)) chip (

@@ -76,3 +76,18 @@ def test_port_is_needed(compiled, dynafix):
     code, _, err = dynafix("serial", compiled)
     assert code == 2
     assert "Missing option '--port'" in err
+
+
+@pytest.mark.verilator
+@pytest.mark.slow
+def test_simulated_memory(compiled, dynafix):
+    """Program, weights and image go into the SDRAM of ULX3S, bit by bit; every rule is checked."""
+    code, out, err = dynafix(
+        "serial", compiled, "3", "--port", "simulation-external", "--json")
+    assert (code, err) == (0, "")
+    found = json.loads(out)
+    network = open_quantized(compiled)
+    expected, = run(network.model, network.inputs(network.data.evaluation, [3]))
+    assert (found["memory_bytes"], found["clock_hz"]) == (32 << 20, 50_000_000)
+    assert (found["loaded"], found["repeated_requests"]) == (True, 0)
+    assert np.allclose(found["images"][0]["output"], expected, rtol=1e-6)

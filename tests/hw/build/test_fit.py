@@ -2,10 +2,17 @@
 
 import pytest
 
+from arch.config import preset
 from hw.build.boards import BOARDS, board
 from hw.build.devices import DEVICES, ECP5, GOWIN, ICE40, RESOURCES
-from hw.build.errors import BuildError
-from hw.build.fit import check_fit, fitting_boards, shortages
+from hw.build.errors import BuildError, FitError
+from hw.build.fit import (
+    check_fit,
+    fitting_boards,
+    image_block_ram,
+    least_block_ram,
+    shortages,
+)
 
 
 COUNTS = {"lut4": 10_680, "ff": 12_804, "block_ram": 84, "multipliers": 40}
@@ -23,6 +30,22 @@ def test_message():
 def test_nothing_has_it():
     with pytest.raises(BuildError, match=r"916 360 LUT4 too many .*No board here has it; or"):
         check_fit({**COUNTS, "lut4": 1_000_000}, board("ulx3s"), "it")
+
+
+def test_boards_with_a_memory():
+    assert [each.name for each in fitting_boards(COUNTS, ECP5, memory=True)] == ["ulx3s"]
+    with pytest.raises(FitError, match=r"block RAM too many .*\. No board here has it; ") as error:
+        check_fit({**COUNTS, "block_ram": 209}, board("ulx3s"), "it", memory=True)
+    assert error.value.resources == {"block_ram"}
+
+
+def test_block_ram_by_bytes():
+    """2048 bytes written one by one fill a block RAM of ECP5; its ninth bits hold no byte."""
+    assert [image_block_ram(size, ECP5) for size in (1, 2048, 2049, 416 << 10)] == [1, 1, 2, 208]
+    config = preset("tiny")
+    assert (config.feature_depth * config.row_size, config.weight_depth * config.weight_row_size
+            ) == (16_384, 8_192)
+    assert least_block_ram(config, ECP5) == 8 + 4
 
 
 def test_to_the_last_place():

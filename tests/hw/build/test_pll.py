@@ -61,6 +61,39 @@ def test_ecp5(source, asked):
     assert asked - pll.output < Fraction(1, 2)
 
 
+@settings(max_examples=30, deadline=None)
+@given(asked=st.fractions(20, 150, max_denominator=8),
+       lead=st.fractions(Fraction(1, 2), 5, max_denominator=8))
+def test_ecp5_leading(asked, lead):
+    """The second output has the frequency of the first, and lags by less than it does."""
+    rules = Ecp5Pll()
+    pll = rules.choose(Fraction(25), asked)
+    found = rules.leading(pll, lead)
+    parameters = found.parameters
+    assert {**parameters, **pll.parameters} == parameters
+    assert parameters["CLKOS2_DIV"] == parameters["CLKOS_DIV"]
+    lags = [parameters[f"{name}_CPHASE"] + Fraction(parameters.get(f"{name}_FPHASE", 0), 8)
+            for name in ("CLKOS", "CLKOS2")]
+    assert found.lead == (lags[0] - lags[1]) * 1000 / pll.vco
+    assert abs(found.lead - lead) <= Fraction(1000, 16) / pll.vco
+    assert 0 <= parameters["CLKOS2_FPHASE"] < 8
+    assert 0 <= parameters["CLKOS2_CPHASE"] < 128
+    assert pll.lead == 0
+
+
+def test_lead_longer_than_the_period():
+    rules = Ecp5Pll()
+    with pytest.raises(BuildError, match="^A clock of 100 MHz must be ahead by less than its "
+                                         "period, not 12 ns$"):
+        rules.leading(rules.choose(Fraction(25), Fraction(100)), Fraction(12))
+
+
+def test_no_lead():
+    rules = Ice40Pll()
+    with pytest.raises(BuildError, match="has no second output"):
+        rules.leading(rules.choose(Fraction(12), Fraction(24)), Fraction(2))
+
+
 def test_ice40_as_icepll():
     """What ``icepll -i 12 -o 24`` of Project IceStorm prints."""
     parameters = Ice40Pll().choose(Fraction(12), Fraction(24)).parameters

@@ -64,11 +64,22 @@ def test_several_clocks():
         **REPORT, "critical_paths": [*REPORT["critical_paths"], slow],
         "fmax": {**REPORT["fmax"], "slow": {"achieved": 10.0, "constraint": 12.0}}})
     report = parse_report(text)
-    assert report.fmax_mhz == {"receive.clk": 142.857, "slow": 10.0}
+    assert report.fmax_mhz == {"sync": 142.857, "slow": 10.0}
     assert not report.met
     assert report.path.clock == "slow"
     assert report.path.text == (
         "clock_reset: clock_reset.left → clock_reset.left (0 levels, 2.0 ns, 0 % routing)")
+
+
+@pytest.mark.parametrize(("nets", "names"), [
+    (["$glbnet$a.save.clk", "$glbnet$clock_reset.memory_clk"], ["sync", "memory"]),
+    (["a.clk", "b.clk", "c_clk"], ["a.clk", "b.clk", "c_clk"]),  # no clock hides another
+    (["anything"], ["sync"])])
+def test_clocks_by_their_domains(nets, names):
+    report = parse_report(json.dumps({
+        **REPORT, "critical_paths": [],
+        "fmax": {net: {"achieved": 9, "constraint": 8} for net in nets}}))
+    assert list(report.fmax_mhz) == list(report.asked_mhz) == names
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"fmax": {"a": 3}}'])

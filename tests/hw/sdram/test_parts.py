@@ -84,5 +84,5 @@ def test_width_of_beats():
 
 
 def test_read_delay():
-    with pytest.raises(ValueError, match=re.escape("Read delay must be 0 or 1 cycle, not 2")):
-        SDRAMController(PART, clock=100_000_000, data_width=64, id_width=1, read_delay=2)
+    with pytest.raises(ValueError, match=re.escape("Read delay must be 0 to 3 cycles, not 4")):
+        SDRAMController(PART, clock=100_000_000, data_width=64, id_width=1, read_delay=4)
