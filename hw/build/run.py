@@ -24,7 +24,7 @@ from .fit import check_fit
 from .pll import in_mhz
 from .progress import PlaceProgress, Progress
 from .report import Report, parse_report
-from .synthesis import STAT_FILE, WRITE_STAT, pass_name, total_cells
+from .synthesis import STAT_FILE, WRITE_STAT, pass_name, total_cells, without_collisions
 from .tools import TOOLS, Processes, find_tools, tool_version
 
 
@@ -182,10 +182,13 @@ def build(
 
 def _plan(platform, design, clocked: Clocked):
     """Return the files and commands of Amaranth's build system."""
-    return platform.prepare(
+    plan = platform.prepare(
         BoardTop(clocked.board, clocked.pll, design), TOP, emit_src=False, verbose=True,
         debug_verilog=False, synth_opts=clocked.board.device.synthesis,
         nextpnr_opts=clocked.board.device.placement, script_after_synth=WRITE_STAT)
+    name = f"{TOP}.il"
+    plan.files[name] = without_collisions(plan.files[name])
+    return plan
 
 
 def _unmet(name: str, clocked: Clocked, report: Report, seeds: int) -> str:
