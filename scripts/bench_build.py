@@ -75,7 +75,8 @@ class Case:
 
 
 # Half of the memory of ecp5_85f gives the network its place. The small chips have block RAM for
-# 2 x 4 lanes and a network of 4-bit weights, whose input comes without the first kernel's taps.
+# 2 x 4 lanes and a network of 4-bit weights, whose input comes without the first kernel's taps. The
+# iCEBreaker has large RAM, which holds 8-bit weights as well.
 _SMALL = {"feature_depth": 1024, "weight_depth": 512, "param_depth": 16, "acc_depth": 128,
           "pool_depth": 32, "layer_depth": 16, "table_lanes": 0, "depthwise_taps": 0,
           "unroll_size": 512}
@@ -83,7 +84,7 @@ CASES = (
     Case("ulx3s", "ecp5_85f", 8, 100.0, {"weight_depth": 512, "feature_depth": 4096}, least=100.0),
     Case("colorlight-i5", "tiny", 4, 50.0, _SMALL),
     Case("tang-nano-20k", "tiny", 4, 27.0, _SMALL),
-    Case("icebreaker", "tiny", 4, 12.0, _SMALL),
+    Case("icebreaker", "up5k", 8, 12.0, least=12.0),
 )
 
 
