@@ -38,7 +38,7 @@ BOARD_PRESETS: Mapping[str, AcceleratorConfig] = {
         _for_board("ulx3s", "ecp5_85f", _HALF),
         _for_board("colorlight-i5", "tiny", _COMPACT),
         _for_board("ecpix5", "ecp5_85f", _HALF),
-        _for_board("icebreaker", "tiny", _COMPACT),
+        _for_board("icebreaker", "up5k", {}),
         _for_board("tang-nano-20k", "tiny", _COMPACT),
     )
 }

@@ -31,6 +31,11 @@ TABLE_SEGMENTS = 256
 """Entries of a table of 8-bit data; of 16-bit data, segments of two entries each."""
 
 
+_LATER = (
+    "in_order", "address_bits", "loop_bits", "packed_weights", "vector_unit", "requantizer_lanes")
+"""Parameters that came when programs and hardware of version 3 were already there."""
+
+
 def _is_power_of_two(value: int) -> bool:
     return value > 0 and value & (value - 1) == 0
 
@@ -59,7 +64,7 @@ class AcceleratorConfig:
         at most 4 bits; for 8-bit data and 8-bit weights. A row of accumulators is twice as wide
         then.
     acc_bits : int
-        Width of an accumulator, in bits; 32 with 8-bit data, 48 with 16-bit data.
+        Width of an accumulator, in bits; 24 or 32 with 8-bit data, 48 with 16-bit data.
     feature_depth : int
         Rows of feature memory; a power of two.
     feature_banks : int
@@ -85,13 +90,27 @@ class AcceleratorConfig:
         Codes that are looked up in a table per cycle; a power of two, at most ``out_lanes``. 0
         leaves tables out, and with them functions such as Sigmoid.
     layer_depth : int
-        Layers that the counters can tell apart; a power of two.
+        Layers that the counters can tell apart; a power of two. 0 leaves out all counters but that
+        of the cycles of a run.
     dram_width : int
         Bytes in one beat of the AXI4 data bus; a power of two, at least 4.
     burst_length : int
         Longest AXI4 burst, in beats; a power of two, at most 256.
     rounding : Rounding
         Rounding rule of the requantizer.
+    in_order : bool
+        Whether one instruction runs after the other: no queues, no tokens, one burst at a time.
+    address_bits : int
+        Bits of a byte address in DRAM; fewer than 32 only with ``in_order``.
+    loop_bits : int
+        Bits of the loop counts, sizes and, with their sign, coordinates of CALC instructions.
+    packed_weights : bool
+        Whether LOAD widens weights that have fewer bits in DRAM than on chip.
+    vector_unit : bool
+        Whether there is an engine for VECTOR instructions; without it the accelerator runs
+        convolutions, and the maximum poolings that are done with them.
+    requantizer_lanes : int
+        Codes requantized per cycle; a power of two. 0 are all of a row. Fewer need ``in_order``.
 
     Raises
     ------
@@ -121,6 +140,12 @@ class AcceleratorConfig:
     dram_width: int = 8
     burst_length: int = 128
     rounding: Rounding = Rounding.HALF_EVEN
+    in_order: bool = False
+    address_bits: int = 32
+    loop_bits: int = 12
+    packed_weights: bool = True
+    vector_unit: bool = True
+    requantizer_lanes: int = 0
 
     def __post_init__(self) -> None:
         """Check every rule."""
@@ -137,7 +162,7 @@ class AcceleratorConfig:
                 f"rounding must be one of {', '.join(Rounding)}, not {self.rounding!r}")
         for field in (
             "in_lanes", "out_lanes", "feature_depth", "feature_banks", "weight_depth",
-            "param_depth", "acc_depth", "layer_depth", "dram_width", "burst_length",
+            "param_depth", "acc_depth", "dram_width", "burst_length",
         ):
             value = getattr(self, field)
             if not _is_power_of_two(value):
@@ -151,12 +176,18 @@ class AcceleratorConfig:
             ("feature_depth", 64, 1 << 18), ("feature_banks", 1, 16),
             ("weight_depth", 16, 1 << 16), ("param_depth", 4, 4096), ("acc_depth", 16, 1 << 14),
             ("unroll_size", 0, 1 << 16),
-            ("layer_depth", 2, 4096), ("dram_width", 4, 64), ("burst_length", 1, 256),
+            ("address_bits", 12, 32), ("loop_bits", 4, 12), ("dram_width", 4, 64),
+            ("burst_length", 1, 256),
         ):
             value = getattr(self, field)
             if not least <= value <= most:
                 raise ValueError(f"{field} must be in {least}..{most}, not {value}")
+        if self.layer_depth and not (
+                2 <= self.layer_depth <= 4096 and _is_power_of_two(self.layer_depth)):
+            raise ValueError(
+                f"layer_depth must be 0 or a power of two in 2..4096, not {self.layer_depth}")
         self._check_widths()
+        self._check_order()
         if self.table_lanes and not (
                 _is_power_of_two(self.table_lanes) and self.table_lanes <= self.out_lanes):
             raise ValueError(
@@ -199,16 +230,46 @@ class AcceleratorConfig:
             raise ValueError(
                 f"dual_products needs 8-bit data and 8-bit weights, not {self.data_bits}-bit "
                 f"data and {self.weight_bits}-bit weights")
-        acc_bits = 32 if self.data_bits == 8 else 48
-        if self.acc_bits != acc_bits:
+        sums = (24, 32) if self.data_bits == 8 else (48,)
+        if self.acc_bits not in sums:
             raise ValueError(
-                f"acc_bits must be {acc_bits} with {self.data_bits}-bit data, "
+                f"acc_bits must be {' or '.join(map(str, sums))} with {self.data_bits}-bit data, "
                 f"not {self.acc_bits!r}")
+
+    def _check_order(self) -> None:
+        """Check what needs one instruction after the other, and what does without others."""
+        if self.in_order and self.dram_width * self.burst_length < 64:
+            raise ValueError(
+                f"in_order needs a dram_width * burst_length of at least 64 bytes, "
+                f"not {self.dram_width * self.burst_length}")
+        if self.address_bits < 32 and not self.in_order:
+            raise ValueError(
+                f"address_bits must be 32 without in_order, not {self.address_bits}")
+        if self.table_lanes and not self.vector_unit:
+            raise ValueError(
+                f"table_lanes must be 0 without vector_unit, not {self.table_lanes}")
+        lanes = self.requantizer_lanes
+        if lanes and not (_is_power_of_two(lanes) and lanes <= self.out_lanes):
+            raise ValueError(
+                f"requantizer_lanes must be 0 or a power of two of at most out_lanes "
+                f"({self.out_lanes}), not {lanes}")
+        if self.requantizer_steps > 1 and not (
+                self.in_order and not self.vector_unit and not self.dual_products
+                and self.data_bits == 8 and self.dram_width <= 8):
+            raise ValueError(
+                f"requantizer_lanes must be 0 or {self.out_lanes}, not {lanes}, unless there is "
+                "in_order, no vector_unit, no dual_products, 8-bit data, and a dram_width of at "
+                "most 8")
 
     @property
     def multipliers(self) -> int:
         """Multipliers of the array."""
         return self.in_lanes * self.out_lanes
+
+    @property
+    def requantizer_steps(self) -> int:
+        """Cycles in which the codes of a row are requantized."""
+        return self.out_lanes // self.requantizer_lanes if self.requantizer_lanes else 1
 
     @property
     def code_size(self) -> int:
@@ -248,9 +309,14 @@ class AcceleratorConfig:
     @property
     def weight_columns(self) -> int:
         """Beats of a row of weight memory that narrow weights fill per cycle."""
-        if self.weight_bits != 8:
+        if not self.unpacks_weights:
             return 1
         return min(CHUNK_BEATS, self.weight_row_size // self.dram_width)
+
+    @property
+    def unpacks_weights(self) -> bool:
+        """Whether weights can have fewer bits in DRAM than on chip, where they have 8."""
+        return self.packed_weights and self.weight_bits == 8
 
     def factor_bits(self, shift: int) -> int:
         """Return the bits of the weights that shift codes left on their way to the accumulators.
@@ -271,7 +337,7 @@ class AcceleratorConfig:
 
     def stored_bits(self, bits: int) -> int:
         """Return the bits in DRAM of a weight code of ``bits``: packed beside 8-bit ones only."""
-        return bits if self.weight_bits == 8 else self.weight_bits
+        return bits if self.unpacks_weights else self.weight_bits
 
     def stored_columns(self, lanes: int, bits: int) -> int:
         """Return the columns of a row of weight memory that hold the weights of some output lanes.
@@ -337,10 +403,16 @@ class AcceleratorConfig:
 
     @property
     def hash(self) -> int:
-        """64-bit digest of everything but the name; programs and hardware must carry the same."""
+        """64-bit digest of everything but the name; programs and hardware must carry the same.
+
+        A parameter of :data:`_LATER` counts where it is not what it was before there was a choice.
+        """
         from .isa import ISA_VERSION
         fields = self.to_json()
         del fields["name"]
+        for known in dataclasses.fields(self):
+            if known.name in _LATER and fields[known.name] == known.default:
+                del fields[known.name]
         text = json.dumps([ISA_VERSION, fields], sort_keys=True)
         return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little")
 
@@ -368,6 +440,12 @@ PRESETS = {
         AcceleratorConfig(
             "small", in_lanes=4, out_lanes=8, feature_depth=8192, weight_depth=1024,
             acc_depth=512, table_lanes=2, unroll_size=4096,
+        ),
+        AcceleratorConfig(
+            "up5k", in_lanes=2, out_lanes=4, acc_bits=24, depthwise_taps=0, pool_depth=32,
+            feature_depth=1024, feature_banks=1, weight_depth=256, param_depth=16, acc_depth=128,
+            table_lanes=0, layer_depth=0, dram_width=4, in_order=True, address_bits=17,
+            loop_bits=6, packed_weights=False, vector_unit=False, requantizer_lanes=1,
         ),
         AcceleratorConfig("ecp5_85f"),
         AcceleratorConfig(

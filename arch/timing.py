@@ -6,6 +6,15 @@ __all__ = (
     "CALC_START",
     "FETCH_CYCLES",
     "GATE_CYCLES",
+    "IN_ORDER_BURST",
+    "IN_ORDER_CALC",
+    "IN_ORDER_END",
+    "IN_ORDER_FETCH",
+    "IN_ORDER_LINE",
+    "IN_ORDER_LOAD",
+    "IN_ORDER_ROW",
+    "IN_ORDER_SAVE",
+    "IN_ORDER_START",
     "LOAD_JOBS",
     "LOAD_LATENCY",
     "LOAD_START",
@@ -23,10 +32,12 @@ __all__ = (
     "SAVE_START",
     "TOKEN_COUNT",
     "UNROLL_LATENCY",
+    "calc_drain",
     "calc_latency",
     "divide_group",
     "pass_gap",
     "quotient_bits",
+    "slow_drain",
     "slow_latency",
 )
 
@@ -112,6 +123,52 @@ SAVE_LATENCY = 4
 
 SAVE_BURSTS = 16
 """Bursts of SAVE that await their response at the same time."""
+
+
+# One instruction after the other (`in_order`).
+
+IN_ORDER_START = 3
+"""Cycles from the start until the memory sees the request of the header."""
+
+IN_ORDER_FETCH = 1
+"""Cycles from the cycle after the last beat of an instruction to its dispatch."""
+
+IN_ORDER_END = 1
+"""Cycles from the cycle after the last beat of END to the interrupt."""
+
+IN_ORDER_LINE = 3
+"""Cycles from the dispatch of a LOAD or SAVE, or the end of one of its lines, to a request."""
+
+IN_ORDER_BURST = 2
+"""Cycles from the end of a burst to the request of the next one of the line."""
+
+IN_ORDER_LOAD = 3
+"""Cycles from the cycle after the last beat of a LOAD to the next instruction's request."""
+
+IN_ORDER_ROW = 5
+"""Cycles in which a SAVE reads and sends the first beat of a row."""
+
+IN_ORDER_SAVE = 2
+"""Cycles from the cycle after the last response of a SAVE to the next instruction's request."""
+
+IN_ORDER_CALC = 2
+"""Cycles from the dispatch of a CONV or VECTOR to its first step."""
+
+
+def calc_drain(in_lanes: int) -> int:
+    """Return the cycles from the last step of a CONV or VECTOR to the next instruction's request.
+
+    The sums of more than one lane take a stage, those of more than four another one, and so on.
+    """
+    terms, stages = in_lanes, 0
+    while terms > 1:
+        terms, stages = -(-terms // 4), stages + 1
+    return 16 + stages
+
+
+def slow_drain(data_bits: int) -> int:
+    """Return what :func:`calc_drain` is for a VECTOR that divides or looks up a table."""
+    return quotient_bits(data_bits) + 19
 
 
 def calc_latency(dual_products: bool) -> int:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from arch.config import AcceleratorConfig
 from arch.isa import Engine, Opcode
 
 from .host import Segment
@@ -120,7 +121,7 @@ def _idle(run: Run, index: int, since: float, busy: _Busy) -> dict[str, float]:
 
 
 def attribute(
-    instructions: Sequence[Instruction], run: Run, layer_count: int,
+    instructions: Sequence[Instruction], run: Run, config: AcceleratorConfig, layer_count: int,
     segments: Sequence[Segment] = (),
 ) -> list[dict[str, float]]:
     """Return for each layer where its cycles go, by :data:`CAUSES`.
@@ -135,6 +136,8 @@ def attribute(
         Program, without END.
     run : Run
         What the machine made of it.
+    config : AcceleratorConfig
+        Accelerator.
     layer_count : int
         Layers.
     segments : sequence of Segment
@@ -153,7 +156,7 @@ def attribute(
             continue
         last = instruction.layer
         part = parts[instruction.layer]
-        work = group_cycles(instruction) - instruction.values["gap"]
+        work = group_cycles(instruction, config) - instruction.values["gap"]
         for cause, cycles in _idle(run, index, since, busy).items():
             part[cause] += cycles
         part["vector" if instruction.opcode == Opcode.VECTOR else "array"] += work

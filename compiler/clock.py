@@ -72,7 +72,7 @@ class CalcClock:
         if values["fence"]:
             self._written.fill(0)
             self._last = 0
-        stop = self._now + CALC_START + group_cycles(instruction) - values["gap"]
+        stop = self._now + CALC_START + group_cycles(instruction, self._config) - values["gap"]
         self._now = stop + CALC_REST
         if instruction.opcode != Opcode.CONV:
             groups = values["count_2"] * values["count_3"] * values["count_4"]

@@ -38,7 +38,8 @@ from .layers import (
     TableTask,
     Task,
 )
-from .machine import run_segments, transfer_size
+from .limits import check_limits, check_size
+from .machine import transfer_size
 from .maps import InputLayout, OutputLayout
 from .memory_map import MemoryMap, plan_memory
 from .overflow import check_accumulators
@@ -46,6 +47,7 @@ from .plan import UNROLLS, can_unroll, network_output, plan_layers
 from .pool import lower_pool, split_pool
 from .pooling import find_fusions
 from .program import Program
+from .runs import run_segments
 from .schedule import hoist_loads
 from .tiling import Costs, Tiling
 from .transposed import TransposedTask
@@ -353,6 +355,7 @@ def _written(
         Space.DRAM_OUTPUT: _output_layout(model, config).size // config.row_size,
         Space.DRAM_SCRATCH: memory.scratch_size // config.row_size,
     }
+    check_limits(emitter.instructions, layers, config)
     _complete_fields(emitter.instructions, layers)
     instructions: list[Instruction] = []
     parts = segments_of([position for _, position in pauses], len(emitter.instructions))
@@ -404,6 +407,10 @@ def _finished(
     output_layout = _output_layout(model, config)
     input_size = _input_size(model, config, draft)
     output = network_output(graph)
+    check_size(graph.name, sum((
+        (len(draft.instructions) + 2 + len(draft.host_steps)) * INSTRUCTION_SIZE,
+        draft.emitter.image.size, input_size, output_layout.size, draft.memory.scratch_size)),
+        config)
     verify(draft.instructions, config, {
         Region.WEIGHTS: draft.emitter.image.size, Region.INPUT: input_size,
         Region.OUTPUT: output_layout.size, Region.SCRATCH: draft.memory.scratch_size},
@@ -487,9 +494,17 @@ def _fused(
                 fuse_layers(cut, *ends, costs, stops=draft.stops)]
         except CompileError:
             pass
-    return [
-        _written(model, config, draft.unroll, draft.tasks, draft.layers, memory, True)
-        for memory in memories if memory is not None]
+    drafts = []
+    for memory in memories:
+        if memory is None:
+            continue
+        try:
+            drafts.append(_written(
+                model, config, draft.unroll, draft.tasks, draft.layers, memory, True))
+        except CompileError:
+            # Some maps move between the layers' turns, for which not every config has a unit.
+            continue
+    return drafts
 
 
 def _pooling_drafts(
@@ -538,11 +553,17 @@ def compile_model(
         If the accelerator cannot run the network; names the layer, the buffer and what would do.
     """
     timing = dram or DramTiming()
-    draft = _best_draft(model, config, timing, optimize, False, input_cycles)
+    pooled = []
+    if optimize and fuse and find_fusions(model, config):
+        pooled = _pooling_drafts(model, config, timing, input_cycles)
+    try:
+        drafts = [*pooled, _best_draft(model, config, timing, optimize, False, input_cycles)]
+    except CompileError:
+        if not pooled:
+            raise
+        drafts = pooled
+    draft = _fastest(drafts, model, config, timing, input_cycles)
     if optimize:
-        if fuse and find_fusions(model, config):
-            pooling = _pooling_drafts(model, config, timing, input_cycles)
-            draft = _fastest([*pooling, draft], model, config, timing, input_cycles)
         drafts = [draft, *_fused(model, config, timing, draft)]
         draft = _fastest(drafts, model, config, timing, input_cycles)
     return _finished(model, config, timing, draft)

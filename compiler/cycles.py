@@ -12,7 +12,8 @@ from .bounds import attribute, whole
 from .describe import Layer
 from .host import HostStep, segments_of
 from .ir import DramTiming, Instruction
-from .machine import group_cycles, rows_cycles, run_segments, transfer_size
+from .machine import group_cycles, rows_cycles, transfer_size
+from .runs import run_segments
 
 
 __all__ = (
@@ -166,7 +167,7 @@ def predict(
         layer = instruction.layer
         traffic[layer]["program"] += INSTRUCTION_SIZE
         if instruction.engine == Engine.CALC:
-            cycles = group_cycles(instruction)
+            cycles = group_cycles(instruction, config)
             spent[layer] += run.done[index] - before
             before = run.done[index]
             last = layer
@@ -181,7 +182,8 @@ def predict(
             traffic[target]["program"] += INSTRUCTION_SIZE
             spent[target] += stops[index + 1] - before
             before = stops[index + 1]
-    causes = attribute(instructions, run, layer_count, segments if host_steps else ())
+    causes = attribute(
+        instructions, run, config, layer_count, segments if host_steps else ())
     found = []
     for layer, cycles in enumerate(_rounded(spent)):
         bound = _bound_by(cycles, busy[layer]["calc"], vector[layer])

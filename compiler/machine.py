@@ -4,7 +4,7 @@ import heapq
 import itertools
 import math
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from arch.config import AcceleratorConfig
@@ -39,18 +39,20 @@ from arch.timing import (
     slow_latency,
 )
 
-from .host import Segment
 from .ir import DramTiming, Instruction
 from .unrolling import unroll_cycles
 
 
 __all__ = (
+    "Dram",
     "Machine",
     "Run",
     "group_cycles",
+    "is_slow",
+    "line_size",
     "rows_cycles",
-    "run_segments",
     "transfer_size",
+    "write_cycles",
 )
 
 
@@ -62,10 +64,11 @@ _FINE = 20_000
 
 def transfer_size(instruction: Instruction, config: AcceleratorConfig) -> int:
     """Return the bytes that a LOAD or SAVE moves."""
-    return instruction.values["line_count"] * _line_size(instruction, config)
+    return instruction.values["line_count"] * line_size(instruction, config)
 
 
-def _line_size(instruction: Instruction, config: AcceleratorConfig) -> int:
+def line_size(instruction: Instruction, config: AcceleratorConfig) -> int:
+    """Return the bytes of a line of a LOAD or SAVE in DRAM."""
     values = instruction.values
     if values.get("line_beats"):
         return values["line_beats"] * config.dram_width
@@ -86,7 +89,7 @@ def rows_cycles(instruction: Instruction, config: AcceleratorConfig) -> int:
     return unroll_cycles(values, values["row_count"], config.row_size, config.dram_width)
 
 
-def _write_cycles(instruction: Instruction, config: AcceleratorConfig) -> float:
+def write_cycles(instruction: Instruction, config: AcceleratorConfig) -> float:
     """Return the cycles that a beat of a LOAD takes on chip."""
     values = instruction.values
     if values["memory"] == Memory.TABLE:
@@ -102,7 +105,7 @@ def _bursts(instruction: Instruction, config: AcceleratorConfig) -> Iterator[int
     """Yield the beats of each burst: none crosses a line, a page, or the longest burst."""
     values = instruction.values
     width = config.dram_width
-    line = _line_size(instruction, config) // width
+    line = line_size(instruction, config) // width
     for number in range(values["line_count"]):
         address = values["address"] + number * values["line_stride"]
         left = line
@@ -119,17 +122,19 @@ def _merged(bursts: Iterator[int], factor: int) -> Iterator[int]:
         yield sum(part)
 
 
-def group_cycles(instruction: Instruction) -> int:
+def group_cycles(instruction: Instruction, config: AcceleratorConfig) -> int:
     """Return the cycles that the steps of a CALC instruction take, gaps included."""
     values = instruction.values
     groups = values["count_2"] * values["count_3"] * values["count_4"]
     steps = group_steps(values)
-    twice = values.get("products") == Products.BLOCKS and values["finish"]
+    # Of a step whose result is written, another block has one too, or few lanes at a time have.
+    more = int(values.get("products") == Products.BLOCKS) or config.requantizer_steps - 1
     return (
-        values.get("hold", 0) + groups * (steps + values["gap"]) + (steps if twice else 0))
+        values.get("hold", 0) + groups * (steps + values["gap"])
+        + (more * steps if values.get("finish") else 0))
 
 
-def _is_slow(instruction: Instruction) -> bool:
+def is_slow(instruction: Instruction) -> bool:
     """Return whether results take the way through the divider or a table."""
     values = instruction.values
     return instruction.opcode == Opcode.VECTOR and bool(
@@ -191,7 +196,7 @@ class _Port:
     bursts: deque[tuple[float, float, int]] = field(default_factory=deque)
 
 
-class _Dram:
+class Dram:
     """Reads in order, writes in order, at most a beat a cycle each; bandwidth is shared."""
 
     def __init__(self, latency: int, width: int, rate: float) -> None:
@@ -227,6 +232,11 @@ class _Dram:
         start, end = self._serve(now, now + SAVE_START, beats, True)
         return start, end + self._latency
 
+    def write_slowly(self, now: float, beats: int, cycles: int) -> float:
+        """Return the cycle after the response of a write whose beats take ``cycles`` to come."""
+        _, end = self._serve(now, now + 1, beats, True, cycles / beats)
+        return end + self._latency
+
 
 class Machine:
     """Runs a program in time; see :class:`Run`.
@@ -246,7 +256,7 @@ class Machine:
     ) -> None:
         self._instructions = instructions
         self._config = config
-        self._dram = _Dram(
+        self._dram = Dram(
             dram.latency, config.dram_width, dram.bytes_per_cycle or config.dram_width)
         self._beat_cycles = self._dram.beat_cycles
         self._now = 0.0
@@ -452,7 +462,7 @@ class Machine:
             return False
         assert port.following is not None
         if engine == Engine.LOAD:
-            slowest = _write_cycles(self._instructions[transfer.index], self._config)
+            slowest = write_cycles(self._instructions[transfer.index], self._config)
             start, end = self._dram.read(self._now, port.following, slowest, port.free)
             latency = LOAD_LATENCY
         else:
@@ -492,7 +502,7 @@ class Machine:
             return False
         index = gate[0]
         instruction = self._instructions[index]
-        kind = (instruction.opcode == Opcode.VECTOR, _is_slow(instruction))
+        kind = (instruction.opcode == Opcode.VECTOR, is_slow(instruction))
         mixed = kind[0] != self._calc_kind[0] or kind[1] or self._calc_kind[1]
         ready = self._calc_next
         self._drains[index] = bool(mixed or instruction.values["fence"])
@@ -506,45 +516,9 @@ class Machine:
         self._calc_kind = kind
         plain = calc_latency(self._config.dual_products)
         latency = slow_latency(self._config.data_bits) if kind[1] else plain
-        end = self._now + CALC_START + group_cycles(instruction)
+        end = self._now + CALC_START + group_cycles(instruction, self._config)
         self._calc_next = max(end + CALC_REST, self._now + plain + 1)
         self._drained = end + latency
         self._finishes(index, end - instruction.values["gap"] + latency)
         self._wake(self._calc_next)
         return True
-
-
-def run_segments(
-    instructions: Sequence[Instruction], segments: Iterable[Segment], config: AcceleratorConfig,
-    dram: DramTiming,
-) -> Run:
-    """Run a program that stops for the host; the time of the host does not count.
-
-    Parameters
-    ----------
-    instructions : sequence of Instruction
-        Program, without any END, all fields set.
-    segments : iterable of Segment
-        Its parts, in order.
-    config : AcceleratorConfig
-        Accelerator.
-    dram : DramTiming
-        DRAM.
-
-    Returns
-    -------
-    Run
-        Of all instructions, as if one segment began when the one before ends.
-    """
-    whole = Run(0, [], [], [], [], [], [])
-    for part in segments:
-        run = Machine(instructions[part.first:part.stop], config, dram).run()
-        for total, times in (
-                (whole.started, run.started), (whole.done, run.done),
-                (whole.queued, run.queued), (whole.gated, run.gated)):
-            total += [whole.cycles + time for time in times]
-        whole.drains += run.drains
-        whole.beats += [(whole.cycles + start, whole.cycles + end) for start, end in run.beats]
-        whole.cycles += run.cycles
-        whole.ends.append(whole.cycles)
-    return whole

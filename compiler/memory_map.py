@@ -420,7 +420,8 @@ def _advice(
     """Return what would do: a value of a parameter, and presets."""
     names = [
         name for name, other in PRESETS.items()
-        if name != config.name and other.data_bits == config.data_bits and enough(other)]
+        if name != config.name and other.data_bits == config.data_bits
+        and other.vector_unit >= config.vector_unit and enough(other)]
     presets = f", or preset {' or '.join(names)}" if names else ""
     return f"use a {field} of at least {value}{presets}"
 

@@ -342,7 +342,7 @@ def plan_layers(
     graph = model.graph
     _check_formats(model, config)
     nodes = graph.accelerated
-    if len(nodes) > config.layer_depth:
+    if len(nodes) > config.layer_depth > 0:
         raise CompileError(
             f"Network '{graph.name}' has {len(nodes)} layers, the counters of config "
             f"'{config.name}' tell {config.layer_depth} apart; use a layer_depth of at least "

@@ -225,8 +225,10 @@ def calc_cycles(
             for unit in units for piece in unit.pieces)
     if isinstance(task, ConvTask):
         pieces = [piece for unit in units for piece in unit.pieces]
-        twice = sum(piece.last and piece.products == Products.BLOCKS for piece in pieces)
-        return twice * rect.size + sum(
+        more = sum(
+            piece.last * (int(piece.products == Products.BLOCKS) or config.requantizer_steps - 1)
+            for piece in pieces)
+        return more * rect.size + sum(
             CALC_START + CALC_REST
             + piece.passes * _pass_cycles(task.phase(piece.phase), rect, piece)
             for piece in pieces)

@@ -195,7 +195,7 @@ class _Addresses:
         _check(starts.max() + length <= self._sizes[region], instruction, "leaves its region")
         _check(count > 0 and values["line_count"] > 0, instruction, "is empty")
         _check(
-            not bits or (memory == Memory.WEIGHT and bits > 1 and config.weight_bits == 8),
+            not bits or (memory == Memory.WEIGHT and bits > 1 and config.unpacks_weights),
             instruction,
             "has codes of no such width")
         _check(
@@ -494,7 +494,9 @@ def _verify_segment(
     calc = CalcClock(config)
     fence = 0
     for index, (instruction, clock) in enumerate(zip(instructions, clocks, strict=True)):
-        _check(instruction.values["layer"] < config.layer_depth, instruction, "has no counters")
+        _check(
+            not config.layer_depth or instruction.values["layer"] < config.layer_depth,
+            instruction, "has no counters")
         me = instruction.engine
         reads, writes = addresses.of(instruction)
         if instruction.values["fence"]:

@@ -103,8 +103,8 @@ MOVED_DATA = click.option(
 OUTPUT = click.option("--output", required=True, metavar="FOLDER", help="Folder for the results.")
 CONFIG = click.option(
     "--config", default="ecp5_85f", show_default=True, metavar="PRESET|FILE",
-    help="Accelerator: tiny, small, ecp5_85f, large, large16, that of a board (ulx3s, "
-         "colorlight-i5, ecpix5, icebreaker, tang-nano-20k), or a JSON file of parameters.")
+    help="Accelerator: tiny, small, up5k, ecp5_85f, large, large16, that of a board ("
+         "ulx3s, colorlight-i5, ecpix5, icebreaker, tang-nano-20k), or a JSON file of parameters.")
 IMAGES = click.option("--images", default=10, show_default=True, metavar="N",
                       help="Evaluation images to simulate.")
 CLOCK = click.option("--clock", default=150.0, show_default=True, metavar="MHZ",

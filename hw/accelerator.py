@@ -14,6 +14,7 @@ from .control import Control
 from .counters import CounterBank
 from .feature_memory import FeatureMemory
 from .fetch import Fetcher
+from .in_order_front import InOrderFront
 from .layouts import beats_per_row, common_fields, instruction_layout
 from .load import LoadEngine
 from .queue import StreamQueue
@@ -112,23 +113,73 @@ class Accelerator(wiring.Component):
         m = Module()
         config = self.config
         m.submodules.control = control = Control(config)
+        if config.in_order:
+            self._elaborate_in_order(m, control)
+            return m
         m.submodules.ports = ports = AXIPorts(config)
         m.submodules.fetcher = fetcher = Fetcher(config)
         load, save = LoadEngine(config), SaveEngine(config)
         m.submodules.load = ResetInserter(control.abort)(load)
         m.submodules.calc = calc = CalcEngine(config)
         m.submodules.save = ResetInserter(control.abort)(save)
-        m.submodules.feature = feature = FeatureMemory(
-            depth=config.feature_depth, banks=config.feature_banks,
-            columns=beats_per_row(config)[Memory.FEATURE], column_width=config.dram_width * 8)
+        m.submodules.feature = feature = self._feature_memory()
         engines = {Engine.LOAD: load, Engine.CALC: calc, Engine.SAVE: save}
 
         self._connect_bus(m, ports, fetcher, load, save)
         self._connect_instructions(m, control, fetcher, engines)
         self._connect_memories(m, load, calc, save, feature)
         self._connect_control(m, control, fetcher, load, calc, save)
-        self._connect_counters(m, control, engines)
+        if config.layer_depth:
+            self._connect_counters(
+                m, control, {engine: part.status for engine, part in engines.items()},
+                {engine: gate.waiting for engine, gate in self._gates.items()})
         return m
+
+    def _elaborate_in_order(self, m, control):
+        """One instruction after the other: the engines share its register."""
+        config = self.config
+        m.submodules.front = front = InOrderFront(config)
+        m.submodules.calc = calc = CalcEngine(config)
+        m.submodules.feature = feature = self._feature_memory()
+        connect(m, flipped(self.m_axi), front.m_axi)
+        connect(m, flipped(self.s_axi), control.s_axi)
+        connect(m, front.calc, calc.instructions)
+        self._connect_memories(m, front, calc, front, feature)
+        done = {Engine.LOAD: front.load_done, Engine.CALC: calc.done, Engine.SAVE: front.save_done}
+        status = {
+            Engine.LOAD: front.load_status, Engine.CALC: calc.status,
+            Engine.SAVE: front.save_status}
+        m.d.comb += [
+            front.start.eq(control.start), front.program.eq(control.program),
+            front.bases.eq(control.bases), front.abort.eq(control.abort),
+            front.stop.eq(control.stop), calc.stop.eq(control.stop),
+            front.calc_done.eq(calc.done),
+            control.quiet.eq(front.quiet),
+            control.fetch_idle.eq(front.idle), control.fetched.eq(front.fetched),
+            control.dispatched.eq(front.dispatched),
+            control.fetch_error.eq(front.fetch_error),
+            control.load_error.eq(front.load_error), control.save_error.eq(front.save_error),
+            self.interrupt.eq(control.interrupt),
+        ]
+        for engine in Engine:
+            name = engine.name.lower()
+            m.d.comb += [
+                control.ended[engine].eq(done[engine].valid),
+                control.working[engine].eq(status[engine].busy),
+                getattr(self.trace, f"{name}_start").eq(front.started[engine]),
+                getattr(self.trace, f"{name}_start_layer").eq(
+                    common_fields(front.calc.payload).layer),
+                getattr(self.trace, f"{name}_done").eq(done[engine].valid),
+                getattr(self.trace, f"{name}_done_layer").eq(done[engine].layer),
+            ]
+        if config.layer_depth:
+            self._connect_counters(m, control, status, {})
+
+    def _feature_memory(self):
+        config = self.config
+        return FeatureMemory(
+            depth=config.feature_depth, banks=config.feature_banks,
+            columns=beats_per_row(config)[Memory.FEATURE], column_width=config.dram_width * 8)
 
     def _connect_bus(self, m, ports, fetcher, load, save):
         """Fetch and LOAD share the read channels; SAVE has the write channels."""
@@ -194,7 +245,7 @@ class Accelerator(wiring.Component):
             self.interrupt.eq(control.interrupt),
         ]
 
-    def _connect_counters(self, m, control, engines):
+    def _connect_counters(self, m, control, status, waiting):
         m.submodules.counters = counters = CounterBank(self.config.layer_depth)
         m.d.comb += [
             counters.clear.eq(control.start),
@@ -205,11 +256,10 @@ class Accelerator(wiring.Component):
             control.count.eq(counters.value),
             control.counting.eq(counters.busy),
         ]
-        for engine, component in engines.items():
-            m.d.comb += [
-                counters.status[engine].eq(component.status),
-                counters.waiting[engine].eq(self._gates[engine].waiting),
-            ]
+        for engine in Engine:
+            m.d.comb += counters.status[engine].eq(status[engine])
+            if engine in waiting:
+                m.d.comb += counters.waiting[engine].eq(waiting[engine])
 
     def _connect_memories(self, m, load, calc, save, feature):
         """LOAD writes every memory; CALC and SAVE share feature memory with it."""

@@ -71,7 +71,7 @@ class MacArray(wiring.Component):
             "x_valid": In(1),
             "window": In(data.ArrayLayout(data.ArrayLayout(signed(x_width), out_lanes), taps)),
             "depthwise": In(1),
-            "mask": In(taps),
+            "mask": In(max(1, taps)),
             "w": In(in_lanes * out_lanes * w_width),
             "load": In(1),
             "wide": In(1),

@@ -14,6 +14,7 @@ from .layouts import BASES_LAYOUT, beats_per_row, layout_of
 __all__ = (
     "Burst",
     "BurstGenerator",
+    "narrow_beats",
 )
 
 
@@ -72,7 +73,7 @@ class BurstGenerator(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         config = self._config
-        narrow = self._opcode == Opcode.LOAD and config.weight_bits == 8
+        narrow = self._opcode == Opcode.LOAD and config.unpacks_weights
         shifts = [beats.bit_length() - 1 for beats in beats_per_row(config)]
         page_beats = PAGE_SIZE // config.dram_width
         beat_bits = (config.dram_width - 1).bit_length()
@@ -139,7 +140,7 @@ class BurstGenerator(wiring.Component):
                             m.next = "NARROW"
             if narrow:
                 with m.State("NARROW"):
-                    m.d.comb += count.eq(_narrow_beats(
+                    m.d.comb += count.eq(narrow_beats(
                         m, instruction, shifts[Memory.WEIGHT], config.weight_depth))
                     m.d.sync += [line_beats.eq(count), beats_left.eq(count)]
                     m.next = "LENGTH"
@@ -177,7 +178,7 @@ class BurstGenerator(wiring.Component):
         return m
 
 
-def _narrow_beats(m, instruction, shift, depth):
+def narrow_beats(m, instruction, shift, depth):
     """Return the beats of one line of narrow weights, whose rows would have ``2 ** shift``."""
     chunks = Signal(range((depth << shift) // CHUNK_BEATS + 2))
     beats = Signal.like(chunks)

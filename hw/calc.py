@@ -1,5 +1,7 @@
 """The CALC engine: loops, array, vector unit and requantizer around feature memory."""
 
+from types import SimpleNamespace
+
 from amaranth import *
 from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
@@ -11,10 +13,12 @@ from .array import MacArray
 from .dual_array import DualMacArray
 from .feature_memory import FeatureMemory
 from .layouts import Done, Status, instruction_layout, layout_of
+from .param_memory import ParamMemory
 from .pool_unit import PoolUnit
 from .primitives import RowMemory
 from .requantizer import Requantizer
 from .sequencer import Sequencer
+from .serial_requantizer import SerialRequantizer
 from .table_memory import table_write_layout
 from .vector_unit import VectorUnit
 
@@ -70,20 +74,22 @@ class CalcEngine(wiring.Component):
         self._weight = RowMemory(
             columns=config.weight_row_size // beat, column_width=beat * 8,
             depth=config.weight_depth)
-        self._param = RowMemory(
+        self._is_serial = config.requantizer_steps > 1
+        self._param = ParamMemory(config) if self._is_serial else RowMemory(
             columns=config.param_row_size // beat, column_width=beat * 8,
             depth=config.param_depth)
         lanes = {"in_lanes": config.in_lanes, "out_lanes": config.out_lanes,
                  "taps": config.window_taps}
         self._array = DualMacArray(**lanes) if config.dual_products else MacArray(
             **lanes, x_width=config.data_bits + 1, w_width=config.weight_bits)
-        self._requantizer = Requantizer(
-            lanes=config.out_lanes, acc_width=config.acc_bits, code_width=config.data_bits,
-            rounding=config.rounding)
+        codes = {"lanes": config.out_lanes, "acc_width": config.acc_bits,
+                 "code_width": config.data_bits, "rounding": config.rounding}
+        self._requantizer = SerialRequantizer(
+            **codes, width=config.requantizer_lanes) if self._is_serial else Requantizer(**codes)
         self._pool = PoolUnit(
             lanes=config.out_lanes, code_width=config.data_bits, depth=config.pool_depth,
         ) if config.pool_depth else None
-        self._vector = VectorUnit(config)
+        self._vector = VectorUnit(config) if config.vector_unit else None
         ports = {
             "instructions": In(stream.Signature(instruction_layout(Engine.CALC))),
             "read": Out(1),
@@ -93,7 +99,7 @@ class CalcEngine(wiring.Component):
             "write_row": Out(range(config.feature_depth)),
             "write_data": Out(row_bits),
             "weight_en": In(self._weight.columns),
-            "param_en": In(self._param.columns),
+            "param_en": In(config.param_row_size // beat),
             "load_row": In(20),
             "load_data": In(config.weight_columns * beat * 8),
             "stop": In(1),
@@ -117,12 +123,14 @@ class CalcEngine(wiring.Component):
     @property
     def slow_done_stage(self):
         """Stage at which the result of a division or table can be read."""
+        if self._vector is None:
+            return self.done_stage
         latency = max(self._vector.divide_latency, VectorUnit.table_latency)
         return max(
             self.done_stage, 2 + FeatureMemory.latency + latency + 1 + Requantizer.latency + 2)
 
     def elaborate(self, platform):
-        assert self.done_stage + CALC_START <= RESULT_STEPS
+        assert self.config.in_order or self.done_stage + CALC_START <= RESULT_STEPS
         m = Module()
         config = self.config
         if config.dual_products:
@@ -131,13 +139,17 @@ class CalcEngine(wiring.Component):
             self._second_params = Signal(data.ArrayLayout(data.StructLayout(
                 {"bias": signed(config.acc_bits), "shift": 5, "upper": config.data_bits}),
                 config.out_lanes))
-        code = Signal(instruction_layout(Engine.CALC))
+        code = self.instructions.payload if config.in_order else Signal(
+            instruction_layout(Engine.CALC))
         conv, vector = code.conv, code.vector
         is_vector = Signal()
-        m.d.comb += is_vector.eq(conv.opcode == Opcode.VECTOR.value)
+        if config.vector_unit:
+            m.d.comb += is_vector.eq(conv.opcode == Opcode.VECTOR.value)
 
         word_width = max(1, (config.feature_words - 1).bit_length())
-        sequencer = Sequencer(word_width=word_width, layout=layout_of(Opcode.CONV))
+        sequencer = Sequencer(
+            word_width=word_width, layout=layout_of(Opcode.CONV), loop_width=config.loop_bits,
+            rest=max(1, config.requantizer_steps - 1))
         m.submodules.sequencer = ResetInserter(self.stop)(sequencer)
         m.d.comb += [
             sequencer.instruction.eq(conv),
@@ -149,11 +161,17 @@ class CalcEngine(wiring.Component):
         if config.dual_products:
             m.d.comb += sequencer.spread.eq(
                 ~is_vector & conv.finish & (conv.products == Products.BLOCKS))
-        self._issue(m, code, conv, vector, is_vector, sequencer)
+        if self._is_serial:
+            m.d.comb += sequencer.spread.eq(conv.finish)
+        if config.in_order:
+            self._issue_alone(m, conv, vector, is_vector, sequencer)
+        else:
+            self._issue(m, code, conv, vector, is_vector, sequencer)
         flags = self._flags(m, conv, vector, is_vector, sequencer)
         self._read(m, sequencer.step.word, flags)
 
-        vector_unit = self._vector_path(m, vector, flags)
+        vector_unit = self._vector_path(m, vector, flags) if config.vector_unit else (
+            SimpleNamespace(o_valid=C(0, 1), o=C(0, config.out_lanes * config.acc_bits)))
         sums = self._array_path(m, conv, flags)
         self._results(m, conv, vector, is_vector, flags, vector_unit, sums)
         return m
@@ -211,9 +229,35 @@ class CalcEngine(wiring.Component):
         ]
         m.d.sync += last.eq(shifted | ((sequencer.last & ~slow) << skipped))
 
+    def _issue_alone(self, m, conv, vector, is_vector, sequencer):
+        """Take an instruction when the one before is done; its payload stays where it is."""
+        slow = is_vector & (vector.divide | (vector.op == VectorOp.TABLE.value))
+        busy, start = Signal(), Signal()
+        drain = Signal(range(self.slow_done_stage + 1))  # cycles until nothing is inside
+        m.d.comb += [
+            self.instructions.ready.eq(~busy),
+            sequencer.start.eq(start),
+            self.done.valid.eq(busy & ~start & ~sequencer.running & (drain == 1)),
+            self.done.layer.eq(conv.layer),
+            self.done.post.eq(conv.post),
+            self.status.layer.eq(conv.layer),
+            self.status.busy.eq(busy),
+            self.status.moved.eq(sequencer.valid),
+            self.status.stall.eq(busy & ~sequencer.valid),
+        ]
+        m.d.sync += start.eq(self.instructions.valid & ~busy & ~self.stop)
+        with m.If(start | sequencer.running):
+            m.d.sync += drain.eq(Mux(slow, self.slow_done_stage, self.done_stage))
+        with m.Elif(drain != 0):
+            m.d.sync += drain.eq(drain - 1)
+        with m.If(self.instructions.valid & self.instructions.ready):
+            m.d.sync += busy.eq(1)
+        with m.If(self.done.valid | self.stop):
+            m.d.sync += busy.eq(0)
+
     def _flags(self, m, conv, vector, is_vector, sequencer):
         """Return the flags of a step at every stage, ``flags[stage]``, from 1 on."""
-        step = sequencer.step
+        step, width = sequencer.step, self.config.loop_bits
         layout = data.StructLayout({
             "conv": 1, "vector": 1, "first": 1, "group_first": 1, "group_last": 1,
             "inside": 1, "counted": 1, "odd": 1, "signed": 1, "bias": 1, "finish": 1,
@@ -222,13 +266,14 @@ class CalcEngine(wiring.Component):
             "part": max(1, (self.config.words_per_row - 1).bit_length()),
         })
         inside = (
-            (step.y >= 0) & (step.y < conv.height) & (step.x >= 0) & (step.x < conv.width))
+            (step.y >= 0) & (step.y < conv.height[:width])
+            & (step.x >= 0) & (step.x < conv.width[:width]))
         counted = (
             (inside | vector.count_pad)
-            & (step.y < vector.count_height) & (step.x < vector.count_width))
+            & (step.y < vector.count_height[:width]) & (step.x < vector.count_width[:width]))
         parts = (self.config.words_per_row - 1).bit_length()
         flags = [None]
-        for stage in range(1, self.sum_stage + 7):
+        for stage in range(1, self.sum_stage + 6 + self.config.requantizer_steps):
             flags.append(Signal(layout, name=f"flags_{stage}"))
         m.d.sync += [
             flags[1].conv.eq(sequencer.valid & ~is_vector),
@@ -257,6 +302,13 @@ class CalcEngine(wiring.Component):
         ]
         for before, after in zip(flags[1:], flags[2:]):
             m.d.sync += after.eq(before)
+        if self.config.in_order:
+            # What is the same in all steps of an instruction needs no registers.
+            still = {name: conv[name] for name in ("signed", "products", "depthwise", "wide")}
+            flags[1:] = [
+                SimpleNamespace(**{
+                    name: still.get(name, step[name]) for name in layout.members})
+                for step in flags[1:]]
         return flags
 
     def _read(self, m, word, flags):
@@ -345,7 +397,8 @@ class CalcEngine(wiring.Component):
                 array.products.eq(flags[word_stage].products),
                 array.line_first.eq(flags[word_stage].line_first),
             ]
-        self._window(m, row)
+        if config.window_taps:
+            self._window(m, row)
 
         # Accumulators: read, add, write back; biases in their place in the first pass.
         index = Signal(range(config.acc_depth))
@@ -363,8 +416,16 @@ class CalcEngine(wiring.Component):
         m.d.comb += [
             param.w_en.eq(self.param_en),
             param.w_row.eq(self.load_row),
-            param.w_data.eq(self.load_data[:param.column_width].replicate(param.columns)),
-            param.r_en.eq(flags[ask].conv & flags[ask].first),
+        ]
+        reads_param = flags[ask].conv & flags[ask].first
+        if self._is_serial:
+            m.d.comb += [param.w_data.eq(self.load_data), param.bias_en.eq(reads_param)]
+        else:
+            m.d.comb += [
+                param.w_data.eq(self.load_data[:param.column_width].replicate(param.columns)),
+                param.r_en.eq(reads_param),
+            ]
+        m.d.comb += [
             param.r_row.eq(conv.param_row),
             acc.r_en.eq(flags[ask].result & ~flags[ask].bias),
             acc.r_row.eq(index),
@@ -376,7 +437,8 @@ class CalcEngine(wiring.Component):
             flags[at - 1].result & flags[at].result & (indices[1] == indices[2]))
         with m.If(flags[at].result):
             for lane in range(config.out_lanes):
-                bias = _params(param, lane).bias[:config.acc_bits].as_signed()
+                bias = param.bias[lane] if self._is_serial else (
+                    _params(param, lane).bias[:config.acc_bits].as_signed())
                 stored = acc.r_data.word_select(lane, config.acc_bits).as_signed()
                 before = Mux(forward, sums[lane], stored)
                 m.d.sync += sums[lane].eq(array.o[lane] + Mux(flags[at].bias, bias, before))
@@ -456,17 +518,50 @@ class CalcEngine(wiring.Component):
         """Requantize what either path gives and write it."""
         config, at = self.config, self.sum_stage
         m.submodules.requantizer = requantizer = self._requantizer
-        param = self._param
+        vector_at = 1 + FeatureMemory.latency + VectorUnit.latency
+        # The second result of a step follows in the next cycle, in which no step is.
+        second = Signal(Requantizer.latency + 2)
+        if self._is_serial:
+            self._scale_serially(m, conv, flags, sums)
+        else:
+            self._scale(m, vector, flags, unit, sums, second, vector_at)
+
+        # An instruction's bounds and rows take effect just before its first result.
+        lo = Signal(signed(17))
+        row = Signal(range(config.feature_depth))
+        row_step = Signal(11)
+        m.d.comb += requantizer.lo.eq(lo)
+        conv_first = flags[at + 4].conv & flags[at + 4].first
+        ahead = flags[vector_at + 3]
+        vector_first = ahead.vector & ahead.first
+        write, result = self._pooled(m, conv, flags, conv_first, vector_first)
+        with m.If(conv_first | vector_first):
+            m.d.sync += row.eq(conv.row) if config.in_order else [
+                lo.eq(conv.lo), row.eq(conv.row), row_step.eq(conv.row_step)]
+        with m.Elif(write & ~second[-1]):
+            m.d.sync += row.eq(row + row_step)
+        if config.in_order:
+            m.d.comb += [lo.eq(conv.lo), row_step.eq(conv.row_step)]
+        if not self._is_serial:
+            self._upper_bounds(m, conv, vector, conv_first, vector_first, second)
+        m.d.sync += self.write.eq(write)
+        with m.If(write):
+            m.d.sync += [
+                self.write_row.eq(Mux(second[-1], self.write_row + 1, row)),
+                self.write_data.eq(result),
+            ]
+
+    def _scale(self, m, vector, flags, unit, sums, second, vector_at):
+        """Give the requantizer accumulators and shifts of either path, all lanes at once."""
+        config, at, param = self.config, self.sum_stage, self._param
+        requantizer = self._requantizer
         sum_valid = flags[at + 1].result & flags[at + 1].finish
         valid = Signal()
         acc = Signal(data.ArrayLayout(signed(config.acc_bits), config.out_lanes))
         shift = Signal(data.ArrayLayout(5, config.out_lanes))
-        vector_at = 1 + FeatureMemory.latency + VectorUnit.latency
         right = Signal(5)
         with m.If(flags[vector_at - 1].vector & flags[vector_at - 1].first):
             m.d.sync += right.eq(vector.shift + Mux(vector.divide, 2, 0))
-        # The second result of a step follows in the next cycle, in which no step is.
-        second = Signal(Requantizer.latency + 2)
         if config.dual_products:
             m.d.sync += second.eq(Cat(sum_valid & _two_blocks(flags[at + 1]), second))
         m.d.sync += valid.eq(sum_valid | second[0] | unit.o_valid)
@@ -486,26 +581,18 @@ class CalcEngine(wiring.Component):
         m.d.comb += [
             requantizer.valid.eq(valid), requantizer.acc.eq(acc), requantizer.shift.eq(shift)]
 
-        # An instruction's bounds and rows take effect just before its first result.
-        lo = Signal(signed(17))
-        row = Signal(range(config.feature_depth))
-        row_step = Signal(11)
-        m.d.comb += requantizer.lo.eq(lo)
-        conv_first = flags[at + 4].conv & flags[at + 4].first
-        ahead = flags[vector_at + 3]
-        vector_first = ahead.vector & ahead.first
-        write, result = self._pooled(m, conv, flags, conv_first, vector_first)
-        with m.If(conv_first | vector_first):
-            m.d.sync += [lo.eq(conv.lo), row.eq(conv.row), row_step.eq(conv.row_step)]
-        with m.Elif(write & ~second[-1]):
-            m.d.sync += row.eq(row + row_step)
-        self._upper_bounds(m, conv, vector, conv_first, vector_first, second)
-        m.d.sync += self.write.eq(write)
-        with m.If(write):
-            m.d.sync += [
-                self.write_row.eq(Mux(second[-1], self.write_row + 1, row)),
-                self.write_data.eq(result),
-            ]
+    def _scale_serially(self, m, conv, flags, sums):
+        """Give the requantizer the accumulators of a step, and parameters as it asks for them."""
+        at, param, requantizer = self.sum_stage, self._param, self._requantizer
+        m.d.comb += [
+            requantizer.start.eq(flags[at].result & flags[at].finish),
+            requantizer.acc.eq(sums),
+            param.scale_en.eq(requantizer.ask),
+            param.part.eq(requantizer.part),
+            requantizer.shift.eq(param.shift),
+        ]
+        for place, upper in enumerate(param.upper):
+            m.d.comb += requantizer.hi[place].eq(_with_sign(upper, conv))
 
     def _upper_bounds(self, m, conv, vector, conv_first, vector_first, second):
         """Give the requantizer its upper bounds: one for all of VECTOR, those of CONV by lane.
@@ -514,19 +601,19 @@ class CalcEngine(wiring.Component):
         the results of a second block, which have their own.
         """
         config = self.config
-
-        def with_sign(upper):
-            return Cat(upper, upper[-1] & conv.lo[-1]).as_signed()
-
         for lane in range(config.out_lanes):
-            own = with_sign(_params(self._param, lane).upper[:config.data_bits])
+            own = _with_sign(_params(self._param, lane).upper[:config.data_bits], conv)
             bound = Signal(signed(config.data_bits + 1), name=f"hi_{lane}")
-            with m.If(conv_first | vector_first):
-                m.d.sync += bound.eq(Mux(conv_first, own, vector.hi[:len(bound)]))
+            if config.in_order:
+                is_vector = conv.opcode == Opcode.VECTOR.value if config.vector_unit else C(0, 1)
+                m.d.comb += bound.eq(Mux(is_vector, vector.hi[:len(bound)], own))
+            else:
+                with m.If(conv_first | vector_first):
+                    m.d.sync += bound.eq(Mux(conv_first, own, vector.hi[:len(bound)]))
             if config.dual_products:
                 other = Signal.like(bound, name=f"second_hi_{lane}")
                 with m.If(conv_first):
-                    m.d.sync += other.eq(with_sign(self._second_params[lane].upper))
+                    m.d.sync += other.eq(_with_sign(self._second_params[lane].upper, conv))
                 bound = Mux(second[-2], other, bound)
             m.d.comb += self._requantizer.hi[lane].eq(bound)
 
@@ -542,7 +629,7 @@ class CalcEngine(wiring.Component):
             return requantizer.o_valid, codes
         m.submodules.pool = pool = self._pool
         pooled = Signal()
-        step = flags[at + 5]
+        step = flags[at + 4 + self.config.requantizer_steps]
         with m.If(conv_first | vector_first):
             m.d.sync += pooled.eq(
                 conv_first & ((conv.pool_kernel != 0) | (conv.pool_stride != 0)))
@@ -568,6 +655,11 @@ def _params(memory, lane):
         field.name: signed(field.width) if field.signed else field.width
         for field in PARAM_FIELDS})
     return data.View(layout, memory.r_data.word_select(lane, layout.size))
+
+
+def _with_sign(upper, conv):
+    """Return an upper bound with the sign of the lower one."""
+    return Cat(upper, upper[-1] & conv.lo[-1]).as_signed()
 
 
 def _two_blocks(step):

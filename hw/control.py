@@ -12,7 +12,7 @@ from arch.registers import COUNTERS, REGISTERS, Error, register
 
 from .axi import AXI4LiteSignature
 from .counters import CounterBank
-from .layouts import BASES_LAYOUT, ErrorStrobe
+from .layouts import ErrorStrobe, bases_layout, index_width
 
 
 __all__ = (
@@ -85,9 +85,9 @@ class Control(wiring.Component):
         Control port. One write and one read at a time; each takes a few cycles.
     start : Out(1)
         Strobe: a run begins.
-    program : Out(32)
+    program : Out(config.address_bits)
         Byte address of the program. Stable during a run unless the host writes it.
-    bases : Out(BASES_LAYOUT)
+    bases : Out(bases_layout(config.address_bits))
         Byte addresses of the regions.
     stop : Out(1)
         An error has been seen in this run.
@@ -99,7 +99,7 @@ class Control(wiring.Component):
         Whether a run is under way.
     fetch_idle : In(1)
         Whether the fetch has come to its end.
-    fetched : In(32)
+    fetched : In(index_width(config))
         Instructions fetched.
     dispatched : In(1)
         Strobe: an instruction has gone to an engine.
@@ -130,14 +130,14 @@ class Control(wiring.Component):
         super().__init__({
             "s_axi": In(AXI4LiteSignature(addr_width=8, data_width=32)),
             "start": Out(1),
-            "program": Out(32),
-            "bases": Out(BASES_LAYOUT),
+            "program": Out(config.address_bits),
+            "bases": Out(bases_layout(config.address_bits)),
             "stop": Out(1),
             "abort": Out(1),
             "finish": Out(1),
             "busy": Out(1),
             "fetch_idle": In(1),
-            "fetched": In(32),
+            "fetched": In(index_width(config)),
             "dispatched": In(1),
             "ended": In(len(Engine)),
             "dropped": In(len(Engine)),
@@ -162,9 +162,10 @@ class Control(wiring.Component):
         error = Signal()
         code = Signal(8)
         source = Signal(4)
-        index = Signal(32)
+        index = Signal(index_width(self._config))
         limit = Signal(32, init=0xFFFF_FFFF)
-        done_counts = [Signal(24, name=f"done_{engine.name.lower()}") for engine in Engine]
+        done_width = min(24, len(index))
+        done_counts = [Signal(done_width, name=f"done_{engine.name.lower()}") for engine in Engine]
         clear = Signal()
         begin = Signal()
         m.submodules.cycles = cycles = CycleCounter()
@@ -185,7 +186,7 @@ class Control(wiring.Component):
             "CYCLES_HI": cycles.high,
             "LIMIT": limit,
             "ERROR_DONE": reduce(or_, [
-                count & ((code != 0) & (source == engine)).replicate(24)
+                count & ((code != 0) & (source == engine)).replicate(done_width)
                 for engine, count in zip(Engine, done_counts)]),
             "SELECT": Cat(self.select_layer, self.select_engine),
             **{f"COUNT_{name.upper()}": self.count for name in COUNTERS},
@@ -203,6 +204,7 @@ class Control(wiring.Component):
                         for number, strobe in enumerate(strobes):
                             with m.If(strobe):
                                 part = slice(8 * number, 8 * number + 8)
+                                # A register of fewer bits has no more.
                                 m.d.sync += Value.cast(values[name])[part].eq(word[part])
                 with m.Case(register("CONTROL").offset >> 2):
                     with m.If(strobes[0]):

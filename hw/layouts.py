@@ -3,7 +3,7 @@
 from amaranth import *
 from amaranth.lib import data
 
-from arch.isa import Engine, Opcode, fields_of
+from arch.isa import INSTRUCTION_SIZE, Engine, Opcode, Region, fields_of
 
 
 __all__ = (
@@ -14,8 +14,10 @@ __all__ = (
     "Status",
     "Waiting",
     "BASES_LAYOUT",
+    "bases_layout",
     "beats_per_row",
     "common_fields",
+    "index_width",
     "instruction_layout",
     "layout_of",
     "read_beat_layout",
@@ -24,7 +26,12 @@ __all__ = (
 )
 
 
-BASES_LAYOUT = data.ArrayLayout(32, 4)
+def bases_layout(address_bits):
+    """Return the layout of the byte addresses of all regions."""
+    return data.ArrayLayout(address_bits, len(Region))
+
+
+BASES_LAYOUT = bases_layout(32)
 
 
 class Request(data.Struct):
@@ -84,6 +91,13 @@ def layout_of(opcode, *names):
         field.name: signed(field.width) if field.signed else unsigned(field.width)
         for field in fields_of(opcode) if not names or field.name in names
     })
+
+
+def index_width(config):
+    """Return the bits of a number of instructions: of as many as can be addressed, if few."""
+    if config.address_bits == 32:
+        return 32
+    return config.address_bits - (INSTRUCTION_SIZE - 1).bit_length()
 
 
 def instruction_layout(engine):

@@ -24,14 +24,16 @@ from .unroller import UNROLL_LAYOUT, Unroller
 
 
 __all__ = (
+    "JOB_LAYOUT",
+    "BeatWriter",
     "LoadEngine",
 )
 
 
-# What the data side must know of an instruction.
-_JOB_LAYOUT = layout_of(
+JOB_LAYOUT = layout_of(
     Opcode.LOAD, "layer", "post", "memory", "row", "row_count", "line_count", "row_stride",
     "weight_bits", "pairs", "columns", *UNROLL_FIELDS)
+"""What the data side must know of an instruction."""
 
 
 class BeatWriter(wiring.Component):
@@ -47,8 +49,9 @@ class BeatWriter(wiring.Component):
 
     Members
     -------
-    jobs : In(stream)
-        What to do with the beats that follow.
+    jobs : In(stream(JOB_LAYOUT))
+        What to do with the beats that follow; with ``config.in_order`` the payload stays until
+        ``done``.
     beats : In(stream(read_beat_layout(config)))
         Beats, lines in order.
     writes : Out(stream(write_beat_layout(config)))
@@ -64,7 +67,7 @@ class BeatWriter(wiring.Component):
     def __init__(self, config):
         self._config = config
         super().__init__({
-            "jobs": In(stream.Signature(_JOB_LAYOUT)),
+            "jobs": In(stream.Signature(JOB_LAYOUT)),
             "beats": In(stream.Signature(read_beat_layout(config))),
             "writes": Out(stream.Signature(write_beat_layout(config))),
             "done": Out(Done),
@@ -78,11 +81,12 @@ class BeatWriter(wiring.Component):
         lasts = [beats - 1 for beats in beats_per_row(config)]
         columns = config.weight_columns
         parts = CHUNK_BEATS // columns
-        m.submodules.unpacker = unpacker = Unpacker(
-            config.dram_width * 8, dual=config.dual_products)
+        if config.packed_weights:
+            m.submodules.unpacker = unpacker = Unpacker(
+                config.dram_width * 8, dual=config.dual_products)
 
         active = Signal()
-        job = Signal(_JOB_LAYOUT, reset_less=True)
+        job = self.jobs.payload if config.in_order else Signal(JOB_LAYOUT, reset_less=True)
         depth = max(config.feature_depth, config.weight_depth, config.param_depth, TABLES)
         row = Signal(range(depth), reset_less=True)
         line_row = Signal.like(row)
@@ -96,7 +100,7 @@ class BeatWriter(wiring.Component):
 
         # Narrow weights come out of the unpacker in chunks, and are written in `parts` parts.
         # Only 8-bit weight memory has them.
-        packed = self.jobs.payload.weight_bits.any() if config.weight_bits == 8 else C(0)
+        packed = self.jobs.payload.weight_bits.any() if config.unpacks_weights else C(0)
         narrow = Signal(reset_less=True)
         part = Signal(range(max(2, parts)))
         wide_data = Signal(columns * config.dram_width * 8)
@@ -117,22 +121,27 @@ class BeatWriter(wiring.Component):
         ends_line = Signal()
         ends_job = Signal()
         take = Signal()
+        m.d.comb += free.eq(~self.writes.valid | self.writes.ready)
+        chunk_ready, chunk_valid = C(0, 1), C(0, 1)
+        if config.packed_weights:
+            chunk_ready, chunk_valid = unpacker.i.ready, unpacker.o.valid
+            m.d.comb += [
+                unpacker.bits.eq(job.weight_bits),
+                unpacker.pairs.eq(job.pairs),
+                unpacker.i.valid.eq(self.beats.valid & active & narrow),
+                unpacker.i.payload.eq(self.beats.payload.data),
+                unpacker.o.ready.eq(free & ends_chunk),
+                unpacker.clear.eq(ends_line),
+                wide_data.eq(unpacker.o.payload.as_value().word_select(part, len(wide_data))),
+            ]
         m.d.comb += [
-            free.eq(~self.writes.valid | self.writes.ready),
-            unpacker.bits.eq(job.weight_bits),
-            unpacker.pairs.eq(job.pairs),
-            unpacker.i.valid.eq(self.beats.valid & active & narrow),
-            unpacker.i.payload.eq(self.beats.payload.data),
-            unpacker.o.ready.eq(free & ends_chunk),
-            unpacker.clear.eq(ends_line),
-            wide_data.eq(unpacker.o.payload.as_value().word_select(part, len(wide_data))),
             beat.eq(Mux(narrow, wide_data, plain.replicate(columns))),
             ends_chunk.eq((part == parts - 1) | ends_line),
             plain.eq(self.beats.payload.data),
             plain_valid.eq(self.beats.valid & active),
             plain_ready.eq(free),
-            self.beats.ready.eq(active & Mux(narrow, unpacker.i.ready, plain_ready)),
-            move.eq(Mux(narrow, unpacker.o.valid, plain_valid) & free),
+            self.beats.ready.eq(active & Mux(narrow, chunk_ready, plain_ready)),
+            move.eq(Mux(narrow, chunk_valid, plain_valid) & free),
             ends_row.eq(column == last_column),
             ends_line.eq(ends_row & (rows_left == 1)),
             ends_job.eq(ends_line & (lines_left == 1)),
@@ -197,9 +206,10 @@ class BeatWriter(wiring.Component):
                     lines_left.eq(lines_left - 1),
                 ]
         with m.If(take):
+            m.d.sync += active.eq(self.jobs.valid)
+            if not config.in_order:
+                m.d.sync += job.eq(self.jobs.payload)
             m.d.sync += [
-                active.eq(self.jobs.valid),
-                job.eq(self.jobs.payload),
                 row.eq(self.jobs.payload.row),
                 line_row.eq(self.jobs.payload.row),
                 rows_left.eq(self.jobs.payload.row_count),
@@ -285,7 +295,7 @@ class LoadEngine(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.generator = generator = BurstGenerator(self._config, Opcode.LOAD)
-        m.submodules.jobs = jobs = StreamQueue(_JOB_LAYOUT, self.job_depth)
+        m.submodules.jobs = jobs = StreamQueue(JOB_LAYOUT, self.job_depth)
         m.submodules.writer = writer = BeatWriter(self._config)
         connect(m, jobs.o, writer.jobs)
         connect(m, writer.writes, flipped(self.writes))
@@ -299,7 +309,7 @@ class LoadEngine(wiring.Component):
             generator.instructions.valid.eq(self.instructions.valid & jobs.i.ready),
             jobs.i.valid.eq(self.instructions.valid & generator.instructions.ready),
         ]
-        m.d.comb += [jobs.i.payload[name].eq(entering[name]) for name in _JOB_LAYOUT.members]
+        m.d.comb += [jobs.i.payload[name].eq(entering[name]) for name in JOB_LAYOUT.members]
 
         # Beats asked for and not yet received; only our own requests raise it, so that a valid
         # request stays valid.

@@ -13,12 +13,12 @@ __all__ = (
 )
 
 
-def step_layout(word_width):
+def step_layout(word_width, loop_width=12):
     """Return the layout of one step."""
     return data.StructLayout({
         "word": word_width,
-        "y": signed(13),
-        "x": signed(13),
+        "y": signed(loop_width + 1),
+        "x": signed(loop_width + 1),
         "first": 1,         # of the instruction
         "group_first": 1,
         "group_last": 1,
@@ -47,11 +47,15 @@ class Sequencer(wiring.Component):
         Bits of a word number.
     layout : StructLayout
         Layout of the instruction.
+    loop_width : int
+        Bits of counts, sizes and coordinates that are heeded.
+    rest : int
+        Cycles without a step of ``spread``.
 
     Members
     -------
     spread : In(1)
-        One cycle without a step follows each step of the last pass; stable as ``instruction``.
+        ``rest`` cycles without a step follow each step of the last pass; stable as ``instruction``.
     start : In(1)
         Take ``instruction``, which must stay until ``last``.
     instruction : In(layout)
@@ -70,9 +74,11 @@ class Sequencer(wiring.Component):
         Last cycle of the last step of the instruction.
     """
 
-    def __init__(self, *, word_width, layout):
+    def __init__(self, *, word_width, layout, loop_width=12, rest=1):
         self.word_width = word_width
         self.layout = layout
+        self.loop_width = loop_width
+        self.rest = rest
         super().__init__({
             "spread": In(1),
             "start": In(1),
@@ -81,14 +87,14 @@ class Sequencer(wiring.Component):
             "word_b": In(word_width),
             "running": Out(1),
             "valid": Out(1),
-            "step": Out(step_layout(word_width)),
+            "step": Out(step_layout(word_width, loop_width)),
             "last": Out(1),
         })
 
     def elaborate(self, platform):
         m = Module()
         code = self.instruction
-        counts = [Signal(12, name=f"left_{level}") for level in range(LEVELS)]
+        counts = [Signal(self.loop_width, name=f"left_{level}") for level in range(LEVELS)]
         # ended[j]: loop j is in its last iteration
         ended = [Signal(name=f"ended_{level}") for level in range(LEVELS)]
         gap = Signal(6)
@@ -99,15 +105,16 @@ class Sequencer(wiring.Component):
         wrapped = Signal(3)     # steps whose results belong to the run before
         tail = Signal()         # a step that wraps is still to come in this group
         in_tail = Signal()      # the step is one of those at the end of a group
-        resting = Signal()
+        resting = Signal(self.rest.bit_length())
         rests = Signal()
 
+        single = self.rest == 1
         walked = ended[0] & ended[1]
         group_last = walked & ~tail
         pass_last = ended[2] & ended[3] & ended[4]
         m.d.comb += [
-            self.valid.eq(self.running & (gap == 0) & ~resting),
-            rests.eq(self.spread & pass_last & ~resting),
+            self.valid.eq(self.running & (gap == 0) & (~resting if single else resting == 0)),
+            rests.eq(self.spread & pass_last & (~resting if single else resting != self.rest)),
             self.last.eq(
                 self.running & (gap == 0) & ~rests & ~holding & group_last & pass_last),
             self.step.first.eq(first & ~holding),
@@ -133,8 +140,8 @@ class Sequencer(wiring.Component):
                 wrapped.eq(0), tail.eq(code.wrap != 0), in_tail.eq(0),
                 holding.eq(self.hold),
                 self.step.word.eq(Mux(self.hold, self.word_b, code.word)),
-                self.step.y.eq(code.y),
-                self.step.x.eq(code.x),
+                self.step.y.eq(self._low(code.y)),
+                self.step.x.eq(self._low(code.x)),
             ]
             for level in range(LEVELS):
                 self._reload(m, counts, ended, level)
@@ -143,7 +150,7 @@ class Sequencer(wiring.Component):
         with m.Elif(gap != 0):
             m.d.sync += gap.eq(gap - 1)
         with m.Elif(self.running & rests):
-            m.d.sync += resting.eq(1)
+            m.d.sync += resting.eq(1 if single else resting + 1)
         with m.Elif(self.running):
             m.d.sync += [
                 resting.eq(0),
@@ -174,8 +181,15 @@ class Sequencer(wiring.Component):
                 self._advance(m, counts, ended)
         return m
 
+    def _low(self, value):
+        """Return the bits of a field that are heeded."""
+        if len(value) == self.loop_width:
+            return value
+        low = value[:self.loop_width]
+        return low.as_signed() if value.shape().signed else low
+
     def _reload(self, m, counts, ended, level):
-        count = self.instruction[f"count_{level}"]
+        count = self._low(self.instruction[f"count_{level}"])
         m.d.sync += [counts[level].eq(count), ended[level].eq(count == 1)]
 
     def _advance(self, m, counts, ended):
@@ -188,8 +202,8 @@ class Sequencer(wiring.Component):
                     counts[level].eq(counts[level] - 1),
                     ended[level].eq(counts[level] == 2),
                     step.word.eq(step.word + code[f"word_{level}"]),
-                    step.y.eq(step.y + code[f"y_{level}"]),
-                    step.x.eq(step.x + code[f"x_{level}"]),
+                    step.y.eq(step.y + self._low(code[f"y_{level}"])),
+                    step.x.eq(step.x + self._low(code[f"x_{level}"])),
                 ]
                 for inner in range(level):
                     self._reload(m, counts, ended, inner)

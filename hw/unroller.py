@@ -72,7 +72,7 @@ class Unroller(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.ring = ring = RowMemory(
-            columns=1, column_width=self._width, depth=self._depth)
+            columns=1, column_width=self._width, depth=self._depth, prompt=True)
         advance = Signal()
         m.d.comb += [advance.eq(~self.o.valid | self.o.ready), ring.r_hold.eq(~advance)]
         base = Signal(self._depth.bit_length())

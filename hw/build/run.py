@@ -25,7 +25,7 @@ from .fit import check_fit
 from .pll import in_mhz
 from .progress import PlaceProgress, Progress
 from .report import Report, parse_report
-from .synthesis import STAT_FILE, WRITE_STAT, pass_name, total_cells
+from .synthesis import STAT_FILE, WRITE_STAT, pass_name, total_cells, without_collisions
 from .tools import TOOLS, Processes, find_tools, tool_version
 
 
@@ -231,10 +231,13 @@ def _flow(
 
 def _plan(design, clocked: Clocked):
     """Return the files and commands of Amaranth's build system."""
-    return clocked.board.make_platform().prepare(
+    plan = clocked.board.make_platform().prepare(
         BoardTop(clocked.board, clocked.pll, design), TOP, emit_src=False, verbose=True,
         debug_verilog=False, synth_opts=clocked.board.device.synthesis,
         nextpnr_opts=clocked.board.device.placement, script_after_synth=WRITE_STAT)
+    name = f"{TOP}.il"
+    plan.files[name] = without_collisions(plan.files[name])
+    return plan
 
 
 def _unmet(name: str, clocked: Clocked, report: Report, seeds: int) -> str:

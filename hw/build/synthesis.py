@@ -13,6 +13,7 @@ __all__ = (
     "parse_stat",
     "pass_name",
     "total_cells",
+    "without_collisions",
 )
 
 
@@ -58,3 +59,40 @@ def pass_name(line: str) -> str | None:
     """
     found = _PASS.match(line)
     return found and found[1]
+
+
+_MEMORY = re.compile(r"^  attribute \\no_rw_check 1\n  memory .*(\\\S+)$", re.MULTILINE)
+_READ_PORT = re.compile(
+    r"^  cell \$memrd_v2 \S+\n    parameter \\MEMID \"(?P<name>.*)\"\n(?:    .*\n)*?"
+    r"    parameter \\COLLISION_X_MASK \d+'(?P<mask>0+)$", re.MULTILINE)
+
+
+def without_collisions(rtlil: str) -> str:
+    """Say at each read port of a memory with ``no_rw_check`` that collisions do not matter.
+
+    Yosys heeds the attribute where it finds the register of a read port itself. RTLIL of Amaranth
+    has the register in the port, and around block RAM that gives anything on a collision there
+    would be registers and multiplexers for what nobody reads.
+
+    Parameters
+    ----------
+    rtlil : str
+        Modules.
+
+    Returns
+    -------
+    str
+        The same modules with other masks.
+    """
+    return "\nend\n".join(_unchecked(module) for module in rtlil.split("\nend\n"))
+
+
+def _unchecked(module: str) -> str:
+    names = {name.replace("\\", "\\\\") for name in _MEMORY.findall(module)}
+
+    def mask(port: re.Match[str]) -> str:
+        if port["name"] not in names:
+            return port[0]
+        return port[0][:-len(port["mask"])] + "1" * len(port["mask"])
+
+    return _READ_PORT.sub(mask, module) if names else module

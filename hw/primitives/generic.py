@@ -9,6 +9,7 @@ __all__ = (
     "NO_COLLISIONS",
     "ROW_MEMORY_LATENCY",
     "Generic",
+    "split_rows",
 )
 
 
@@ -20,6 +21,14 @@ as it is, without logic that decides what such a read gives."""
 MULTIPLIER_LATENCY = 3
 
 ROW_MEMORY_LATENCY = 2
+
+
+def split_rows(ports):
+    """Return the initial rows of a :class:`hw.primitives.RowMemory` by columns."""
+    width = ports.column_width
+    return [
+        [(row >> (column * width)) % (1 << width) for column in range(ports.columns)]
+        for row in ports.init]
 
 
 class Generic:
@@ -49,12 +58,8 @@ class Generic:
         """Return the module of a :class:`hw.primitives.RowMemory`."""
         m = Module()
         shape = data.ArrayLayout(ports.column_width, ports.columns)
-        width = ports.column_width
-        init = [
-            [(row >> (column * width)) % (1 << width) for column in range(ports.columns)]
-            for row in ports.init]
         m.submodules.array = array = memory.Memory(
-            shape=shape, depth=ports.depth, init=init, attrs=NO_COLLISIONS)
+            shape=shape, depth=ports.depth, init=split_rows(ports), attrs=NO_COLLISIONS)
         write = array.write_port(granularity=1)
         read = array.read_port()
         m.d.comb += [

@@ -1,6 +1,7 @@
 """Lattice iCE40 UltraPlus: SB_MAC16 with its registers, SB_SPRAM256KA.
 
-Its block RAM has no output register, so row memories are left to synthesis.
+Its block RAM has no output register. It keeps what it gave last, so that a row memory has a
+register for the request instead, which is narrower.
 
 Source: Lattice, DSP Function Usage Guide for iCE40 Devices, FPGA-TN-02007, and iCE40 SPRAM Usage
 Guide, FPGA-TN-02022.
@@ -9,8 +10,9 @@ Guide, FPGA-TN-02022.
 from weakref import WeakKeyDictionary
 
 from amaranth import *
+from amaranth.lib import data, memory
 
-from .generic import Generic
+from .generic import NO_COLLISIONS, Generic, split_rows
 
 
 __all__ = ("Ice40",)
@@ -79,6 +81,29 @@ class Ice40(Generic):
             i_OHOLDTOP=0, i_OHOLDBOT=0, i_ADDSUBTOP=0, i_ADDSUBBOT=0, i_CI=0, i_ACCUMCI=0,
             i_SIGNEXTIN=0, o_O=product)
         return product[:width].as_signed()
+
+    def row_memory(self, ports):
+        """Return the module of a :class:`hw.primitives.RowMemory`: block RAM by synthesis."""
+        if ports.prompt:
+            return super().row_memory(ports)
+        m = Module()
+        m.submodules.array = array = memory.Memory(
+            shape=data.ArrayLayout(ports.column_width, ports.columns), depth=ports.depth,
+            init=split_rows(ports), attrs=NO_COLLISIONS)
+        write = array.write_port(granularity=1)
+        read = array.read_port()
+        asked, row = Signal(), Signal.like(ports.r_row)
+        with m.If(~ports.r_hold):
+            m.d.sync += [asked.eq(ports.r_en), row.eq(ports.r_row)]
+        m.d.comb += [
+            write.en.eq(ports.w_en),
+            write.addr.eq(ports.w_row),
+            write.data.eq(ports.w_data),
+            read.en.eq(asked & ~ports.r_hold),
+            read.addr.eq(row),
+            ports.r_data.eq(read.data),
+        ]
+        return m
 
     def bulk_memory(self, ports):
         """Return a memory made of SB_SPRAM256KA.

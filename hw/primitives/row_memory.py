@@ -15,8 +15,9 @@ class RowMemory(wiring.Component):
     """Memory of wide rows, written by columns, with a registered output.
 
     A read answers :attr:`latency` cycles after its request and holds until the next answer.
-    What a read of the row that is written in the same cycle gives is left to the memory; nobody
-    asks. To promise anything would cost registers and multiplexers around block RAM. So is what it
+    What a read of the row that is written in the same cycle, or in the next one, gives is left to
+    the memory; nobody asks, but of a ``prompt`` memory. To promise anything would cost registers
+    and multiplexers around block RAM. So is what it
     shows before the first answer.
 
     Parameters
@@ -31,6 +32,8 @@ class RowMemory(wiring.Component):
         Contents of the first rows; the others are zero.
     compact : bool
         Whether a multiplexer behind the memory is worth block RAM that it saves.
+    prompt : bool
+        Whether a request reads at once: its row may be written from the next cycle on.
 
     Members
     -------
@@ -50,12 +53,13 @@ class RowMemory(wiring.Component):
 
     latency = ROW_MEMORY_LATENCY
 
-    def __init__(self, *, columns, column_width, depth, init=(), compact=False):
+    def __init__(self, *, columns, column_width, depth, init=(), compact=False, prompt=False):
         self.columns = columns
         self.column_width = column_width
         self.depth = depth
         self.init = tuple(init)
         self.compact = compact
+        self.prompt = prompt
         width = columns * column_width
         super().__init__({
             "w_en": In(columns),

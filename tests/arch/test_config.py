@@ -22,6 +22,17 @@ from arch.config import PRESETS, AcceleratorConfig, preset
      "feature memory must have at most 524288 words, not 8388608"),
     ({"out_lanes": 64, "dram_width": 64, "burst_length": 128},
      "dram_width * burst_length must be at most 4096 bytes, not 8192"),
+    ({"layer_depth": 3}, "layer_depth must be 0 or a power of two in 2..4096, not 3"),
+    ({"loop_bits": 13}, "loop_bits must be in 4..12, not 13"),
+    ({"in_order": True, "burst_length": 4},
+     "in_order needs a dram_width * burst_length of at least 64 bytes, not 32"),
+    ({"address_bits": 17}, "address_bits must be 32 without in_order, not 17"),
+    ({"vector_unit": False}, "table_lanes must be 0 without vector_unit, not 4"),
+    ({"requantizer_lanes": 3},
+     "requantizer_lanes must be 0 or a power of two of at most out_lanes (16), not 3"),
+    ({"requantizer_lanes": 4},
+     ("requantizer_lanes must be 0 or 16, not 4, unless there is in_order, no vector_unit, no "
+      "dual_products, 8-bit data, and a dram_width of at most 8")),
     ({"rounding": "up"},
      "rounding must be one of half_even, half_up, half_away, floor, not 'up'"),
 ])
@@ -66,7 +77,7 @@ def test_hash_knows_everything_but_the_name():
     ({"weight_bits": 16}, "weight_bits must be 8 with 8-bit data, not 16"),
     ({"weight_bits": 4, "data_bits": 16},
      "weight_bits must be 8 or 16 with 16-bit data, not 4"),
-    ({"acc_bits": 48}, "acc_bits must be 32 with 8-bit data, not 48"),
+    ({"acc_bits": 48}, "acc_bits must be 24 or 32 with 8-bit data, not 48"),
     ({"data_bits": 16}, "acc_bits must be 48 with 16-bit data, not 32"),
     ({"data_bits": 16, "acc_bits": 48, "in_lanes": 1, "out_lanes": 4, "dram_width": 8},
      "dram_width must divide a weight tile of 4 bytes, not 8"),
@@ -81,3 +92,9 @@ def test_sizes_with_16_bit_data(weight_bits, size):
     config = AcceleratorConfig("wide", data_bits=16, weight_bits=weight_bits, acc_bits=48)
     assert (config.row_size, config.weight_row_size, config.param_row_size) == (32, size, 128)
     assert config.hash != preset("ecp5_85f").hash
+
+
+def test_hash_is_what_it_was_before_there_was_a_choice():
+    assert preset("tiny").hash == 0x37ae7a4fbbb10d7f
+    assert dataclasses.replace(preset("tiny"), in_order=True).hash != preset("tiny").hash
+    assert dataclasses.replace(preset("tiny"), loop_bits=11).hash != preset("tiny").hash

@@ -111,7 +111,7 @@ def test_short_passes_are_stretched(width, cycles):
     b = NetworkBuilder(np.random.default_rng(0), (64, 1, width))
     program = compile_model(b.model(b.conv("input", 4, (1, 1))), preset("small"))
     (conv,) = [item for item in program.instructions if item.opcode == Opcode.CONV]
-    assert group_cycles(conv) == 16 * cycles
+    assert group_cycles(conv, program.config) == 16 * cycles
 
 
 def test_loads_overlap_with_computation():

@@ -40,7 +40,7 @@ def kinds(program):
 
 
 def cycles(program):
-    return sum(group_cycles(item) for item in convs(program))
+    return sum(group_cycles(item, program.config) for item in convs(program))
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.name)

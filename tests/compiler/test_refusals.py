@@ -171,3 +171,31 @@ def test_input_codes_are_checked():
         layout.pack(codes - 1)
     with pytest.raises(TypeError, match=r"^Input codes must be integers, not float64$"):
         layout.pack(codes * 0.5)
+
+
+UP5K = preset("up5k")
+
+
+def test_operator_without_vector_unit():
+    b = build((4, 8, 8))
+    x = b.conv("input", 4, (1, 1))
+    model = b.model(b.add(x, b.conv("input", 4, (1, 1))))
+    refuse(model, UP5K, (
+        "Layer 'add2': Add + ReLU needs the vector unit, config 'up5k' has none (vector_unit); use "
+        "a config with it"))
+
+
+def test_loops_that_are_too_long():
+    b = build((4, 3, 70))
+    model = b.model(b.conv("input", 4, (1, 1)))
+    refuse(model, UP5K, (
+        "Layer 'conv0': its maps and loops need 7 bits (width is 70), config 'up5k' has 6 "
+        "(loop_bits); use a loop_bits of at least 7"))
+
+
+def test_network_that_cannot_be_addressed():
+    model = build((8, 20, 20))
+    model = model.model(model.conv("input", 64, (20, 20)))
+    refuse(model, replace(UP5K, acc_bits=32), (
+        "Network 'network' takes 237632 bytes of DRAM, config 'up5k' addresses 131072 "
+        "(address_bits); use an address_bits of at least 18"))

@@ -115,10 +115,14 @@ class Pairs(wiring.Component):
             "load_b": self.noise[80] & enable, "enable": enable}
 
     def _row_memory(self, m, columns, column_width, depth):
-        # None is read while it is written, and nothing is asked while answers are held.
+        # None is written while it is read, or in the cycle after it is asked for, and nothing is
+        # asked while answers are held.
         rows = [self._row(bits, depth) for bits in (self.noise[:4], self.noise[4:8])]
         hold = self.noise[8] & self.noise[9]
-        writes = self.writes & (rows[0] != rows[1])
+        asked, row = Signal(), Signal(range(depth))
+        with m.If(~hold):
+            m.d.sync += [asked.eq(self.noise[10]), row.eq(rows[1])]
+        writes = self.writes & (rows[0] != rows[1]) & ~(asked & (rows[0] == row))
         return {
             "w_en": self.noise[12:12 + columns] & writes.replicate(columns), "w_row": rows[0],
             "w_data": self.noise[20:20 + columns * column_width], "r_row": rows[1],

@@ -3,10 +3,13 @@
 import json
 
 import pytest
+from amaranth.back import rtlil
+from amaranth.hdl import Module
+from amaranth.lib.memory import Memory
 
 from hw.build.components import COMPONENTS, component
 from hw.build.errors import BuildError
-from hw.build.synthesis import parse_stat, pass_name, total_cells
+from hw.build.synthesis import parse_stat, pass_name, total_cells, without_collisions
 
 
 def test_cells():
@@ -47,3 +50,19 @@ def test_every_path_has_one_component():
     for name, group in COMPONENTS.items():
         for path in group:
             assert component(f"design.accelerator.{path or 'x'}.y") == name
+
+
+def test_collisions_matter_only_where_they_are_said_to():
+    m = Module()
+    for name, attrs in (("plain", {}), ("unchecked", {"no_rw_check": 1})):
+        m.submodules[name] = memory = Memory(shape=8, depth=16, init=[], attrs=attrs)
+        memory.read_port()
+        memory.write_port()
+    text = rtlil.convert(m, ports=[], emit_src=False)
+    before, after = text.splitlines(), without_collisions(text).splitlines()
+    changed = [
+        (number, line) for number, (old, line) in enumerate(zip(before, after, strict=True))
+        if old != line]
+    (number, line), = changed
+    assert line == r"    parameter \COLLISION_X_MASK 1'1"
+    assert r"\\unchecked" in "\n".join(before[number - 5:number])
