@@ -80,7 +80,7 @@ def build_pins(
         Folder of compiled simulations; :func:`sim.build.default_cache` if not given.
     """
     pins = _PINS.format(top=top, clock=clock, receive=receive, transmit=transmit)
-    sources = {"design.v": verilog, "pins.v": pins, _MAIN.name: _MAIN.read_text()}
+    sources = {"design.v": verilog, "pins.v": pins, LINE.name: LINE.read_text()}
     return build(sources, "pins", cache=cache)
 
 

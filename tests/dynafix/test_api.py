@@ -294,9 +294,9 @@ def test_bad_arguments_of_simulate(quantized, options, message):
 @pytest.mark.parametrize(("options", "message"), [
     ({"images": 0}, "--images must be at least 1, not 0"),
     ({"clock_mhz": 0.0}, "--clock must be a positive number of MHz, not 0"),
-    ({"config": "huge"}, ("--config must be one of tiny, small, ecp5_85f, large, large16, ulx3s, "
-                         "colorlight-i5, ecpix5, icebreaker, tang-nano-20k, or a JSON file, not "
-                         "'huge'")),
+    ({"config": "huge"}, ("--config must be one of tiny, small, up5k, ecp5_85f, large, large16, "
+                         "ulx3s, colorlight-i5, ecpix5, icebreaker, tang-nano-20k, or a JSON "
+                         "file, not 'huge'")),
 ])
 def test_bad_arguments_of_run_come_before_any_work(options, message, tmp_path):
     assert _refused(api.run, "no.onnx", "no.npz", tmp_path / "out", **options) == message

@@ -217,8 +217,8 @@ def test_not_compiled(dynafix, flow, folder, tmp_path):
     assert code == 2
     assert "no such folder" in err
     shutil.rmtree(folder / "program")
-    for board, option in (("ulx3s", " --config ulx3s"), ("tang-nano-9k", "")):
-        assert dynafix("build", folder, "--board", board, "--quiet")[2] == (
+    for name, option in (("ulx3s", " --config ulx3s"), ("tang-nano-9k", "")):
+        assert dynafix("build", folder, "--board", name, "--quiet")[2] == (
             f"error: {folder}: holds no program. Make it with: dynafix compile {folder}{option}\n")
 
 

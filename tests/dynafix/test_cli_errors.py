@@ -98,8 +98,8 @@ def test_unknown_preset(dynafix, network, images, tmp_path):
     assert dynafix("run", network, "--data", images, "--config", "ecp5", "--output",
                    tmp_path / "out") == (
         2, "", ("error: --config must be one of tiny, small, up5k, ecp5_85f, large, large16, "
-               "ulx3s, colorlight-i5, ecpix5, icebreaker, tang-nano-20k, or a JSON file, not 'ecp5'; did "
-               "you mean ecpix5?\n"))
+               "ulx3s, colorlight-i5, ecpix5, icebreaker, tang-nano-20k, or a JSON file, not "
+               "'ecp5'; did you mean ecpix5?\n"))
 
 
 def test_config_too_small(dynafix, tmp_path):

@@ -38,8 +38,9 @@ def test_presets_of_boards():
 
 def test_unknown_preset():
     assert _refused(load_config, "ecp5_85") == (
-        "--config must be one of tiny, small, ecp5_85f, large, large16, ulx3s, colorlight-i5, "
-        "ecpix5, icebreaker, tang-nano-20k, or a JSON file, not 'ecp5_85'; did you mean ecp5_85f?")
+        "--config must be one of tiny, small, up5k, ecp5_85f, large, large16, ulx3s, "
+        "colorlight-i5, ecpix5, icebreaker, tang-nano-20k, or a JSON file, not 'ecp5_85'; "
+        "did you mean ecp5_85f?")
 
 
 def test_unknown_parameter(tmp_path):
