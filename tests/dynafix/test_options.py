@@ -48,10 +48,11 @@ def test_unknown_parameter(tmp_path):
     path.write_text('{"lanes": 4}')
     assert _refused(load_config, path) == (
         f"--config {path}: 'lanes' is not a parameter; known are ['acc_bits', 'acc_depth', "
-        f"'burst_length', 'data_bits', 'depthwise_taps', 'dram_width', 'dual_products', "
-        f"'feature_banks', 'feature_depth', 'in_lanes', 'layer_depth', 'name', 'out_lanes', "
-        f"'param_depth', 'pool_depth', 'rounding', 'table_lanes', 'unroll_size', 'weight_bits', "
-        f"'weight_depth']")
+        f"'address_bits', 'burst_length', 'data_bits', 'depthwise_taps', 'dram_width', "
+        f"'dual_products', 'feature_banks', 'feature_depth', 'in_lanes', 'in_order', "
+        f"'layer_depth', 'loop_bits', 'name', 'out_lanes', 'packed_weights', 'param_depth', "
+        f"'pool_depth', 'requantizer_lanes', 'rounding', 'table_lanes', 'unroll_size', "
+        f"'vector_unit', 'weight_bits', 'weight_depth']")
 
 
 def test_config_breaks_a_rule(tmp_path):
