@@ -33,8 +33,10 @@ from hw import MODULE_NAME, verilog
 from hw.build.board_top import RESET_TIME
 from hw.build.boards import BOARDS, board
 from hw.build.cache import digest, kept
+from hw.build.clock import clocked_board
 from hw.build.devices import ECP5
-from hw.build.run import TOP, clocked_board, write_netlist
+from hw.build.flow import TOP
+from hw.build.run import write_netlist
 from hw.build.tools import Processes, find_tools, tool_version
 from quantizer import QuantizedModel, load_graph, quantize, quantize_input
 from quantizer.execute import execute

@@ -83,6 +83,7 @@ def build(
     """
     from hw.build import run
     from hw.build.boards import board as known_board
+    from hw.build.clock import clocked_board
     from hw.build.signals import ending_in_order
 
     steps = steps or Steps()
@@ -96,7 +97,7 @@ def build(
     asked = None if freq is None else Fraction(str(freq))
     baud = DEFAULT_BAUD if baud is None else baud
     # What is wrong with the clock is said before a large network is read.
-    _divisor(run.clocked_board(chosen, asked).frequency, baud)
+    _divisor(clocked_board(chosen, asked).frequency, baud)
     quantized = open_quantized(existing_folder(folder), steps=steps)
     program = open_program(quantized, suits=chosen.name if chosen.name in BOARD_PRESETS else None)
     steps.line("serial", f"{grouped(program.input_size)} bytes an image, "
@@ -105,7 +106,7 @@ def build(
 
     def make(name: str) -> Any:
         kind = TOPS[name]
-        clocked = run.clocked_board(chosen, asked, lead=kind.lead())
+        clocked = clocked_board(chosen, asked, lead=kind.lead())
         check_top(name, program, chosen, round(clocked.frequency * 1_000_000))
         divisor = _divisor(clocked.frequency, baud)
         if advice := memory_advice(name, program, chosen):

@@ -37,10 +37,10 @@ class Top:
     Parameters
     ----------
     make : callable
-        Returns the design for a program, a :class:`hw.build.run.Clocked` and the cycles of a bit
+        Returns the design for a program, a :class:`hw.build.clock.Clocked` and the cycles of a bit
         of the serial line.
     lead : callable
-        Returns what :func:`hw.build.run.clocked_board` takes.
+        Returns what :func:`hw.build.clock.clocked_board` takes.
     """
 
     make: Callable[[Program, Any, int], Any]

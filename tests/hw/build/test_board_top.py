@@ -15,7 +15,7 @@ from amaranth.sim import Simulator
 
 from hw.build.board_top import LAMPS, RESET_TIME, BoardTop
 from hw.build.boards import BOARDS, board
-from hw.build.run import clocked_board
+from hw.build.clock import clocked_board
 from hw.build.sdram import CLOCK_LEAD, PAD_REGISTERS
 from hw.primitives import family_of
 from hw.sdram import SDRAMSignature

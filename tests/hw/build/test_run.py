@@ -7,9 +7,10 @@ import pytest
 
 from hw.build import tools
 from hw.build.boards import BOARDS, board
+from hw.build.clock import clocked_board
 from hw.build.errors import BuildError
 from hw.build.progress import PlaceProgress, Progress
-from hw.build.run import build, clocked_board, write_netlist
+from hw.build.run import build, write_netlist
 from hw.build.tools import TOOLS
 
 from .echo import Echo

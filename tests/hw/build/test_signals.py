@@ -16,7 +16,8 @@ BUILD = """
 import sys
 from pathlib import Path
 from hw.build.boards import board
-from hw.build.run import build, clocked_board
+from hw.build.clock import clocked_board
+from hw.build.run import build
 from tests.hw.build.echo import Echo
 build(Echo, clocked_board(board("colorlight-i5")), name="echo", seeds=(1, 2), jobs=2,
       cache=Path(sys.argv[1]))
