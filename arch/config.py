@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from .config_rules import check_rules
 from .formats import Rounding
 
 
@@ -34,10 +35,6 @@ TABLE_SEGMENTS = 256
 _LATER = (
     "in_order", "address_bits", "loop_bits", "packed_weights", "vector_unit", "requantizer_lanes")
 """Parameters that came when programs and hardware of version 3 were already there."""
-
-
-def _is_power_of_two(value: int) -> bool:
-    return value > 0 and value & (value - 1) == 0
 
 
 @dataclass(frozen=True)
@@ -148,7 +145,7 @@ class AcceleratorConfig:
     requantizer_lanes: int = 0
 
     def __post_init__(self) -> None:
-        """Check every rule."""
+        """Check types, then every rule."""
         if not isinstance(self.name, str):
             raise TypeError(f"name must be a string, not {self.name!r}")
         for known in dataclasses.fields(self):
@@ -157,109 +154,8 @@ class AcceleratorConfig:
                 raise TypeError(f"{known.name} must be an integer, not {value!r}")
             if known.type is bool and type(value) is not bool:
                 raise TypeError(f"{known.name} must be true or false, not {value!r}")
-        if self.rounding not in tuple(Rounding):
-            raise ValueError(
-                f"rounding must be one of {', '.join(Rounding)}, not {self.rounding!r}")
-        for field in (
-            "in_lanes", "out_lanes", "feature_depth", "feature_banks", "weight_depth",
-            "param_depth", "acc_depth", "dram_width", "burst_length",
-        ):
-            value = getattr(self, field)
-            if not _is_power_of_two(value):
-                raise ValueError(f"{field} must be a power of two, not {value!r}")
-        if self.pool_depth and not (
-                16 <= self.pool_depth <= 512 and _is_power_of_two(self.pool_depth)):
-            raise ValueError(
-                f"pool_depth must be 0 or a power of two in 16..512, not {self.pool_depth}")
-        for field, least, most in (
-            ("in_lanes", 1, 256), ("out_lanes", 4, 256), ("depthwise_taps", 0, 16),
-            ("feature_depth", 64, 1 << 18), ("feature_banks", 1, 16),
-            ("weight_depth", 16, 1 << 16), ("param_depth", 4, 4096), ("acc_depth", 16, 1 << 14),
-            ("unroll_size", 0, 1 << 16),
-            ("address_bits", 12, 32), ("loop_bits", 4, 12), ("dram_width", 4, 64),
-            ("burst_length", 1, 256),
-        ):
-            value = getattr(self, field)
-            if not least <= value <= most:
-                raise ValueError(f"{field} must be in {least}..{most}, not {value}")
-        if self.layer_depth and not (
-                2 <= self.layer_depth <= 4096 and _is_power_of_two(self.layer_depth)):
-            raise ValueError(
-                f"layer_depth must be 0 or a power of two in 2..4096, not {self.layer_depth}")
-        self._check_widths()
-        self._check_order()
-        if self.table_lanes and not (
-                _is_power_of_two(self.table_lanes) and self.table_lanes <= self.out_lanes):
-            raise ValueError(
-                f"table_lanes must be 0 or a power of two of at most out_lanes "
-                f"({self.out_lanes}), not {self.table_lanes}")
-        if self.unroll_size and not (
-                _is_power_of_two(self.unroll_size) and self.unroll_size >= 4 * self.dram_width):
-            raise ValueError(
-                f"unroll_size must be 0 or a power of two of at least {4 * self.dram_width}, "
-                f"not {self.unroll_size}")
-        if self.out_lanes < self.in_lanes:
-            raise ValueError(
-                f"out_lanes must be at least in_lanes ({self.in_lanes}), not {self.out_lanes}")
-        if self.feature_words > 1 << 19:
-            raise ValueError(
-                f"feature memory must have at most {1 << 19} words, not {self.feature_words}")
-        if self.row_size % self.dram_width:
-            raise ValueError(
-                f"dram_width must divide a row of {self.row_size} bytes, not {self.dram_width}")
-        if self.weight_row_size % self.dram_width:
-            raise ValueError(
-                f"dram_width must divide a weight tile of {self.weight_row_size} bytes, "
-                f"not {self.dram_width}")
-        if self.dram_width * self.burst_length > 4096:
-            raise ValueError(
-                f"dram_width * burst_length must be at most 4096 bytes, "
-                f"not {self.dram_width * self.burst_length}")
+        check_rules(self)
         object.__setattr__(self, "rounding", Rounding(self.rounding))
-
-    def _check_widths(self) -> None:
-        """Check the widths of codes and accumulators."""
-        if self.data_bits not in (8, 16):
-            raise ValueError(f"data_bits must be 8 or 16, not {self.data_bits!r}")
-        widths = (8,) if self.data_bits == 8 else (8, 16)
-        if self.weight_bits not in widths:
-            raise ValueError(
-                f"weight_bits must be {' or '.join(map(str, widths))} with {self.data_bits}-bit "
-                f"data, not {self.weight_bits!r}")
-        if self.dual_products and (self.data_bits, self.weight_bits) != (8, 8):
-            raise ValueError(
-                f"dual_products needs 8-bit data and 8-bit weights, not {self.data_bits}-bit "
-                f"data and {self.weight_bits}-bit weights")
-        sums = (24, 32) if self.data_bits == 8 else (48,)
-        if self.acc_bits not in sums:
-            raise ValueError(
-                f"acc_bits must be {' or '.join(map(str, sums))} with {self.data_bits}-bit data, "
-                f"not {self.acc_bits!r}")
-
-    def _check_order(self) -> None:
-        """Check what needs one instruction after the other, and what does without others."""
-        if self.in_order and self.dram_width * self.burst_length < 64:
-            raise ValueError(
-                f"in_order needs a dram_width * burst_length of at least 64 bytes, "
-                f"not {self.dram_width * self.burst_length}")
-        if self.address_bits < 32 and not self.in_order:
-            raise ValueError(
-                f"address_bits must be 32 without in_order, not {self.address_bits}")
-        if self.table_lanes and not self.vector_unit:
-            raise ValueError(
-                f"table_lanes must be 0 without vector_unit, not {self.table_lanes}")
-        lanes = self.requantizer_lanes
-        if lanes and not (_is_power_of_two(lanes) and lanes <= self.out_lanes):
-            raise ValueError(
-                f"requantizer_lanes must be 0 or a power of two of at most out_lanes "
-                f"({self.out_lanes}), not {lanes}")
-        if self.requantizer_steps > 1 and not (
-                self.in_order and not self.vector_unit and not self.dual_products
-                and self.data_bits == 8 and self.dram_width <= 8):
-            raise ValueError(
-                f"requantizer_lanes must be 0 or {self.out_lanes}, not {lanes}, unless there is "
-                "in_order, no vector_unit, no dual_products, 8-bit data, and a dram_width of at "
-                "most 8")
 
     @property
     def multipliers(self) -> int:

@@ -39,6 +39,7 @@ __all__ = (
     "quotient_bits",
     "slow_drain",
     "slow_latency",
+    "tree_depth",
 )
 
 
@@ -155,15 +156,18 @@ IN_ORDER_CALC = 2
 """Cycles from the dispatch of a CONV or VECTOR to its first step."""
 
 
-def calc_drain(in_lanes: int) -> int:
-    """Return the cycles from the last step of a CONV or VECTOR to the next instruction's request.
-
-    The sums of more than one lane take a stage, those of more than four another one, and so on.
-    """
-    terms, stages = in_lanes, 0
+def tree_depth(terms: int) -> int:
+    """Return the register stages of a tree that adds four terms a stage."""
+    depth = 0
     while terms > 1:
-        terms, stages = -(-terms // 4), stages + 1
-    return 16 + stages
+        terms = -(-terms // 4)
+        depth += 1
+    return depth
+
+
+def calc_drain(in_lanes: int) -> int:
+    """Return the cycles from the last step of a CONV or VECTOR to the next one's request."""
+    return 16 + tree_depth(in_lanes)
 
 
 def slow_drain(data_bits: int) -> int:

@@ -35,10 +35,10 @@ from .machine import (
 __all__ = ("run_in_order",)
 
 
-def _bursts(values: dict[str, int], line: int, config: AcceleratorConfig) -> Iterator[int]:
+def _bursts(address: int, line: int, config: AcceleratorConfig) -> Iterator[int]:
     """Yield the beats of each burst of a line: they end at multiples of the longest burst."""
     longest = config.burst_length
-    start = values["address"] // config.dram_width
+    start = address // config.dram_width
     left = line
     while left:
         beats = min(left, longest - start % longest)
@@ -56,8 +56,8 @@ def _load(now: float, instruction: Instruction, config: AcceleratorConfig, dram:
     first = end = now
     for number in range(values["line_count"]):
         now += IN_ORDER_LINE if number else 0
-        place = {"address": values["address"] + number * values["line_stride"]}
-        for index, beats in enumerate(_bursts(place, line, config)):
+        address = values["address"] + number * values["line_stride"]
+        for index, beats in enumerate(_bursts(address, line, config)):
             now += IN_ORDER_BURST if index else 0
             start, end = dram.read(now, beats, slowest)
             first = start if not (number or index) else first
@@ -79,9 +79,9 @@ def _save(now: float, instruction: Instruction, config: AcceleratorConfig, dram:
     line = values["row_count"] * columns
     for number in range(values["line_count"]):
         now += IN_ORDER_LINE if number else 0
-        place = {"address": values["address"] + number * values["line_stride"]}
+        address = values["address"] + number * values["line_stride"]
         sent = 0
-        for index, beats in enumerate(_bursts(place, line, config)):
+        for index, beats in enumerate(_bursts(address, line, config)):
             now += IN_ORDER_BURST if index else 0
             rows = -(-(sent + beats) // columns) - -(-sent // columns)
             now = dram.write_slowly(now, beats, beats + rows * (IN_ORDER_ROW - 1))

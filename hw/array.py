@@ -4,6 +4,8 @@ from amaranth import *
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from arch.timing import tree_depth
+
 from .primitives import MULTIPLIER_LATENCY, multiply
 
 
@@ -12,7 +14,6 @@ __all__ = (
     "factor",
     "joined_weight",
     "sum_tree",
-    "tree_depth",
 )
 
 
@@ -139,15 +140,6 @@ def factor(array, c, k):
         return x
     counts = array.mask[c].replicate(len(x)).as_signed()
     return Mux(array.depthwise, array.window[c][k] & counts, x)
-
-
-def tree_depth(terms):
-    """Return the register stages of a tree that adds four terms a stage."""
-    depth = 0
-    while terms > 1:
-        terms = -(-terms // 4)
-        depth += 1
-    return depth
 
 
 def sum_tree(m, terms, enable):

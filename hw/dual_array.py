@@ -5,8 +5,9 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from arch.isa import Products
+from arch.timing import tree_depth
 
-from .array import factor, sum_tree, tree_depth
+from .array import factor, sum_tree
 from .primitives import MULTIPLIER_LATENCY, multiply
 
 

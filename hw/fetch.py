@@ -5,7 +5,6 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from arch.isa import (
-    HEADER_FIELDS,
     INSTRUCTION_BITS,
     INSTRUCTION_SIZE,
     ISA_VERSION,
@@ -16,6 +15,7 @@ from arch.isa import (
 from arch.registers import Error
 
 from .layouts import (
+    HEADER_LAYOUT,
     ErrorStrobe,
     Request,
     common_fields,
@@ -29,9 +29,6 @@ from .queue import StreamQueue
 __all__ = (
     "Fetcher",
 )
-
-
-_HEADER_LAYOUT = data.StructLayout({field.name: field.width for field in HEADER_FIELDS})
 
 
 class ReadAhead(wiring.Component):
@@ -217,7 +214,7 @@ class Fetcher(wiring.Component):
         word = Signal(INSTRUCTION_BITS, reset_less=True)
         beats_left = Signal(range(word_beats + 1))
         failed = Signal()
-        header = data.View(_HEADER_LAYOUT, word[:_HEADER_LAYOUT.size])
+        header = data.View(HEADER_LAYOUT, word[:HEADER_LAYOUT.size])
         opcode = common_fields(word).opcode
         layout = layout_of(Opcode.LOAD)
         transfer = data.View(layout, word[:layout.size])

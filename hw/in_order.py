@@ -16,6 +16,7 @@ from arch.isa import (
 from arch.registers import Error
 
 from .layouts import (
+    HEADER_LAYOUT,
     ErrorStrobe,
     Request,
     common_fields,
@@ -28,8 +29,6 @@ from .layouts import (
 
 __all__ = ("InOrderFetcher",)
 
-
-_HEADER = data.StructLayout({field.name: field.width for field in HEADER_FIELDS})
 
 _HEADER_WORD = 32
 """Bits of a header that are compared at a time."""
@@ -110,6 +109,7 @@ class InOrderFetcher(wiring.Component):
         streams = {Engine.LOAD: self.load, Engine.CALC: self.calc, Engine.SAVE: self.save}
         for port in streams.values():
             m.d.comb += Value.cast(port.payload).eq(word)
+        header = data.View(HEADER_LAYOUT, word[:HEADER_LAYOUT.size])
         layout = layout_of(Opcode.LOAD)
         transfer = data.View(layout, word[:layout.size])
         no_rows = (transfer.row_count == 0) | (transfer.line_count == 0)
@@ -156,7 +156,7 @@ class InOrderFetcher(wiring.Component):
                 with m.Elif(failed):
                     fail(Error.READ)
                 with m.Elif(in_header):
-                    m.d.sync += left.eq(data.View(_HEADER, word[:_HEADER.size]).instruction_count)
+                    m.d.sync += left.eq(header.instruction_count)
                     m.next = "ASK"
                     with m.If(wrong != 0):
                         fail(wrong)

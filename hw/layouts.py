@@ -3,7 +3,7 @@
 from amaranth import *
 from amaranth.lib import data
 
-from arch.isa import INSTRUCTION_SIZE, Engine, Opcode, Region, fields_of
+from arch.isa import HEADER_FIELDS, INSTRUCTION_SIZE, Engine, Opcode, Region, fields_of
 
 
 __all__ = (
@@ -14,6 +14,7 @@ __all__ = (
     "Status",
     "Waiting",
     "BASES_LAYOUT",
+    "HEADER_LAYOUT",
     "bases_layout",
     "beats_per_row",
     "common_fields",
@@ -32,6 +33,8 @@ def bases_layout(address_bits):
 
 
 BASES_LAYOUT = bases_layout(32)
+
+HEADER_LAYOUT = data.StructLayout({field.name: field.width for field in HEADER_FIELDS})
 
 
 class Request(data.Struct):

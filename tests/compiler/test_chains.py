@@ -46,7 +46,7 @@ def inverted(seed=0, size=24, *, channels=4, wide=24, strides=(1, 1), residual=T
 def always_joined(monkeypatch):
     """Join all layers that can be, whatever the model of cycles says."""
     monkeypatch.setattr(compiler.fusion, "_duration", lambda memory: len(memory.plans))
-    monkeypatch.setattr(compiler.compile, "_fastest", lambda drafts, *_: drafts[-1])
+    monkeypatch.setattr(compiler.compile, "fastest", lambda drafts, *_: drafts[-1])
 
 
 def test_wide_maps_stay_on_chip():
@@ -133,7 +133,7 @@ def test_random_chains(seed, config):
     model = random_model(rng, layers=int(rng.integers(2, 7)), max_size=24)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(compiler.fusion, "_duration", lambda memory: len(memory.plans))
-        patch.setattr(compiler.compile, "_fastest", lambda drafts, *_: drafts[-1])
+        patch.setattr(compiler.compile, "fastest", lambda drafts, *_: drafts[-1])
         try:
             assert_runs(model, config, seed=seed)
         except CompileError as error:

@@ -118,7 +118,7 @@ def test_operands_inside_a_joined_map():
 
 def test_chain(monkeypatch):
     monkeypatch.setattr(compiler.fusion, "_duration", lambda memory: len(memory.plans))
-    monkeypatch.setattr(compiler.compile, "_fastest", lambda drafts, *_: drafts[-1])
+    monkeypatch.setattr(compiler.compile, "fastest", lambda drafts, *_: drafts[-1])
     b = builder(NANO, (3, 24, 24))
     x = b.activation(b.conv("input", 4, (1, 1), relu=None), "hard_swish")
     y = b.prelu(b.conv(x, 10, (3, 3), pads=(1, 1, 1, 1), relu=None))

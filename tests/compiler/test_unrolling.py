@@ -33,7 +33,7 @@ def first_layer(shape=(3, 32, 32), kernel=(3, 3), **options):
 @pytest.mark.parametrize("config", [preset("tiny"), SMALL, preset("ecp5_85f"), SMALL16],
                          ids=lambda config: config.name)
 def test_random_first_layers(config, monkeypatch):
-    monkeypatch.setattr("compiler.compile.UNROLLS", ("loader",))
+    monkeypatch.setattr("compiler.choice.UNROLLS", ("loader",))
     for seed in range(40):
         rng = np.random.default_rng([12, seed])
         model = random_first_layer(rng, data_bits=config.data_bits)

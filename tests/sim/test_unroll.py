@@ -22,7 +22,7 @@ pytestmark = pytest.mark.verilator
 @pytest.mark.parametrize("config", [BANDS, RING, BANDS16],
                          ids=lambda config: config.name)
 def test_random_first_layers(config, monkeypatch):
-    monkeypatch.setattr("compiler.compile.UNROLLS", ("loader",))
+    monkeypatch.setattr("compiler.choice.UNROLLS", ("loader",))
     jobs = []
     for seed in range(60):
         rng = np.random.default_rng([11, seed])
@@ -46,7 +46,7 @@ def test_map_in_tiles(config, monkeypatch):
     b = NetworkBuilder(np.random.default_rng(5), (3, 32, 32))
     x = b.max_pool(b.conv("input", 16, (3, 3), pads=(1, 1, 1, 1)))
     model = b.model(b.conv(x, 8, (3, 3), strides=(2, 2)))
-    monkeypatch.setattr("compiler.compile.UNROLLS", ("loader",))
+    monkeypatch.setattr("compiler.choice.UNROLLS", ("loader",))
     program = compile_model(model, config)
     codes = random_codes(np.random.default_rng(1), model)
     data = program.input_layout.pack(codes[0])
