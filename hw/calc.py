@@ -3,22 +3,23 @@
 from types import SimpleNamespace
 
 from amaranth import *
-from amaranth.lib import data, fifo, stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
-from arch.isa import PARAM_FIELDS, Engine, Opcode, Products, VectorOp
+from arch.isa import Engine, Opcode, Products, VectorOp
 from arch.timing import CALC_START, RESULT_STEPS
 
 from .array import MacArray
+from .calc_issue import CalcIssuer, InOrderCalcIssuer
 from .dual_array import DualMacArray
 from .feature_memory import FeatureMemory
 from .layouts import Done, Status, instruction_layout, layout_of
-from .param_memory import ParamMemory
-from .pool_unit import PoolUnit
+from .param_memory import ParamMemory, lane_params
 from .primitives import RowMemory
 from .requantizer import Requantizer
+from .result_path import ResultPath
+from .second_block import SecondBlock, second_block
 from .sequencer import Sequencer
-from .serial_requantizer import SerialRequantizer
 from .table_memory import table_write_layout
 from .vector_unit import VectorUnit
 
@@ -82,14 +83,10 @@ class CalcEngine(wiring.Component):
                  "taps": config.window_taps}
         self._array = DualMacArray(**lanes) if config.dual_products else MacArray(
             **lanes, x_width=config.data_bits + 1, w_width=config.weight_bits)
-        codes = {"lanes": config.out_lanes, "acc_width": config.acc_bits,
-                 "code_width": config.data_bits, "rounding": config.rounding}
-        self._requantizer = SerialRequantizer(
-            **codes, width=config.requantizer_lanes) if self._is_serial else Requantizer(**codes)
-        self._pool = PoolUnit(
-            lanes=config.out_lanes, code_width=config.data_bits, depth=config.pool_depth,
-        ) if config.pool_depth else None
         self._vector = VectorUnit(config) if config.vector_unit else None
+        self._second = SecondBlock(
+            config, array=self._array, param=self._param, sum_stage=self.sum_stage,
+        ) if config.dual_products else None
         ports = {
             "instructions": In(stream.Signature(instruction_layout(Engine.CALC))),
             "read": Out(1),
@@ -133,18 +130,9 @@ class CalcEngine(wiring.Component):
         assert self.config.in_order or self.done_stage + CALC_START <= RESULT_STEPS
         m = Module()
         config = self.config
-        if config.dual_products:
-            self._second_sums = Signal(
-                data.ArrayLayout(signed(config.acc_bits), config.out_lanes))
-            self._second_params = Signal(data.ArrayLayout(data.StructLayout(
-                {"bias": signed(config.acc_bits), "shift": 5, "upper": config.data_bits}),
-                config.out_lanes))
-        code = self.instructions.payload if config.in_order else Signal(
-            instruction_layout(Engine.CALC))
-        conv, vector = code.conv, code.vector
-        is_vector = Signal()
-        if config.vector_unit:
-            m.d.comb += is_vector.eq(conv.opcode == Opcode.VECTOR.value)
+        m.submodules.issuer = issuer = (InOrderCalcIssuer if config.in_order else CalcIssuer)(
+            config, done_stage=self.done_stage, slow_done_stage=self.slow_done_stage)
+        conv, vector, is_vector = issuer.code.conv, issuer.code.vector, issuer.is_vector
 
         word_width = max(1, (config.feature_words - 1).bit_length())
         sequencer = Sequencer(
@@ -163,97 +151,27 @@ class CalcEngine(wiring.Component):
                 ~is_vector & conv.finish & (conv.products == Products.BLOCKS))
         if self._is_serial:
             m.d.comb += sequencer.spread.eq(conv.finish)
-        if config.in_order:
-            self._issue_alone(m, conv, vector, is_vector, sequencer)
-        else:
-            self._issue(m, code, conv, vector, is_vector, sequencer)
+        connect(m, flipped(self.instructions), issuer.instructions)
+        m.d.comb += [
+            issuer.stop.eq(self.stop),
+            issuer.running.eq(sequencer.running),
+            issuer.last.eq(sequencer.last),
+            issuer.moved.eq(sequencer.valid),
+            sequencer.start.eq(issuer.start),
+            self.done.eq(issuer.done),
+            self.status.eq(issuer.status),
+        ]
         flags = self._flags(m, conv, vector, is_vector, sequencer)
         self._read(m, sequencer.step.word, flags)
 
         vector_unit = self._vector_path(m, vector, flags) if config.vector_unit else (
             SimpleNamespace(o_valid=C(0, 1), o=C(0, config.out_lanes * config.acc_bits)))
         sums = self._array_path(m, conv, flags)
-        self._results(m, conv, vector, is_vector, flags, vector_unit, sums)
+        results = ResultPath(
+            config, param=self._param, sum_stage=self.sum_stage, second=self._second)
+        write = results.elaborate_in(m, conv, vector, is_vector, flags, vector_unit, sums)
+        m.d.comb += Cat(self.write, self.write_row, self.write_data).eq(Cat(write))
         return m
-
-    def _issue(self, m, code, conv, vector, is_vector, sequencer):
-        """Take instructions, in order; report them done when their results can be read."""
-        slow = is_vector & (vector.divide | (vector.op == VectorOp.TABLE.value))
-        age = Signal(range(self.done_stage + 1))       # cycles since the last start, saturating
-        drain = Signal(range(self.slow_done_stage + 1))  # cycles until nothing is inside
-        start = Signal()
-        ended = Signal()
-        head_vector = Signal(data.StructLayout({"vector": 1, "slow": 1}))
-        head = self.instructions.payload.vector
-        m.d.comb += [
-            head_vector.vector.eq(head.opcode == Opcode.VECTOR.value),
-            head_vector.slow.eq(
-                head_vector.vector & (head.divide | (head.op == VectorOp.TABLE.value))),
-        ]
-        # Results of different kinds take different ways; they must not meet.
-        mixed = (head_vector.vector != is_vector) | slow | head_vector.slow
-        ready = (
-            ~sequencer.running & ~ended & ~start & (age == 0)
-            & ((~head.fence & ~mixed) | (drain == 0)))
-        # One cycle later than possible, so that MIN_GROUP cycles lie between the last step and the
-        # first, which may take up its sum.
-        m.d.sync += ended.eq(sequencer.last)
-        taken = self.instructions.valid & ready
-        m.d.comb += [self.instructions.ready.eq(ready), sequencer.start.eq(start)]
-        m.d.sync += start.eq(taken)
-        with m.If(taken):
-            m.d.sync += [code.eq(self.instructions.payload), age.eq(self.done_stage)]
-        with m.Elif(age != 0):
-            m.d.sync += age.eq(age - 1)
-        with m.If(start | sequencer.running):
-            m.d.sync += drain.eq(Mux(slow, self.slow_done_stage, self.done_stage))
-        with m.Elif(drain != 0):
-            m.d.sync += drain.eq(drain - 1)
-
-        pending = fifo.SyncFIFO(width=15, depth=4)
-        m.submodules.pending = ResetInserter(self.stop)(pending)
-        last = Signal(self.slow_done_stage)
-        skipped = self.slow_done_stage - self.done_stage
-        shifted = Signal.like(last)
-        m.d.comb += [
-            shifted.eq(Cat(sequencer.last & slow, last)),
-            pending.w_en.eq(start),
-            pending.w_data.eq(Cat(conv.layer, conv.post)),
-            pending.r_en.eq(last[-1]),
-            self.done.valid.eq(last[-1]),
-            Cat(self.done.layer, self.done.post).eq(pending.r_data),
-            self.status.layer.eq(conv.layer),
-            self.status.busy.eq(start | sequencer.running | (drain != 0)),
-            self.status.moved.eq(sequencer.valid),
-            self.status.stall.eq(self.status.busy & ~sequencer.valid),
-        ]
-        m.d.sync += last.eq(shifted | ((sequencer.last & ~slow) << skipped))
-
-    def _issue_alone(self, m, conv, vector, is_vector, sequencer):
-        """Take an instruction when the one before is done; its payload stays where it is."""
-        slow = is_vector & (vector.divide | (vector.op == VectorOp.TABLE.value))
-        busy, start = Signal(), Signal()
-        drain = Signal(range(self.slow_done_stage + 1))  # cycles until nothing is inside
-        m.d.comb += [
-            self.instructions.ready.eq(~busy),
-            sequencer.start.eq(start),
-            self.done.valid.eq(busy & ~start & ~sequencer.running & (drain == 1)),
-            self.done.layer.eq(conv.layer),
-            self.done.post.eq(conv.post),
-            self.status.layer.eq(conv.layer),
-            self.status.busy.eq(busy),
-            self.status.moved.eq(sequencer.valid),
-            self.status.stall.eq(busy & ~sequencer.valid),
-        ]
-        m.d.sync += start.eq(self.instructions.valid & ~busy & ~self.stop)
-        with m.If(start | sequencer.running):
-            m.d.sync += drain.eq(Mux(slow, self.slow_done_stage, self.done_stage))
-        with m.Elif(drain != 0):
-            m.d.sync += drain.eq(drain - 1)
-        with m.If(self.instructions.valid & self.instructions.ready):
-            m.d.sync += busy.eq(1)
-        with m.If(self.done.valid | self.stop):
-            m.d.sync += busy.eq(0)
 
     def _flags(self, m, conv, vector, is_vector, sequencer):
         """Return the flags of a step at every stage, ``flags[stage]``, from 1 on."""
@@ -438,59 +356,21 @@ class CalcEngine(wiring.Component):
         with m.If(flags[at].result):
             for lane in range(config.out_lanes):
                 bias = param.bias[lane] if self._is_serial else (
-                    _params(param, lane).bias[:config.acc_bits].as_signed())
+                    lane_params(param, lane).bias[:config.acc_bits].as_signed())
                 stored = acc.r_data.word_select(lane, config.acc_bits).as_signed()
                 before = Mux(forward, sums[lane], stored)
                 m.d.sync += sums[lane].eq(array.o[lane] + Mux(flags[at].bias, bias, before))
         kept = flags[at + 1].result & ~flags[at + 1].finish
         if config.dual_products:
-            kept = kept & ~_second_block(flags[at + 1])
+            kept = kept & ~second_block(flags[at + 1])
         m.d.comb += [
             acc.w_en.eq(kept),
             acc.w_row.eq(indices[-1]),
             acc.w_data.eq(sums.as_value()),
         ]
-        if config.dual_products:
-            self._second_path(m, conv, flags, acc, forward)
+        if self._second:
+            self._second.accumulate(m, conv, flags, acc, forward)
         return sums
-
-    def _second_path(self, m, conv, flags, acc, forward):
-        """Accumulate the sums of the second of two output blocks beside those of the first.
-
-        Its parameters are read just before those of the first, and held.
-        """
-        config, at, param = self.config, self.sum_stage, self._param
-        m.submodules.acc_second = second = RowMemory(
-            columns=1, column_width=config.out_lanes * config.acc_bits, depth=config.acc_depth)
-        ask = at - RowMemory.latency
-        before, now = flags[ask - 1], flags[at - 1]
-        with m.If(before.conv & before.first & _has_second(before)):
-            m.d.comb += [param.r_en.eq(1), param.r_row.eq(conv.param_row + 1)]
-        held = self._second_params
-        with m.If(now.conv & now.first & _has_second(now)):
-            for lane in range(config.out_lanes):
-                row = _params(param, lane)
-                m.d.sync += [
-                    held[lane].bias.eq(row.bias), held[lane].shift.eq(row.shift),
-                    held[lane].upper.eq(row.upper)]
-        sums = self._second_sums
-        used = flags[at].result & _has_second(flags[at])
-        with m.If(used):
-            for lane in range(config.out_lanes):
-                stored = second.r_data.word_select(lane, config.acc_bits).as_signed()
-                total = Mux(forward, sums[lane], stored)
-                products = Mux(
-                    _second_block(flags[at]), self._array.o[lane], self._array.o_second[lane])
-                m.d.sync += sums[lane].eq(
-                    products + Mux(flags[at].bias, held[lane].bias, total))
-        kept = Signal()
-        m.d.sync += kept.eq(used)
-        m.d.comb += [
-            second.r_en.eq(acc.r_en), second.r_row.eq(acc.r_row),
-            second.w_en.eq(
-                flags[at + 1].result & ~flags[at + 1].finish & kept), second.w_row.eq(acc.w_row),
-            second.w_data.eq(sums.as_value()),
-        ]
 
     def _window(self, m, row):
         """Shift the row just read into the window; mask the codes of other lines than a result's.
@@ -513,162 +393,3 @@ class CalcEngine(wiring.Component):
                 with m.If(row.conv & row.depthwise):
                     m.d.sync += window[tap][lane].eq(entering)
                 entering = window[tap][lane]
-
-    def _results(self, m, conv, vector, is_vector, flags, unit, sums):
-        """Requantize what either path gives and write it."""
-        config, at = self.config, self.sum_stage
-        m.submodules.requantizer = requantizer = self._requantizer
-        vector_at = 1 + FeatureMemory.latency + VectorUnit.latency
-        # The second result of a step follows in the next cycle, in which no step is.
-        second = Signal(Requantizer.latency + 2)
-        if self._is_serial:
-            self._scale_serially(m, conv, flags, sums)
-        else:
-            self._scale(m, vector, flags, unit, sums, second, vector_at)
-
-        # An instruction's bounds and rows take effect just before its first result.
-        lo = Signal(signed(17))
-        row = Signal(range(config.feature_depth))
-        row_step = Signal(11)
-        m.d.comb += requantizer.lo.eq(lo)
-        conv_first = flags[at + 4].conv & flags[at + 4].first
-        ahead = flags[vector_at + 3]
-        vector_first = ahead.vector & ahead.first
-        write, result = self._pooled(m, conv, flags, conv_first, vector_first)
-        with m.If(conv_first | vector_first):
-            m.d.sync += row.eq(conv.row) if config.in_order else [
-                lo.eq(conv.lo), row.eq(conv.row), row_step.eq(conv.row_step)]
-        with m.Elif(write & ~second[-1]):
-            m.d.sync += row.eq(row + row_step)
-        if config.in_order:
-            m.d.comb += [lo.eq(conv.lo), row_step.eq(conv.row_step)]
-        if not self._is_serial:
-            self._upper_bounds(m, conv, vector, conv_first, vector_first, second)
-        m.d.sync += self.write.eq(write)
-        with m.If(write):
-            m.d.sync += [
-                self.write_row.eq(Mux(second[-1], self.write_row + 1, row)),
-                self.write_data.eq(result),
-            ]
-
-    def _scale(self, m, vector, flags, unit, sums, second, vector_at):
-        """Give the requantizer accumulators and shifts of either path, all lanes at once."""
-        config, at, param = self.config, self.sum_stage, self._param
-        requantizer = self._requantizer
-        sum_valid = flags[at + 1].result & flags[at + 1].finish
-        valid = Signal()
-        acc = Signal(data.ArrayLayout(signed(config.acc_bits), config.out_lanes))
-        shift = Signal(data.ArrayLayout(5, config.out_lanes))
-        right = Signal(5)
-        with m.If(flags[vector_at - 1].vector & flags[vector_at - 1].first):
-            m.d.sync += right.eq(vector.shift + Mux(vector.divide, 2, 0))
-        if config.dual_products:
-            m.d.sync += second.eq(Cat(sum_valid & _two_blocks(flags[at + 1]), second))
-        m.d.sync += valid.eq(sum_valid | second[0] | unit.o_valid)
-        with m.If(unit.o_valid):
-            m.d.sync += acc.eq(unit.o)
-            for lane in range(config.out_lanes):
-                m.d.sync += shift[lane].eq(right)
-        with m.Elif(sum_valid):
-            m.d.sync += acc.eq(sums)
-            for lane in range(config.out_lanes):
-                m.d.sync += shift[lane].eq(_params(param, lane).shift)
-        if config.dual_products:
-            with m.If(second[0]):
-                m.d.sync += acc.eq(self._second_sums)
-                for lane in range(config.out_lanes):
-                    m.d.sync += shift[lane].eq(self._second_params[lane].shift)
-        m.d.comb += [
-            requantizer.valid.eq(valid), requantizer.acc.eq(acc), requantizer.shift.eq(shift)]
-
-    def _scale_serially(self, m, conv, flags, sums):
-        """Give the requantizer the accumulators of a step, and parameters as it asks for them."""
-        at, param, requantizer = self.sum_stage, self._param, self._requantizer
-        m.d.comb += [
-            requantizer.start.eq(flags[at].result & flags[at].finish),
-            requantizer.acc.eq(sums),
-            param.scale_en.eq(requantizer.ask),
-            param.part.eq(requantizer.part),
-            requantizer.shift.eq(param.shift),
-        ]
-        for place, upper in enumerate(param.upper):
-            m.d.comb += requantizer.hi[place].eq(_with_sign(upper, conv))
-
-    def _upper_bounds(self, m, conv, vector, conv_first, vector_first, second):
-        """Give the requantizer its upper bounds: one for all of VECTOR, those of CONV by lane.
-
-        The sign of the latter is that of the lower bound. They stay for an instruction, but for
-        the results of a second block, which have their own.
-        """
-        config = self.config
-        for lane in range(config.out_lanes):
-            own = _with_sign(_params(self._param, lane).upper[:config.data_bits], conv)
-            bound = Signal(signed(config.data_bits + 1), name=f"hi_{lane}")
-            if config.in_order:
-                is_vector = conv.opcode == Opcode.VECTOR.value if config.vector_unit else C(0, 1)
-                m.d.comb += bound.eq(Mux(is_vector, vector.hi[:len(bound)], own))
-            else:
-                with m.If(conv_first | vector_first):
-                    m.d.sync += bound.eq(Mux(conv_first, own, vector.hi[:len(bound)]))
-            if config.dual_products:
-                other = Signal.like(bound, name=f"second_hi_{lane}")
-                with m.If(conv_first):
-                    m.d.sync += other.eq(_with_sign(self._second_params[lane].upper, conv))
-                bound = Mux(second[-2], other, bound)
-            m.d.comb += self._requantizer.hi[lane].eq(bound)
-
-    def _pooled(self, m, conv, flags, conv_first, vector_first):
-        """Pool the codes of the requantizer if the instruction asks for it; return what to write.
-
-        A row comes later by one cycle then, and before the first of the next instruction, whose
-        step is later than :data:`arch.timing.MIN_GROUP` cycles.
-        """
-        requantizer, at = self._requantizer, self.sum_stage
-        codes = requantizer.o.as_value()
-        if self._pool is None:
-            return requantizer.o_valid, codes
-        m.submodules.pool = pool = self._pool
-        pooled = Signal()
-        step = flags[at + 4 + self.config.requantizer_steps]
-        with m.If(conv_first | vector_first):
-            m.d.sync += pooled.eq(
-                conv_first & ((conv.pool_kernel != 0) | (conv.pool_stride != 0)))
-        m.d.comb += [
-            pool.load.eq(conv_first),
-            pool.geometry.eq(Cat(
-                conv.pool_kernel, conv.pool_stride, conv.pool_x, conv.pool_y, conv.pool_first,
-                conv.pool_right, conv.pool_bottom, conv.pool_row[:len(pool.geometry.row)],
-                conv.lo[-1])),
-            pool.step.eq(pooled & step.result & step.finish),
-            pool.line_last.eq(step.line_last),
-            pool.in_last_line.eq(step.in_last_line),
-            pool.i.eq(requantizer.o),
-        ]
-        write = Mux(pooled, pool.o_valid, requantizer.o_valid)
-        return write, Mux(pooled, pool.o.as_value(), codes)
-
-
-
-def _params(memory, lane):
-    """Return what the row just read of parameter memory has for a lane."""
-    layout = data.StructLayout({
-        field.name: signed(field.width) if field.signed else field.width
-        for field in PARAM_FIELDS})
-    return data.View(layout, memory.r_data.word_select(lane, layout.size))
-
-
-def _with_sign(upper, conv):
-    """Return an upper bound with the sign of the lower one."""
-    return Cat(upper, upper[-1] & conv.lo[-1]).as_signed()
-
-
-def _two_blocks(step):
-    return step.products == Products.BLOCKS
-
-
-def _second_block(step):
-    return step.products == Products.SECOND
-
-
-def _has_second(step):
-    return _two_blocks(step) | _second_block(step)

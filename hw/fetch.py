@@ -19,6 +19,7 @@ from .layouts import (
     ErrorStrobe,
     Request,
     common_fields,
+    engine_opcodes,
     instruction_layout,
     layout_of,
     read_beat_layout,
@@ -310,16 +311,15 @@ class Fetcher(wiring.Component):
                 with m.Switch(opcode):
                     with m.Case(Opcode.END):
                         m.next = "DRAIN"
-                    for entry in Opcode:
-                        if entry.engine is not None:
-                            with m.Case(entry):
-                                if entry in (Opcode.LOAD, Opcode.SAVE):
-                                    with m.If(no_rows):
-                                        fail(Error.FIELD)
-                                    with m.Else():
-                                        m.d.comb += streams[entry.engine].valid.eq(1)
-                                else:
+                    for entry in engine_opcodes(self._config):
+                        with m.Case(entry):
+                            if entry in (Opcode.LOAD, Opcode.SAVE):
+                                with m.If(no_rows):
+                                    fail(Error.FIELD)
+                                with m.Else():
                                     m.d.comb += streams[entry.engine].valid.eq(1)
+                            else:
+                                m.d.comb += streams[entry.engine].valid.eq(1)
                     with m.Default():
                         fail(Error.OPCODE)
                 with m.If(self.dispatched):

@@ -20,6 +20,7 @@ from .layouts import (
     ErrorStrobe,
     Request,
     common_fields,
+    engine_opcodes,
     index_width,
     instruction_layout,
     layout_of,
@@ -169,7 +170,7 @@ class InOrderFetcher(wiring.Component):
                 with m.Switch(common_fields(word).opcode):
                     with m.Case(Opcode.END):
                         m.next = "IDLE"
-                    for entry in self._opcodes():
+                    for entry in engine_opcodes(self._config):
                         with m.Case(entry):
                             if entry.engine == Engine.CALC:
                                 m.d.comb += streams[entry.engine].valid.eq(1)
@@ -187,12 +188,6 @@ class InOrderFetcher(wiring.Component):
                 with m.Elif(self.ended):
                     m.next = "ASK"
         return m
-
-    def _opcodes(self):
-        """Return the opcodes of which there is an engine."""
-        return [
-            entry for entry in Opcode if entry.engine is not None
-            and (entry != Opcode.VECTOR or self._config.vector_unit)]
 
     def _compare(self, m, number, wrong):
         """Compare a beat of the header with what it must be; what is wrong first, stays."""

@@ -18,6 +18,7 @@ __all__ = (
     "bases_layout",
     "beats_per_row",
     "common_fields",
+    "engine_opcodes",
     "index_width",
     "instruction_layout",
     "layout_of",
@@ -101,6 +102,13 @@ def index_width(config):
     if config.address_bits == 32:
         return 32
     return config.address_bits - (INSTRUCTION_SIZE - 1).bit_length()
+
+
+def engine_opcodes(config):
+    """Return the opcodes that an engine of the accelerator runs."""
+    return [
+        entry for entry in Opcode if entry.engine is not None
+        and (entry != Opcode.VECTOR or config.vector_unit)]
 
 
 def instruction_layout(engine):

@@ -9,7 +9,10 @@ from arch.isa import PARAM_FIELDS
 from .primitives import RowMemory
 
 
-__all__ = ("ParamMemory",)
+__all__ = (
+    "ParamMemory",
+    "lane_params",
+)
 
 
 _START = {field.name: sum(other.width for other in PARAM_FIELDS[:place])
@@ -106,3 +109,11 @@ class ParamMemory(wiring.Component):
                 self.shift[place].eq(scale[:len(shift)]),
                 self.upper[place].eq(scale[len(shift):])]
         return m
+
+
+def lane_params(memory, lane):
+    """Return what the row just read of a memory with rows of all parameters has for a lane."""
+    layout = data.StructLayout({
+        field.name: signed(field.width) if field.signed else field.width
+        for field in PARAM_FIELDS})
+    return data.View(layout, memory.r_data.word_select(lane, layout.size))
