@@ -53,7 +53,7 @@ def assemble(model: QuantizedModel, program: Program, evaluation: Mapping[str, A
     cycles = round(float(np.mean(simulation["cycles"])))
     accuracies = ("float_accuracy", "quantized_accuracy", "static_accuracy", "images_evaluated",
                   "confidence_95")
-    measured = ("engines_equal", "dram_read_bytes", "dram_written_bytes",
+    measured = ("engines_equal", "not_compared", "dram_read_bytes", "dram_written_bytes",
                 "simulated_macs_per_second", "simulated_cycles_per_second", "predictions",
                 "timeline", "dram")
     return {
@@ -92,7 +92,11 @@ def _layers(model: QuantizedModel, program: Program, losses: Mapping[str, Any],
     for layer, predicted, roofline, products, cycles, counters in zip(
             program.layers, program.prediction.layers, program.roofline, program.products,
             simulation["layer_cycles"], simulation["counters"], strict=True):
-        beats = counters["load"]["beats"] + counters["save"]["beats"]
+        if program.config.layer_depth:
+            beats = counters["load"]["beats"] + counters["save"]["beats"]
+            moved = beats * program.config.dram_width + predicted.traffic["program"]
+        else:
+            moved, counters = sum(predicted.traffic.values()), {}
         capacity = program.config.multipliers * cycles
         found.append({
             "index": layer.index, "name": layer.name, "operator": layer.operator,
@@ -106,10 +110,12 @@ def _layers(model: QuantizedModel, program: Program, losses: Mapping[str, Any],
             "roofline_cycles": round(roofline),
             "products": products,
             "bound_by": predicted.bound_by,
-            "dram_bytes": beats * program.config.dram_width + predicted.traffic["program"],
+            "dram_bytes": moved,
             "dram_by_stream": predicted.traffic,
             "fused": layer.fused,
-            "engines_equal": simulation["engines_equal"],
+            "engines_equal": (
+                None if layer.output in simulation["not_compared"] else
+                simulation["engines_equal"]),
             "counters": counters,
         })
     return found

@@ -98,7 +98,7 @@ def show_results(terminal: Terminal, results: Mapping[str, Any], report: Path) -
         if _fetched_earlier(results):
             terminal.note(FETCHED_EARLIER)
         terminal.blank()
-    terminal.summary("engines", _engines(results["engines_equal"], results["images_simulated"]))
+    terminal.summary("engines", _engines(results, results["images_simulated"]))
     terminal.summary("predicted", _predictions(results["predictions"], results["class_names"]))
     terminal.summary("accuracy", accuracy_text(results, results["options"]))
     terminal.summary("speed", _speed(results))
@@ -151,9 +151,10 @@ def _images(count: int) -> str:
     return f"{count} image" if count == 1 else f"{count} images"
 
 
-def _engines(equal: bool, count: int) -> str:
-    engines = "numpy = onnxruntime = RTL" if equal else "the engines differ"
-    return f"{engines} on every layer of {_images(count)}"
+def _engines(found: Mapping[str, Any], count: int) -> str:
+    engines = "numpy = onnxruntime = RTL" if found["engines_equal"] else "the engines differ"
+    maps = "map that is written" if found["not_compared"] else "layer"
+    return f"{engines} on every {maps} of {_images(count)}"
 
 
 def _predictions(found: Sequence[Mapping[str, Any]], names: Sequence[str] | None) -> str:
@@ -340,7 +341,7 @@ def _count(cycles: int) -> str:
 def show_simulated(terminal: Terminal, simulation: Mapping[str, Any]) -> None:
     """Print verdict, cycles and predictions of a simulation."""
     count = len(simulation["images"])
-    terminal.summary("engines", _engines(simulation["engines_equal"], count))
+    terminal.summary("engines", _engines(simulation, count))
     terminal.summary("predicted", _predictions(
         simulation["predictions"], simulation["class_names"]))
     terminal.summary("speed", f"{grouped(simulation['cycles'][0])} cycles an image; "

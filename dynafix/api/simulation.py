@@ -110,9 +110,11 @@ def simulate(
     if path is not None:
         steps.line("waves", str(path))
     _compare(quantized, program, indices, inputs, codes, result.images, steps)
-    if program.fused:
-        _compare_apart(quantized, program, indices, codes, model, steps)
+    hidden = program.fused
+    if hidden and _compare_apart(quantized, program, indices, codes, model, steps):
+        hidden = frozenset()
     record = _record(quantized, program, dram, indices, inputs, result, macs)
+    record["not_compared"] = sorted(hidden)
     if image is None:
         discard_results(quantized.folder)
         write_json(quantized.folder / "simulation" / "simulation.json", record)
@@ -225,29 +227,40 @@ def _compare(quantized: Quantized, program: Program, indices: Sequence[int],
 
 
 def _compare_apart(quantized: Quantized, program: Program, indices: Sequence[int],
-                   codes: NDArray, dram: Any, steps: Steps) -> None:
+                   codes: NDArray, dram: Any, steps: Steps) -> bool:
     """Run the images with every map written, so that layers inside others are compared too.
+
+    Returns
+    -------
+    bool
+        Whether the accelerator can do that.
 
     Raises
     ------
     VerificationError
         At the first code in which the Verilog differs from numpy.
     """
-    from compiler import compile_model
+    from compiler import CompileError, compile_model
     from sim.compare import compare
     from sim.simulate import simulate as run
 
     count = len(program.fused)
     what = f"{count} {'map' if count == 1 else 'maps'} inside fused layers"
     with steps.busy("compare", what):
-        apart = compile_model(
-            quantized.model, program.config, dram=program.dram, fuse=False)
+        try:
+            apart = compile_model(
+                quantized.model, program.config, dram=program.dram, fuse=False)
+        except CompileError as error:
+            steps.line("compare", f"{what}: not compared, only what is made of them. Without "
+                                  f"fusing: {error}")
+            return False
         result = run(apart, [apart.input_layout.pack(each) for each in codes], dram=dram)
         for index, each, found in zip(indices, codes, result.images, strict=True):
             for difference in compare(apart, quantized.model, each, found):
                 raise VerificationError(
                     f"{difference.text(index, 'RTL')}, in a program that keeps every map")
     steps.line("compare", f"{what}: numpy = RTL, in a program without fusing")
+    return True
 
 
 def _record(quantized: Quantized, program: Program, dram: Dram, indices: Sequence[int],

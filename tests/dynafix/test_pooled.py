@@ -39,10 +39,10 @@ def pooled_network(tmp_path_factory):
     return path
 
 
-def results(dynafix, network, images, folder, *words):
+def results(dynafix, network, images, folder, *words, config="tiny"):
     """Run everything; return the printed lines and ``results.json``."""
     code, out, err = dynafix(
-        "run", network, "--data", images, "--config", "tiny", "--images", 2, "--output", folder,
+        "run", network, "--data", images, "--config", config, "--images", 2, "--output", folder,
         *words)
     assert (code, err) == (0, "")
     return out.splitlines(), json.loads((folder / "results.json").read_text())
@@ -61,6 +61,20 @@ def test_fused_layers_are_marked(dynafix, pooled_network, images, tmp_path, stan
     assert next(line for line in lines if line.startswith(" conv ")).endswith("  ✓")
     assert "In all 2 layers that write a map" in advice.works(found, layers(found))[1]
     assert "<td>fused" in (tmp_path / "report.html").read_text().replace(" class=\"\"", "")
+
+
+def test_an_accelerator_that_cannot_keep_every_map(
+        dynafix, pooled_network, images, tmp_path, stand_in):
+    """Without a vector unit, and without counters."""
+    lines, found = results(dynafix, pooled_network, images, tmp_path, config="icebreaker")
+    conv, pool, fc = found["layers"]
+    assert [layer["engines_equal"] for layer in (conv, pool, fc)] == [None, True, True]
+    assert found["not_compared"] == ["a"]
+    assert any("1 map inside fused layers: not compared" in line for line in lines)
+    assert " engines    numpy = onnxruntime = RTL on every map that is written of 2 images" in lines
+    assert conv["counters"] == {}
+    assert conv["dram_bytes"] == sum(conv["dram_by_stream"].values()) > 0
+    assert "In all 2 layers that write a map" in advice.works(found, layers(found))[1]
 
 
 def test_a_map_inside_a_fused_layer_is_compared(

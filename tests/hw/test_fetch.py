@@ -211,8 +211,8 @@ def test_unknown_opcode(opcode):
 def test_no_unit_for_an_opcode():
     config = replace(preset("ecp5_85f"), vector_unit=False, table_lanes=0)
     image = program(config, 1, 9)
-    first = next(
-        number for number in range(1, 10) if image[number * INSTRUCTION_SIZE] & 0xF == Opcode.VECTOR)
+    first = next(number for number in range(1, 10)
+                 if image[number * INSTRUCTION_SIZE] & 0xF == Opcode.VECTOR)
     got, errors, _, _ = run(config, [image])
     assert errors == [(Error.OPCODE, first)]
     assert got == expected(image[:first * INSTRUCTION_SIZE])
