@@ -46,15 +46,7 @@ class ProgramLike(Protocol):
 
 
 class FunctionalMachine(State):
-    """The memories of an accelerator, and what each instruction does to them.
-
-    Parameters
-    ----------
-    config : AcceleratorConfig
-        Accelerator.
-    regions : mapping from Region to bytearray
-        DRAM.
-    """
+    """The memories of an accelerator, and what each instruction does to them."""
 
     def run(self, opcode: Opcode, fields: dict[str, int]) -> None:
         """Execute one instruction."""
