@@ -32,7 +32,7 @@ __all__ = (
 )
 
 
-SCHEMA = 1
+SCHEMA = 2
 MOST_PICTURES = 24
 USUAL_SPEED = 400_000  # simulated cycles in a second
 BATCH_VALUES = 1 << 25

@@ -83,7 +83,7 @@ def _results(name, rows, *, seed, tiles=2):
         "preprocess": {"mean": [0.0], "std": [255.0], "color": "GRAY", "layout": "NCHW"},
         "float_accuracy": 0.988, "quantized_accuracy": 0.986, "static_accuracy": 0.912,
         "images_evaluated": 500, "confidence_95": 0.0095, "images_simulated": 10,
-        "engines_equal": True, "cycles_per_image": cycles,
+        "engines_equal": True, "not_compared": [], "cycles_per_image": cycles,
         "utilization": macs / (config.multipliers * cycles), "roofline_cycles": roofline,
         "predicted_cycles": round(cycles * 0.98), "dram_bytes": read + written,
         "dram_read_bytes": read, "dram_written_bytes": written,

@@ -139,7 +139,8 @@ def test_inspection():
 
 def test_simulated():
     simulation = {
-        "images": [0], "engines_equal": True, "cycles": [8412], "class_names": None,
+        "images": [0], "engines_equal": True, "not_compared": [],
+        "cycles": [8412], "class_names": None,
         "predictions": [{"predicted": 7, "label": 7}], "simulated_macs_per_second": 63.4e6,
         "simulated_cycles_per_second": 718_000.0,
     }
