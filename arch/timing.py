@@ -51,7 +51,7 @@ MIN_GROUP = 4
 A pass of a single cycle may follow its like at once: their sums are forwarded.
 """
 
-POOL_LINE = 3
+POOL_LINE = 4
 """Fewest results in a line of a CONV that is pooled: a row of the line buffer comes back that
 late."""
 

@@ -271,8 +271,13 @@ class Accelerator(wiring.Component):
             feature.load_writes.payload.column.eq(beat.column),
             feature.load_writes.payload.data.eq(beat.data[:self.config.dram_width * 8]),
             load.writes.ready.eq(~to_feature | feature.load_writes.ready),
+        ]
+        # Weights and parameters come a cycle late, which no CONV can be: it starts later.
+        m.d.sync += [
             calc.load_row.eq(beat.row),
             calc.load_data.eq(beat.data),
+            calc.weight_en.eq(0),
+            calc.param_en.eq(0),
         ]
         if self.config.table_lanes:
             to_table = beat.memory == Memory.TABLE.value
@@ -290,7 +295,7 @@ class Accelerator(wiring.Component):
             (Memory.PARAM, calc.param_en, 1),
         ):
             with m.If(load.writes.valid & (beat.memory == memory.value)):
-                m.d.comb += enable.eq(mask << beat.column)
+                m.d.sync += enable.eq(mask << beat.column)
         m.d.comb += [
             feature.save_reads.valid.eq(save.reads.valid),
             feature.save_reads.payload.eq(save.reads.payload),

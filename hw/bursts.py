@@ -102,6 +102,9 @@ class BurstGenerator(wiring.Component):
             self.busy.eq(1),
             self.layer.eq(instruction.layer),
         ]
+        if narrow:
+            line_of_narrow = narrow_beats(
+                m, instruction, shifts[Memory.WEIGHT], config.weight_depth)
         with m.If(self.bursts.ready):
             m.d.sync += self.bursts.valid.eq(0)
 
@@ -140,8 +143,7 @@ class BurstGenerator(wiring.Component):
                             m.next = "NARROW"
             if narrow:
                 with m.State("NARROW"):
-                    m.d.comb += count.eq(narrow_beats(
-                        m, instruction, shifts[Memory.WEIGHT], config.weight_depth))
+                    m.d.comb += count.eq(line_of_narrow)
                     m.d.sync += [line_beats.eq(count), beats_left.eq(count)]
                     m.next = "LENGTH"
             with m.State("LENGTH"):
@@ -179,11 +181,14 @@ class BurstGenerator(wiring.Component):
 
 
 def narrow_beats(m, instruction, shift, depth):
-    """Return the beats of one line of narrow weights, whose rows would have ``2 ** shift``."""
-    chunks = Signal(range((depth << shift) // CHUNK_BEATS + 2))
+    """Return the beats of one line of narrow weights, whose rows would have ``2 ** shift``.
+
+    They are right from the second cycle of an instruction on.
+    """
+    chunks = Signal(range((depth << shift) // CHUNK_BEATS + 2), reset_less=True)
     beats = Signal.like(chunks)
     rows = instruction.row_count[:depth.bit_length()]
-    m.d.comb += chunks.eq(((rows << shift) + (CHUNK_BEATS - 1)) >> (CHUNK_BEATS - 1).bit_length())
+    m.d.sync += chunks.eq(((rows << shift) + (CHUNK_BEATS - 1)) >> (CHUNK_BEATS - 1).bit_length())
     # A chunk is half as many beats as a code has bits. By hand: a multiplier is worth more
     # elsewhere.
     halves = sum(

@@ -162,7 +162,8 @@ class CalcEngine(wiring.Component):
             self.status.eq(issuer.status),
         ]
         flags = self._flags(m, conv, vector, is_vector, sequencer)
-        self._read(m, sequencer.step.word, flags)
+        parts = (config.words_per_row - 1).bit_length()
+        m.d.sync += self.read_row.eq(sequencer.step.word[parts:])
 
         vector_unit = self._vector_path(m, vector, flags) if config.vector_unit else (
             SimpleNamespace(o_valid=C(0, 1), o=C(0, config.out_lanes * config.acc_bits)))
@@ -200,6 +201,7 @@ class CalcEngine(wiring.Component):
             flags[1].group_first.eq(step.group_first),
             flags[1].group_last.eq(step.group_last),
             flags[1].inside.eq(inside),
+            self.read.eq(sequencer.valid & inside),
             flags[1].counted.eq(counted),
             flags[1].odd.eq(step.odd),
             flags[1].signed.eq(conv.signed),
@@ -228,11 +230,6 @@ class CalcEngine(wiring.Component):
                     name: still.get(name, step[name]) for name in layout.members})
                 for step in flags[1:]]
         return flags
-
-    def _read(self, m, word, flags):
-        parts = (self.config.words_per_row - 1).bit_length()
-        m.d.sync += self.read_row.eq(word[parts:])
-        m.d.comb += self.read.eq((flags[1].conv | flags[1].vector) & flags[1].inside)
 
     def _vector_path(self, m, vector, flags):
         m.submodules.vector = unit = self._vector

@@ -1,7 +1,7 @@
 """When CALC takes an instruction, and when it is done."""
 
 from amaranth import *
-from amaranth.lib import data, fifo, stream, wiring
+from amaranth.lib import fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from arch.isa import Engine, Opcode, VectorOp
@@ -68,25 +68,25 @@ class CalcIssuer(_Issuer):
 
     def elaborate(self, platform):
         m = Module()
-        conv, vector = self.code.conv, self.code.vector
+        conv = self.code.conv
         m.d.comb += self.is_vector.eq(_is_vector(self.code, self._config))
-        slow = self.is_vector & (vector.divide | (vector.op == VectorOp.TABLE.value))
+        slow = Signal()
         age = Signal(range(self._done_stage + 1))       # cycles since the last start, saturating
         drain = Signal(range(self._slow_done_stage + 1))  # cycles until nothing is inside
+        young, inside = Signal(), Signal()               # whether they are not 0
         start = Signal()
         ended = Signal()
-        head_vector = Signal(data.StructLayout({"vector": 1, "slow": 1}))
-        head = self.instructions.payload.vector
+        head_vector, head_slow = Signal(), Signal()
+        head = self.instructions.payload
         m.d.comb += [
-            head_vector.vector.eq(_is_vector(self.instructions.payload, self._config)),
-            head_vector.slow.eq(
-                head_vector.vector & (head.divide | (head.op == VectorOp.TABLE.value))),
+            head_vector.eq(_is_vector(head, self._config)),
+            head_slow.eq(_is_slow(head, head_vector)),
         ]
         # Results of different kinds take different ways; they must not meet.
-        mixed = (head_vector.vector != self.is_vector) | slow | head_vector.slow
+        mixed = (head_vector ^ self.is_vector) | slow | head_slow
         ready = (
-            ~self.running & ~ended & ~start & (age == 0)
-            & ((~head.fence & ~mixed) | (drain == 0)))
+            ~self.running & ~ended & ~start & ~young
+            & ((~head.vector.fence & ~mixed) | ~inside))
         # One cycle later than possible, so that MIN_GROUP cycles lie between the last step and the
         # first, which may take up its sum.
         m.d.sync += ended.eq(self.last)
@@ -94,13 +94,15 @@ class CalcIssuer(_Issuer):
         m.d.comb += [self.instructions.ready.eq(ready), self.start.eq(start)]
         m.d.sync += start.eq(taken)
         with m.If(taken):
-            m.d.sync += [self.code.eq(self.instructions.payload), age.eq(self._done_stage)]
-        with m.Elif(age != 0):
-            m.d.sync += age.eq(age - 1)
+            m.d.sync += [
+                self.code.eq(head), slow.eq(head_slow), age.eq(self._done_stage), young.eq(1)]
+        with m.Elif(young):
+            m.d.sync += [age.eq(age - 1), young.eq(age != 1)]
         with m.If(start | self.running):
-            m.d.sync += drain.eq(Mux(slow, self._slow_done_stage, self._done_stage))
-        with m.Elif(drain != 0):
-            m.d.sync += drain.eq(drain - 1)
+            m.d.sync += [
+                drain.eq(Mux(slow, self._slow_done_stage, self._done_stage)), inside.eq(1)]
+        with m.Elif(inside):
+            m.d.sync += [drain.eq(drain - 1), inside.eq(drain != 1)]
 
         pending = fifo.SyncFIFO(width=15, depth=4)
         m.submodules.pending = ResetInserter(self.stop)(pending)
@@ -115,7 +117,7 @@ class CalcIssuer(_Issuer):
             self.done.valid.eq(last[-1]),
             Cat(self.done.layer, self.done.post).eq(pending.r_data),
             self.status.layer.eq(conv.layer),
-            self.status.busy.eq(start | self.running | (drain != 0)),
+            self.status.busy.eq(start | self.running | inside),
             self.status.moved.eq(self.moved),
             self.status.stall.eq(self.status.busy & ~self.moved),
         ]
@@ -132,12 +134,12 @@ class InOrderCalcIssuer(_Issuer):
 
     def elaborate(self, platform):
         m = Module()
-        conv, vector = self.code.conv, self.code.vector
+        conv = self.code.conv
         m.d.comb += [
             self.code.eq(self.instructions.payload),
             self.is_vector.eq(_is_vector(self.code, self._config)),
         ]
-        slow = self.is_vector & (vector.divide | (vector.op == VectorOp.TABLE.value))
+        slow = _is_slow(self.code, self.is_vector)
         busy, start = Signal(), Signal()
         drain = Signal(range(self._slow_done_stage + 1))  # cycles until nothing is inside
         m.d.comb += [
@@ -164,5 +166,15 @@ class InOrderCalcIssuer(_Issuer):
 
 
 def _is_vector(code, config):
-    """Return whether an instruction is a VECTOR, of which there may be none."""
-    return code.vector.opcode == Opcode.VECTOR.value if config.vector_unit else C(0, 1)
+    """Return whether an instruction of CALC is a VECTOR, of which there may be none, not a CONV.
+
+    One bit of the opcode says it.
+    """
+    bit = (Opcode.VECTOR ^ Opcode.CONV).bit_length() - 1
+    return code.vector.opcode[bit] if config.vector_unit else C(0, 1)
+
+
+def _is_slow(code, is_vector):
+    """Return whether results of an instruction come after a division or a table."""
+    vector = code.vector
+    return is_vector & (vector.divide | (vector.op == VectorOp.TABLE.value))

@@ -69,37 +69,47 @@ class Tally(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         # First stage: what to count in this cycle, and for whom.
-        steps = Signal(len(COUNTERS))
-        active = Signal()
-        finishing = Signal()
-        step_layer = Signal(self._layer_width)
+        step_layout = data.StructLayout({
+            "moves": len(COUNTERS), "active": 1, "layer": self._layer_width})
+        seen, step = Signal(step_layout), Signal(step_layout)
         idle_wait = self.waiting.valid & ~self.status.busy
         m.d.sync += [
-            steps.eq(Cat(self.status.busy, idle_wait, self.status.stall, self.status.moved)),
-            active.eq(self.status.busy | self.waiting.valid),
-            step_layer.eq(Mux(self.status.busy, self.status.layer, self.waiting.layer)),
+            seen.moves.eq(Cat(self.status.busy, idle_wait, self.status.stall, self.status.moved)),
+            seen.active.eq(self.status.busy | self.waiting.valid),
+            seen.layer.eq(Mux(self.status.busy, self.status.layer, self.waiting.layer)),
         ]
 
-        # Second stage: the counts of the current layer.
+        # Second stage: whether that is another layer than the one that is counted by then.
         counts, layer = self.o.payload.counts, self.o.payload.layer
         changes = Signal()
+        enters = Signal()
+        finish, finishing = Signal(), Signal()
         leave = Signal()
+        m.d.comb += enters.eq(step.active & (~changes | leave))
+        m.d.sync += [
+            step.eq(seen),
+            changes.eq(seen.active & Mux(
+                enters, seen.layer != step.layer, seen.layer != layer)),
+            finish.eq(self.finish),
+        ]
+
+        # Third stage: the counts of the current layer.
         m.d.comb += [
-            changes.eq(active & (step_layer != layer)),
             self.o.valid.eq(finishing | changes | Cat(count[-1] for count in counts).any()),
             leave.eq(self.o.valid & self.o.ready),
-            self.busy.eq(finishing),
+            self.busy.eq(finish | finishing),
         ]
-        for count, step in zip(counts, steps, strict=True):
-            m.d.sync += count.eq(Mux(leave, 0, count) + step)
-        with m.If(active & (~changes | leave)):
-            m.d.sync += layer.eq(step_layer)
-        with m.If(self.finish):
+        for count, moved in zip(counts, step.moves, strict=True):
+            m.d.sync += count.eq(Mux(leave, 0, count) + moved)
+        with m.If(enters):
+            m.d.sync += layer.eq(step.layer)
+        with m.If(finish):
             m.d.sync += finishing.eq(1)
         with m.Elif(leave):
             m.d.sync += finishing.eq(0)
         with m.If(self.clear):
-            m.d.sync += [finishing.eq(0), *(count.eq(0) for count in counts)]
+            m.d.sync += [
+                finishing.eq(0), finish.eq(0), *(count.eq(0) for count in counts)]
         return m
 
 
@@ -183,20 +193,22 @@ class CounterBank(wiring.Component):
         last = Signal()
         swept = Signal()
         offered = Cat(queue.o.valid for queue in queues)
+        chosen = Signal(len(Engine))  # whose entry comes next
         m.d.comb += last.eq(place.number == len(COUNTERS) - 1)
         with m.If(working):
             m.d.sync += [place.number.eq(place.number + 1), working.eq(~last)]
-        with m.If(swept & (~working | last) & offered.any()):
-            m.d.sync += [working.eq(1), place.number.eq(0)]
-            for engine in reversed(Engine):
-                with m.If(offered[engine]):
-                    m.d.sync += [
-                        place.layer.eq(queues[engine].o.payload.layer),
-                        place.engine.eq(engine),
-                        counts.eq(queues[engine].o.payload.counts),
-                    ]
+        with m.If(~chosen.any()):
+            m.d.sync += chosen.eq(offered & -offered)
+        with m.If(swept & (~working | last) & chosen.any()):
+            m.d.sync += [working.eq(1), place.number.eq(0), chosen.eq(0)]
             for engine, queue in zip(Engine, queues):
-                m.d.comb += queue.o.ready.eq(~offered[:engine].any())
+                m.d.comb += queue.o.ready.eq(chosen[engine])
+                with m.If(chosen[engine]):
+                    m.d.sync += [
+                        place.layer.eq(queue.o.payload.layer),
+                        place.engine.eq(engine),
+                        counts.eq(queue.o.payload.counts),
+                    ]
         read_place = Signal.like(place)
         m.d.comb += read_place.eq(place)
         with m.If(~working):
@@ -233,7 +245,7 @@ class CounterBank(wiring.Component):
                 | Cat(tally.busy for tally in tallies).any()),
         ]
         with m.If(self.clear):
-            m.d.sync += working.eq(0)
+            m.d.sync += [working.eq(0), chosen.eq(0)]
         return m
 
     def _known(self, m, place, learn, last, swept):

@@ -105,13 +105,14 @@ class ReadAhead(wiring.Component):
         left = Signal(32)
         room = Signal(range(self._depth + 1), init=self._depth)
         length = Signal(range(self._burst_beats + 1), reset_less=True)
+        some = Signal(reset_less=True)
         measured = Signal()
         issue = Signal()
         popped = Signal()
         m.d.comb += [
             self.to_boundary.eq(self._burst_beats - address[beat_bits:beat_bits + block_bits]),
             self.empty.eq((room == self._depth) & ~self.requests.valid),
-            issue.eq(measured & (left != 0) & (room >= length)
+            issue.eq(measured & some & (room >= length)
                      & (~self.requests.valid | self.requests.ready)),
             popped.eq(self.o.valid & self.o.ready),
         ]
@@ -119,6 +120,7 @@ class ReadAhead(wiring.Component):
             m.d.sync += self.requests.valid.eq(0)
         m.d.sync += [
             length.eq(Mux(left < self.to_boundary, left, self.to_boundary)),
+            some.eq(left != 0),
             measured.eq(~issue),
             room.eq(room - Mux(issue, length, 0) + popped),
         ]
@@ -219,10 +221,16 @@ class Fetcher(wiring.Component):
         opcode = common_fields(word).opcode
         layout = layout_of(Opcode.LOAD)
         transfer = data.View(layout, word[:layout.size])
+        # What the word is, known when it is whole.
+        kinds = {entry: Signal(name=f"is_{entry.name.lower()}") for entry in
+                 (Opcode.END, *engine_opcodes(self._config))}
         no_rows = Signal()
+        wrong = {error: Signal(name=f"wrong_{error.name.lower()}")
+                 for error in (Error.READ, Error.MAGIC, Error.VERSION, Error.CONFIG)}
 
         extra = Signal(range(ahead.burst_beats + 1), reset_less=True)
         remaining = Signal(32, reset_less=True)
+        exhausted = Signal(reset_less=True)  # none remain
         beat_count = Signal(32)
         m.d.comb += beat_count.eq(header.instruction_count * word_beats)
 
@@ -273,55 +281,55 @@ class Fetcher(wiring.Component):
                 collect()
                 m.d.comb += ahead.count.eq(
                     Mux(beat_count > extra, beat_count - extra, 0))
-                m.d.sync += remaining.eq(header.instruction_count)
+                m.d.sync += [
+                    remaining.eq(header.instruction_count),
+                    exhausted.eq(header.instruction_count == 0),
+                    wrong[Error.READ].eq(failed),
+                    wrong[Error.MAGIC].eq(header.magic != MAGIC),
+                    wrong[Error.VERSION].eq(header.version != ISA_VERSION),
+                    wrong[Error.CONFIG].eq(header.config_hash != self._config.hash),
+                ]
                 with m.If(beats_left == 0):
                     m.next = "OPEN"
             with m.State("OPEN"):
                 m.d.comb += ahead.count.eq(
                     Mux(beat_count > extra, beat_count - extra, 0))
+                # Too early for the errors; DRAIN takes it back before anything is asked for.
+                m.d.comb += ahead.extend.eq(1)
                 next_word()
                 m.next = "COLLECT"
-                with m.If(failed):
-                    fail(Error.READ)
-                with m.Elif(header.magic != MAGIC):
-                    fail(Error.MAGIC)
-                with m.Elif(header.version != ISA_VERSION):
-                    fail(Error.VERSION)
-                with m.Elif(header.config_hash != self._config.hash):
-                    fail(Error.CONFIG)
-                with m.Else():
-                    m.d.comb += ahead.extend.eq(1)
+                for error in reversed(wrong):
+                    with m.If(wrong[error]):
+                        fail(error)
             with m.State("COLLECT"):
                 collect()
                 with m.If(self.stop):
                     m.next = "DRAIN"
-                with m.Elif(remaining == 0):
+                with m.Elif(exhausted):
                     fail(Error.OPCODE)
                 with m.Elif(beats_left == 0):
                     m.d.sync += [
+                        *(kind.eq(opcode == entry) for entry, kind in kinds.items()),
                         no_rows.eq((transfer.row_count == 0) | (transfer.line_count == 0)),
                         self.fetched.eq(self.fetched + 1),
                         remaining.eq(remaining - 1),
+                        exhausted.eq(remaining == 1),
                     ]
                     with m.If(failed):
                         fail(Error.READ)
                     with m.Else():
                         m.next = "DISPATCH"
             with m.State("DISPATCH"):
-                with m.Switch(opcode):
-                    with m.Case(Opcode.END):
-                        m.next = "DRAIN"
-                    for entry in engine_opcodes(self._config):
-                        with m.Case(entry):
-                            if entry in (Opcode.LOAD, Opcode.SAVE):
-                                with m.If(no_rows):
-                                    fail(Error.FIELD)
-                                with m.Else():
-                                    m.d.comb += streams[entry.engine].valid.eq(1)
-                            else:
-                                m.d.comb += streams[entry.engine].valid.eq(1)
-                    with m.Default():
-                        fail(Error.OPCODE)
+                for engine, engine_stream in streams.items():
+                    known = Cat(kind for entry, kind in kinds.items() if entry.engine is engine)
+                    m.d.comb += engine_stream.valid.eq(
+                        known.any() & (~no_rows if engine is not Engine.CALC else 1))
+                with m.If(kinds[Opcode.END]):
+                    m.next = "DRAIN"
+                with m.Elif((kinds[Opcode.LOAD] | kinds[Opcode.SAVE]) & no_rows):
+                    fail(Error.FIELD)
+                with m.Elif(~Cat(kinds.values()).any()):
+                    fail(Error.OPCODE)
                 with m.If(self.dispatched):
                     next_word()
                     m.next = "COLLECT"

@@ -1,7 +1,7 @@
 """The LOAD engine: from DRAM into the on-chip memories."""
 
 from amaranth import *
-from amaranth.lib import stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from arch.config import CHUNK_BEATS, TABLES
@@ -18,7 +18,7 @@ from .layouts import (
     read_beat_layout,
     write_beat_layout,
 )
-from .queue import StreamQueue
+from .queue import StreamBuffer, StreamQueue
 from .unpacker import Unpacker
 from .unroller import UNROLL_LAYOUT, Unroller
 
@@ -34,6 +34,12 @@ JOB_LAYOUT = layout_of(
     Opcode.LOAD, "layer", "post", "memory", "row", "row_count", "line_count", "row_stride",
     "weight_bits", "pairs", "columns", *UNROLL_FIELDS)
 """What the data side must know of an instruction."""
+
+
+def _write_layout(config):
+    """Return the layout of a beat on its way to a memory; ``final`` marks the last of a job."""
+    return data.StructLayout({
+        "write": write_beat_layout(config), "final": 1, "layer": 12, "post": 3})
 
 
 class BeatWriter(wiring.Component):
@@ -92,16 +98,22 @@ class BeatWriter(wiring.Component):
         line_row = Signal.like(row)
         rows_left = Signal(range(depth + 1), reset_less=True)
         lines_left = Signal(16, reset_less=True)
+        # Whether one is left, known from the cycle before on.
+        last_row, last_line = Signal(reset_less=True), Signal(reset_less=True)
         column = Signal.like(self.writes.payload.column, init=0)
-        last_column = Signal.like(column)
-        final = Signal()
-        final_layer = Signal(12, reset_less=True)
-        final_post = Signal(3, reset_less=True)
+        # Of the columns of a row that are written at once: whether this is the last, the place of
+        # the last but one, and whether there is one only.
+        ends_row = Signal(reset_less=True)
+        before_last = Signal.like(column)
+        whole_row = Signal(reset_less=True)
+
+        last_column = Signal.like(column)  # of the job that comes
 
         # Narrow weights come out of the unpacker in chunks, and are written in `parts` parts.
         # Only 8-bit weight memory has them.
         packed = self.jobs.payload.weight_bits.any() if config.unpacks_weights else C(0)
         narrow = Signal(reset_less=True)
+        two_planes = Signal(reset_less=True)
         part = Signal(range(max(2, parts)))
         wide_data = Signal(columns * config.dram_width * 8)
         ends_chunk = Signal()
@@ -115,22 +127,23 @@ class BeatWriter(wiring.Component):
         plain_valid = Signal()
         plain_ready = Signal()
 
-        free = Signal()
+        m.submodules.border = border = StreamBuffer(
+            _write_layout(config), spare=not config.in_order)
+        placed = border.i.payload
         move = Signal()
-        ends_row = Signal()
         ends_line = Signal()
         ends_job = Signal()
         take = Signal()
-        m.d.comb += free.eq(~self.writes.valid | self.writes.ready)
         chunk_ready, chunk_valid = C(0, 1), C(0, 1)
         if config.packed_weights:
             chunk_ready, chunk_valid = unpacker.i.ready, unpacker.o.valid
             m.d.comb += [
                 unpacker.bits.eq(job.weight_bits),
+                unpacker.two_planes.eq(two_planes),
                 unpacker.pairs.eq(job.pairs),
                 unpacker.i.valid.eq(self.beats.valid & active & narrow),
                 unpacker.i.payload.eq(self.beats.payload.data),
-                unpacker.o.ready.eq(free & ends_chunk),
+                unpacker.o.ready.eq(border.i.ready & ends_chunk),
                 unpacker.clear.eq(ends_line),
                 wide_data.eq(unpacker.o.payload.as_value().word_select(part, len(wide_data))),
             ]
@@ -139,12 +152,12 @@ class BeatWriter(wiring.Component):
             ends_chunk.eq((part == parts - 1) | ends_line),
             plain.eq(self.beats.payload.data),
             plain_valid.eq(self.beats.valid & active),
-            plain_ready.eq(free),
+            plain_ready.eq(border.i.ready),
             self.beats.ready.eq(active & Mux(narrow, chunk_ready, plain_ready)),
-            move.eq(Mux(narrow, chunk_valid, plain_valid) & free),
-            ends_row.eq(column == last_column),
-            ends_line.eq(ends_row & (rows_left == 1)),
-            ends_job.eq(ends_line & (lines_left == 1)),
+            border.i.valid.eq(Mux(narrow, chunk_valid, plain_valid)),
+            move.eq(border.i.valid & border.i.ready),
+            ends_line.eq(ends_row & last_row),
+            ends_job.eq(ends_line & last_line),
             take.eq(~active | (move & ends_job)),
             self.jobs.ready.eq(take),
             self.busy.eq(active | self.writes.valid | self.done.valid),
@@ -168,28 +181,32 @@ class BeatWriter(wiring.Component):
                     plain_ready.eq(unroller.i.ready),
                     plain.eq(unroller.o.payload),
                     plain_valid.eq(unroller.o.valid & active),
-                    unroller.o.ready.eq(free),
+                    unroller.o.ready.eq(border.i.ready),
                 ]
 
-        with m.If(self.writes.ready):
-            m.d.sync += self.writes.valid.eq(0)
+        m.d.comb += [
+            placed.write.memory.eq(job.memory),
+            placed.write.row.eq(row),
+            placed.write.column.eq(column),
+            placed.write.wide.eq(narrow),
+            placed.write.data.eq(stored),
+            placed.final.eq(ends_job),
+            placed.layer.eq(job.layer),
+            placed.post.eq(job.post),
+            self.writes.valid.eq(border.o.valid),
+            self.writes.payload.eq(border.o.payload.write),
+            border.o.ready.eq(self.writes.ready),
+        ]
         m.d.sync += [
-            self.done.valid.eq(self.writes.valid & self.writes.ready & final),
-            self.done.layer.eq(final_layer),
-            self.done.post.eq(final_post),
+            self.done.valid.eq(
+                self.writes.valid & self.writes.ready & border.o.payload.final),
+            self.done.layer.eq(border.o.payload.layer),
+            self.done.post.eq(border.o.payload.post),
         ]
         with m.If(move):
             m.d.sync += [
-                self.writes.valid.eq(1),
-                self.writes.payload.memory.eq(job.memory),
-                self.writes.payload.row.eq(row),
-                self.writes.payload.column.eq(column),
-                self.writes.payload.wide.eq(narrow),
-                self.writes.payload.data.eq(stored),
-                final.eq(ends_job),
-                final_layer.eq(job.layer),
-                final_post.eq(job.post),
                 column.eq(column + Mux(narrow, columns, 1)),
+                ends_row.eq(Mux(ends_row, whole_row, column == before_last)),
                 part.eq(Mux(narrow & ~ends_chunk, part + 1, 0)),
             ]
             with m.If(ends_row):
@@ -197,13 +214,16 @@ class BeatWriter(wiring.Component):
                     column.eq(0),
                     row.eq(row + 1),
                     rows_left.eq(rows_left - 1),
+                    last_row.eq(rows_left == 2),
                 ]
             with m.If(ends_line):
                 m.d.sync += [
                     row.eq(line_row + job.row_stride),
                     line_row.eq(line_row + job.row_stride),
                     rows_left.eq(job.row_count),
+                    last_row.eq(job.row_count == 1),
                     lines_left.eq(lines_left - 1),
+                    last_line.eq(lines_left == 2),
                 ]
         with m.If(take):
             m.d.sync += active.eq(self.jobs.valid)
@@ -213,18 +233,24 @@ class BeatWriter(wiring.Component):
                 row.eq(self.jobs.payload.row),
                 line_row.eq(self.jobs.payload.row),
                 rows_left.eq(self.jobs.payload.row_count),
+                last_row.eq(self.jobs.payload.row_count == 1),
                 lines_left.eq(self.jobs.payload.line_count),
+                last_line.eq(self.jobs.payload.line_count == 1),
                 narrow.eq(packed),
+                two_planes.eq(self.jobs.payload.weight_bits == 2),
+                before_last.eq(last_column - Mux(packed, columns, 1)),
+                ends_row.eq(last_column == 0),
+                whole_row.eq(last_column == 0),
             ]
-            with m.Switch(self.jobs.payload.memory):
-                for memory, last in enumerate(lasts):
-                    with m.Case(memory) if memory < len(lasts) - 1 else m.Default():
-                        m.d.sync += last_column.eq(last)
-            some = self.jobs.payload.columns[:len(last_column) + 1]
-            with m.If(some.any()):
-                m.d.sync += last_column.eq(some - Mux(packed, columns, 1))
-            with m.Elif(packed):
-                m.d.sync += last_column.eq(lasts[Memory.WEIGHT] + 1 - columns)
+        with m.Switch(self.jobs.payload.memory):
+            for memory, last in enumerate(lasts):
+                with m.Case(memory) if memory < len(lasts) - 1 else m.Default():
+                    m.d.comb += last_column.eq(last)
+        some = self.jobs.payload.columns[:len(last_column) + 1]
+        with m.If(some.any()):
+            m.d.comb += last_column.eq(some - Mux(packed, columns, 1))
+        with m.Elif(packed):
+            m.d.comb += last_column.eq(lasts[Memory.WEIGHT] + 1 - columns)
         return m
 
 

@@ -146,9 +146,11 @@ class PoolUnit(wiring.Component):
         m.d.comb += [
             lines.r_en.eq(self.step & x_ends),
             lines.r_row.eq(column),
+            self.o_valid.eq(following.valid & following.ends),
+        ]
+        m.d.sync += [
             lines.w_en.eq(following.valid),
             lines.w_row.eq(following.column),
-            self.o_valid.eq(following.valid & following.ends),
         ]
         # With the upper bit of signed codes inverted, all are compared as unsigned ones.
         for lane in range(self.lanes):
@@ -162,6 +164,6 @@ class PoolUnit(wiring.Component):
             before = lines.r_data.word_select(lane, self.code_width)
             largest = Mux(following.fresh | (wide > before), wide, before)
             m.d.comb += self.o[lane].eq(largest ^ (following.signed << (self.code_width - 1)))
-            m.d.comb += lines.w_data.word_select(lane, self.code_width).eq(
+            m.d.sync += lines.w_data.word_select(lane, self.code_width).eq(
                 Mux(following.starts, wide, largest))
         return m

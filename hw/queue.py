@@ -1,8 +1,8 @@
 """Buffers for streams: registers at a border, first in first out queues."""
 
 from amaranth import *
-from amaranth.lib import fifo, memory, stream, wiring
-from amaranth.lib.wiring import In, Out, connect, flipped
+from amaranth.lib import memory, stream, wiring
+from amaranth.lib.wiring import In, Out
 
 from .primitives import NO_COLLISIONS
 
@@ -24,6 +24,8 @@ class StreamBuffer(wiring.Component):
     ----------
     shape : ShapeLike
         Shape of the payload.
+    spare : bool
+        Whether there is a second register. Without it ``i.ready`` follows ``o.ready`` at once.
 
     Members
     -------
@@ -33,8 +35,9 @@ class StreamBuffer(wiring.Component):
         The same payloads.
     """
 
-    def __init__(self, shape):
+    def __init__(self, shape, *, spare=True):
         self._shape = shape
+        self._spare = spare
         super().__init__({
             "i": In(stream.Signature(shape)),
             "o": Out(stream.Signature(shape)),
@@ -42,6 +45,11 @@ class StreamBuffer(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
+        if not self._spare:
+            m.d.comb += self.i.ready.eq(~self.o.valid | self.o.ready)
+            with m.If(self.i.ready):
+                m.d.sync += [self.o.valid.eq(self.i.valid), self.o.payload.eq(self.i.payload)]
+            return m
         full = Signal()
         spare = Signal(self._shape, reset_less=True)
         m.d.comb += self.i.ready.eq(~full)
@@ -138,10 +146,30 @@ class StreamQueue(wiring.Component):
         if self._buffered:
             self._elaborate_buffered(m)
             return m
-        m.submodules.fifo = inner = fifo.SyncFIFO(
-            width=Shape.cast(self._shape).width, depth=self._depth)
-        connect(m, flipped(self.i), inner.w_stream)
-        connect(m, inner.r_stream, flipped(self.o))
+        rows = 1 << (self._depth - 1).bit_length()
+        m.submodules.memory = mem = memory.Memory(
+            shape=Shape.cast(self._shape).width, depth=rows, init=[])
+        read, write = mem.read_port(domain="comb"), mem.write_port()
+        stored = Signal(range(self._depth + 1))
+        full = Signal()
+        push, pop = Signal(), Signal()
+        m.d.comb += [
+            self.i.ready.eq(~full),
+            push.eq(self.i.valid & ~full),
+            pop.eq(self.o.valid & self.o.ready),
+            write.en.eq(push),
+            write.data.eq(self.i.payload),
+            Value.cast(self.o.payload).eq(read.data),
+        ]
+        m.d.sync += [
+            write.addr.eq(write.addr + push),
+            read.addr.eq(read.addr + pop),
+        ]
+        with m.If(push & ~pop):
+            m.d.sync += [
+                stored.eq(stored + 1), self.o.valid.eq(1), full.eq(stored == self._depth - 1)]
+        with m.Elif(pop & ~push):
+            m.d.sync += [stored.eq(stored - 1), self.o.valid.eq(stored != 1), full.eq(0)]
         return m
 
     def _elaborate_buffered(self, m):

@@ -54,12 +54,13 @@ class ReadArbiter(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        # A burst offered stays offered, also when one that comes first appears.
+        # A burst offered stays offered, also when one that comes first appears. One that LOAD
+        # withdraws, because it was stopped, costs a cycle.
         load_held = Signal()
         fetch_first = Signal()
         m.d.comb += [
-            fetch_first.eq(self.fetch_requests.valid & ~(load_held & self.load_requests.valid)),
-            self.requests.valid.eq(self.load_requests.valid | self.fetch_requests.valid),
+            fetch_first.eq(self.fetch_requests.valid & ~load_held),
+            self.requests.valid.eq(self.load_requests.valid | fetch_first),
         ]
         m.d.sync += load_held.eq(self.requests.valid & ~self.requests.ready & ~fetch_first)
         with m.If(fetch_first):

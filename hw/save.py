@@ -41,7 +41,7 @@ class RowReader(wiring.Component):
     memory_depth : int
         Rows of feature memory.
     depth : int
-        Rows asked for and not yet taken, at most.
+        Rows asked for and not yet taken, at most; a power of two.
 
     Members
     -------
@@ -80,33 +80,36 @@ class RowReader(wiring.Component):
         line_row = Signal.like(row)
         rows_left = Signal(range(self._memory_depth + 1), reset_less=True)
         lines_left = Signal(16, reset_less=True)
-        credit = Signal(range(self._depth + 1), init=self._depth)
+        # Whether one is left, known from the cycle before on.
+        last_row, last_line = Signal(reset_less=True), Signal(reset_less=True)
+        used = Signal(range(self._depth + 1))
 
         asked = Signal()
-        ends_line = Signal()
         take = Signal()
         m.d.comb += [
             queue.i.valid.eq(self.row_valid),
             queue.i.payload.eq(self.row_data),
-            self.reads.valid.eq(active & (credit != 0)),
+            self.reads.valid.eq(active & ~used[-1]),
             self.reads.payload.eq(row),
             asked.eq(self.reads.valid & self.reads.ready),
-            ends_line.eq(rows_left == 1),
-            take.eq(~active | (asked & ends_line & (lines_left == 1))),
+            take.eq(~active | (asked & last_row & last_line)),
             self.jobs.ready.eq(take),
         ]
-        m.d.sync += credit.eq(credit - asked + (self.rows.valid & self.rows.ready))
+        m.d.sync += used.eq(used + asked - (self.rows.valid & self.rows.ready))
         with m.If(asked):
             m.d.sync += [
                 row.eq(row + 1),
                 rows_left.eq(rows_left - 1),
+                last_row.eq(rows_left == 2),
             ]
-            with m.If(ends_line):
+            with m.If(last_row):
                 m.d.sync += [
                     row.eq(line_row + job.row_stride),
                     line_row.eq(line_row + job.row_stride),
                     rows_left.eq(job.row_count),
+                    last_row.eq(job.row_count == 1),
                     lines_left.eq(lines_left - 1),
+                    last_line.eq(lines_left == 2),
                 ]
         with m.If(take):
             m.d.sync += [
@@ -115,7 +118,9 @@ class RowReader(wiring.Component):
                 row.eq(self.jobs.payload.row),
                 line_row.eq(self.jobs.payload.row),
                 rows_left.eq(self.jobs.payload.row_count),
+                last_row.eq(self.jobs.payload.row_count == 1),
                 lines_left.eq(self.jobs.payload.line_count),
+                last_line.eq(self.jobs.payload.line_count == 1),
             ]
         return m
 
@@ -306,13 +311,14 @@ class SaveEngine(wiring.Component):
         ]
         m.d.comb += [jobs.i.payload[name].eq(entering[name]) for name in _JOB_LAYOUT.members]
 
-        # A burst goes out when both queues have room for it: only our own requests take that
-        # room, so that a valid request stays valid.
+        # A burst goes out when there is room for it among those that wait for their response, to
+        # which all that run belong: only our own requests take that room, so that a valid request
+        # stays valid.
         burst = generator.bursts.payload
         room = Signal()
         asked = Signal()
         m.d.comb += [
-            room.eq(running.i.ready & pending.i.ready & ~self.stop),
+            room.eq(pending.i.ready & ~self.stop),
             self.quiet.eq(~pending.o.valid & ~running.o.valid & ~beat_reader.busy),
             self.requests.valid.eq(generator.bursts.valid & room),
             self.requests.payload.address.eq(burst.address),

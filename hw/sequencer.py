@@ -1,5 +1,8 @@
 """Address generation: five nested loops, one step per cycle."""
 
+from functools import reduce
+from operator import or_
+
 from amaranth import *
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
@@ -98,6 +101,7 @@ class Sequencer(wiring.Component):
         # ended[j]: loop j is in its last iteration
         ended = [Signal(name=f"ended_{level}") for level in range(LEVELS)]
         gap = Signal(6)
+        pausing = Signal()  # gap is not 0
         holding = Signal()
         group_first, pass_first, first, odd = Signal(), Signal(), Signal(), Signal()
         line_first = Signal()
@@ -113,10 +117,10 @@ class Sequencer(wiring.Component):
         group_last = walked & ~tail
         pass_last = ended[2] & ended[3] & ended[4]
         m.d.comb += [
-            self.valid.eq(self.running & (gap == 0) & (~resting if single else resting == 0)),
+            self.valid.eq(self.running & ~pausing & (~resting if single else resting == 0)),
             rests.eq(self.spread & pass_last & (~resting if single else resting != self.rest)),
             self.last.eq(
-                self.running & (gap == 0) & ~rests & ~holding & group_last & pass_last),
+                self.running & ~pausing & ~rests & ~holding & group_last & pass_last),
             self.step.first.eq(first & ~holding),
             self.step.hold.eq(holding),
             self.step.group_first.eq(group_first),
@@ -134,7 +138,7 @@ class Sequencer(wiring.Component):
         with m.If(self.start):
             m.d.sync += [
                 self.running.eq(1),
-                gap.eq(0), resting.eq(0),
+                gap.eq(0), pausing.eq(0), resting.eq(0),
                 first.eq(1), group_first.eq(1), pass_first.eq(1), odd.eq(0),
                 line_first.eq(1), idle_steps.eq(code.warm),
                 wrapped.eq(0), tail.eq(code.wrap != 0), in_tail.eq(0),
@@ -143,12 +147,10 @@ class Sequencer(wiring.Component):
                 self.step.y.eq(self._low(code.y)),
                 self.step.x.eq(self._low(code.x)),
             ]
-            for level in range(LEVELS):
-                self._reload(m, counts, ended, level)
         with m.Elif(holding):
             m.d.sync += [holding.eq(0), self.step.word.eq(code.word)]
-        with m.Elif(gap != 0):
-            m.d.sync += gap.eq(gap - 1)
+        with m.Elif(pausing):
+            m.d.sync += [gap.eq(gap - 1), pausing.eq(gap != 1)]
         with m.Elif(self.running & rests):
             m.d.sync += resting.eq(1 if single else resting + 1)
         with m.Elif(self.running):
@@ -174,11 +176,12 @@ class Sequencer(wiring.Component):
             with m.Else():
                 m.d.sync += idle_steps.eq(idle_steps - 1)
             with m.If(group_last):
-                m.d.sync += [gap.eq(code.gap), pass_first.eq(0)]
+                m.d.sync += [gap.eq(code.gap), pausing.eq(code.gap != 0), pass_first.eq(0)]
             with m.If(self.last):
                 m.d.sync += self.running.eq(0)
-            with m.If(~(walked & tail)):
-                self._advance(m, counts, ended)
+        walks = (
+            self.running & ~pausing & ~rests & ~holding & ~self.start & ~(walked & tail))
+        self._advance(m, counts, ended, walks)
         return m
 
     def _low(self, value):
@@ -188,23 +191,29 @@ class Sequencer(wiring.Component):
         low = value[:self.loop_width]
         return low.as_signed() if value.shape().signed else low
 
-    def _reload(self, m, counts, ended, level):
-        count = self._low(self.instruction[f"count_{level}"])
-        m.d.sync += [counts[level].eq(count), ended[level].eq(count == 1)]
+    def _advance(self, m, counts, ended, walks):
+        """Advance the innermost loop that has not ended; reload those inside it.
 
-    def _advance(self, m, counts, ended):
-        """Advance the innermost loop that has not ended; reload those inside it."""
+        After the last step all are reloaded, which does not matter. Each level has its own
+        conditions, side by side: a chain of them would be long.
+        """
         code, step = self.instruction, self.step
-        condition = m.If
+        turns = Signal(LEVELS)  # one-hot: the loop to advance
         for level in range(LEVELS):
-            with condition(~ended[level]):
+            inner = Cat(ended[:level]).all() if level else C(1)
+            m.d.comb += turns[level].eq(inner & ~ended[level])
+            reload = self.start | ended[level]
+            count = self._low(code[f"count_{level}"])
+            with m.If(self.start | (walks & inner)):
                 m.d.sync += [
-                    counts[level].eq(counts[level] - 1),
-                    ended[level].eq(counts[level] == 2),
-                    step.word.eq(step.word + code[f"word_{level}"]),
-                    step.y.eq(step.y + self._low(code[f"y_{level}"])),
-                    step.x.eq(step.x + self._low(code[f"x_{level}"])),
-                ]
-                for inner in range(level):
-                    self._reload(m, counts, ended, inner)
-            condition = m.Elif
+                    counts[level].eq(Mux(reload, count, counts[level] - 1)),
+                    ended[level].eq(Mux(reload, count == 1, counts[level] == 2))]
+        with m.If(walks):
+            for name in ("word", "y", "x"):
+                steps = [code[f"{name}_{level}"] for level in range(LEVELS)]
+                if name != "word":
+                    steps = [self._low(delta) for delta in steps]
+                chosen = reduce(or_, (
+                    delta.as_unsigned() & turn.replicate(len(delta))
+                    for delta, turn in zip(steps, turns)))
+                m.d.sync += step[name].eq(step[name] + chosen.as_signed())

@@ -19,8 +19,8 @@ __all__ = (
 class TokenGate(wiring.Component):
     """Hold back an engine's instructions until the tokens they wait for are there.
 
-    Latency is one cycle; throughput is one instruction per cycle. Tokens are taken in the cycle
-    in which the instruction is accepted.
+    Latency is one cycle; throughput is one instruction per cycle, or in two cycles if it takes
+    tokens: they are taken in the cycle after the one in which it is accepted.
 
     Parameters
     ----------
@@ -67,7 +67,10 @@ class TokenGate(wiring.Component):
         m = Module()
         common = common_fields(self.i.payload)
         missing = Signal()
+        free = Signal()
+        m.d.sync += self.take.eq(0)
         m.d.comb += [
+            free.eq(~self.o.valid | self.o.ready),
             missing.eq((common.wait & ~self.available).any()),
             self.waiting.valid.eq(self.i.valid & missing & ~self.flush),
             self.waiting.layer.eq(common.layer),
@@ -75,16 +78,16 @@ class TokenGate(wiring.Component):
         ]
         with m.If(self.o.ready):
             m.d.sync += self.o.valid.eq(0)
+        # Whatever is offered comes in, for the sake of the clock: it counts with ``o.valid``.
+        with m.If(free):
+            m.d.sync += self.o.payload.eq(self.i.payload)
         with m.If(self.flush):
             m.d.comb += self.i.ready.eq(1)
-        with m.Elif(self.i.valid & ~missing & (~self.o.valid | self.o.ready)):
-            m.d.comb += [
-                self.i.ready.eq(1),
-                self.take.eq(common.wait),
-            ]
+        with m.Elif(self.i.valid & ~missing & free & ~self.take.any()):
+            m.d.comb += self.i.ready.eq(1)
             m.d.sync += [
+                self.take.eq(common.wait),
                 self.o.valid.eq(1),
-                self.o.payload.eq(self.i.payload),
             ]
         return m
 

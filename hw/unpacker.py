@@ -39,6 +39,8 @@ class Unpacker(wiring.Component):
     -------
     bits : In(3)
         Bits of a code. Must be stable while ``i.valid`` is asserted or anything is held.
+    two_planes : In(1)
+        ``bits`` is 2. As stable as that; apart from it because it decides early.
     pairs : In(1)
         A code is two of half the bits, widened to 4 bits each, planes of the upper and of the lower
         ones in turn. As stable as ``bits``.
@@ -55,6 +57,7 @@ class Unpacker(wiring.Component):
         self._dual = dual
         super().__init__({
             "bits": In(3),
+            "two_planes": In(1),
             "pairs": In(1),
             "clear": In(1),
             "i": In(stream.Signature(width)),
@@ -74,20 +77,32 @@ class Unpacker(wiring.Component):
         odd = self.bits[0]
         whole = Signal(2)  # beats of this chunk alone that have come
         behind = Signal()  # the chunk began in the beat before them
-        first, shared, full = Signal(), Signal(), Signal()
+
+        def ends(whole, behind):
+            shared = odd & ~behind & (whole == self.bits[1:])
+            return shared, shared | ((behind | ~odd) & (whole + 1 == self.bits[1:]))
+
+        # Whether the beat that comes ends a chunk. Between instructions, where ``bits`` changes,
+        # a chunk is ended by its first beat only if it is of two planes.
+        fresh, ending = Signal(init=1), Signal()
+        first, full = Signal(), Signal()
         moves = Signal()
+        shared, _ = ends(whole, behind)
+        next_whole, next_behind = Signal.like(whole), Signal()
         m.d.comb += [
             first.eq(whole == 0),
-            shared.eq(odd & ~behind & (whole == self.bits[1:])),
-            full.eq(shared | ((behind | ~odd) & (whole + 1 == self.bits[1:]))),
+            full.eq(Mux(fresh, self.two_planes, ending)),
+            next_whole.eq(Mux(full, 0, whole + 1)),
+            next_behind.eq(Mux(full, shared & ~self.clear, behind)),
             self.o.valid.eq(self.i.valid & full),
             self.i.ready.eq(~full | self.o.ready),
             moves.eq(self.i.valid & self.i.ready),
         ]
         with m.If(moves):
-            m.d.sync += whole.eq(whole + 1)
-            with m.If(full):
-                m.d.sync += [whole.eq(0), behind.eq(shared & ~self.clear)]
+            m.d.sync += [
+                whole.eq(next_whole), behind.eq(next_behind),
+                fresh.eq((next_whole == 0) & ~next_behind),
+                ending.eq(ends(next_whole, next_behind)[1])]
 
         # By place, the bits of all codes.
         planes = [Signal(half, name=f"plane_{place}") for place in range(8)]

@@ -116,7 +116,8 @@ class Unroller(wiring.Component):
         # Byte at which the segments of a position start, and the one that is next.
         start = Signal(signed((self._depth * width).bit_length() + 2), reset_less=True)
         offset = Signal.like(start, reset_less=True)
-        left = Signal(max(len(job.segment), len(job.fill)), reset_less=True)
+        # Bytes from the start of the beat to the end of the segment.
+        reach = Signal(max(len(job.segment), len(job.fill)) + 1, reset_less=True)
         kernel_line = Signal.like(job.kernel_lines, reset_less=True)
         skip = Signal.like(above, reset_less=True)
         rest = Signal.like(lines_left, reset_less=True)
@@ -133,8 +134,8 @@ class Unroller(wiring.Component):
             outside.eq(
                 filling | (skip != 0) | (rest == 0) | (offset < 0)
                 | (offset[low:].as_signed() >= job.map_beats)),
-            take.eq(Mux(ends_segment, left[:low + 1], width - offset[:low])),
-            ends_segment.eq(left <= width - offset[:low]),
+            ends_segment.eq(reach <= width),
+            take.eq(Mux(ends_segment, reach[:low + 1], width) - offset[:low]),
             ends_position.eq(
                 ends_segment & (filling | ((kernel_line + 1 == job.kernel_lines)
                                            & (job.fill == 0)))),
@@ -144,7 +145,8 @@ class Unroller(wiring.Component):
 
         def begin_position(where):
             return [
-                start.eq(where), offset.eq(where), left.eq(job.segment), kernel_line.eq(0),
+                start.eq(where), offset.eq(where), reach.eq(job.segment + where[:low]),
+                kernel_line.eq(0),
                 skip.eq(above), rest.eq(lines_left), line.eq(base)]
 
         step = Signal(_step_layout(self._depth, width))
@@ -167,12 +169,13 @@ class Unroller(wiring.Component):
             with m.State("READ"):
                 m.d.comb += step.valid.eq(1)
                 with m.If(advance):
-                    m.d.sync += [offset.eq(offset + take), left.eq(left - take)]
+                    m.d.sync += [
+                        offset.eq((offset[low:].as_signed() + 1) << low), reach.eq(reach - width)]
                     with m.If(ends_segment):
                         m.d.sync += kernel_line.eq(kernel_line + 1)
-                        m.d.sync += [offset.eq(start), left.eq(job.segment)]
+                        m.d.sync += [offset.eq(start), reach.eq(job.segment + start[:low])]
                         with m.If(kernel_line + 1 == job.kernel_lines):
-                            m.d.sync += [offset.eq(0), left.eq(job.fill)]
+                            m.d.sync += [offset.eq(0), reach.eq(job.fill)]
                         with m.If(skip != 0):
                             m.d.sync += skip.eq(skip - 1)
                         with m.Else():

@@ -143,7 +143,7 @@ class VectorUnit(wiring.Component):
             m.d.comb += extended.eq(element)
             before = Mux(step.sum, Mux(step.first, held, acc), 0)
             added = Cat(extended[:-1], extended[-1] | ~(step.sum | step.inside)).as_signed()
-            larger = step.inside & (element > acc)
+            larger = step.inside & _less(acc, extended)
             with m.If(step.valid & here & (step.sum | step.first | larger)):
                 m.d.sync += acc.eq(before + added)
             m.d.comb += divider.i[lane].eq(acc)
@@ -269,3 +269,12 @@ class VectorUnit(wiring.Component):
                         m.d.comb += b.eq(Mux(slope, low, self.factor))
             elements.append(multiply(m, a, b, load_b=1, platform=platform))
         return elements
+
+
+def _less(a, b):
+    """Return whether one signed value is less than another of the same width.
+
+    By the sign of a difference: that is one carry chain to synthesis.
+    """
+    a, b = Cat(a, a[-1]), Cat(b, b[-1])
+    return (a - b)[len(a) - 1]

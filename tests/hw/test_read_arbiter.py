@@ -59,6 +59,8 @@ def test_burst_of_load_withdrawn():
         ctx.set(dut.fetch_requests.valid, 1)
         ctx.set(dut.fetch_requests.payload.address, 64)
         ctx.set(dut.requests.ready, 1)
+        assert not ctx.get(dut.requests.valid)
+        await ctx.tick()
         assert ctx.get(dut.requests.valid)
         assert ctx.get(dut.requests.payload.id) == FETCH_ID
         assert ctx.get(dut.requests.payload.request.address) == 64

@@ -40,6 +40,7 @@ def run(width, bits, chunks, *, shares=(1.0, 1.0), pairs=False):
 
     async def main(ctx):
         ctx.set(dut.bits, bits)
+        ctx.set(dut.two_planes, bits == 2)
         ctx.set(dut.pairs, int(pairs))
         while len(taken) < 2 * chunks:
             await ctx.tick()
