@@ -169,7 +169,7 @@ def _device(name: str, technology: Technology, pll: PllRules, *amounts: int,
 
 # The first router rips up the long wires between columns of block RAM and multipliers again and
 # again: hours for a full LFE5U-85F.
-_ROUTER = "--router router2"
+_LARGE = "--placer static --router router2"
 
 
 DEVICES = {
@@ -177,11 +177,11 @@ DEVICES = {
     for device in (
         # Source: Lattice, ECP5 and ECP5-5G Family Data Sheet, FPGA-DS-02012, table 1.1.
         _device("LFE5U-25F", ECP5, Ecp5Pll(), 24_288, 24_288, 56, 28,
-                placement=_ROUTER),
+                placement=_LARGE),
         _device("LFE5U-85F", ECP5, Ecp5Pll(), 83_640, 83_640, 208, 156,
-                placement=_ROUTER),
+                placement=_LARGE),
         _device("LFE5UM5G-85F", ECP5, Ecp5Pll(), 83_640, 83_640, 208, 156,
-                placement=_ROUTER),
+                placement=_LARGE),
         # Source: Lattice, iCE40 UltraPlus Family Data Sheet, FPGA-DS-02008, table 1.1.
         _device("iCE40UP5K", ICE40, Ice40Pll(), 5_280, 5_280, 30, 8, 4,
                 synthesis="-device u"),

@@ -22,7 +22,14 @@ from .errors import BuildError, StoppedError
 from .pll import in_mhz
 from .progress import PlaceProgress, Progress
 from .report import Report, parse_report
-from .synthesis import STAT_FILE, WRITE_STAT, pass_name, total_cells, without_collisions
+from .synthesis import (
+    HIDE_ELEMENTS,
+    STAT_FILE,
+    WRITE_STAT,
+    pass_name,
+    total_cells,
+    without_collisions,
+)
 from .tools import Processes
 
 
@@ -42,7 +49,8 @@ def _plan(design, clocked: Clocked):
     plan = clocked.board.make_platform().prepare(
         BoardTop(clocked.board, clocked.pll, design), TOP, emit_src=False, verbose=True,
         debug_verilog=False, synth_opts=clocked.board.device.synthesis,
-        nextpnr_opts=clocked.board.device.placement, script_after_synth=WRITE_STAT)
+        nextpnr_opts=clocked.board.device.placement, script_after_read=HIDE_ELEMENTS,
+        script_after_synth=WRITE_STAT)
     name = f"{TOP}.il"
     plan.files[name] = without_collisions(plan.files[name])
     return plan

@@ -8,6 +8,7 @@ from .errors import BuildError
 
 
 __all__ = (
+    "HIDE_ELEMENTS",
     "STAT_FILE",
     "WRITE_STAT",
     "parse_stat",
@@ -18,6 +19,13 @@ __all__ = (
 
 
 STAT_FILE = "stat.json"
+
+HIDE_ELEMENTS = r"rename -hide w:*\[*"
+"""Command of Yosys that hides the names of elements.
+
+Its technology mapping takes element 3 of an array, ``name[3]``, for bit 3 of the array, and then
+gives one bit two drivers.
+"""
 
 WRITE_STAT = f"tee -q -o {STAT_FILE} stat -json"
 """Command of Yosys that writes :data:`STAT_FILE`."""
