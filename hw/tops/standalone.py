@@ -4,6 +4,7 @@ from amaranth import *
 from amaranth.lib import wiring
 from amaranth.lib.wiring import connect
 
+from ..axi_registers import AXI4Registers
 from .block_memory import BlockMemory
 from .linked import MEMORY_ID_WIDTH, frame_timeout, link_accelerator, link_members
 
@@ -19,6 +20,8 @@ class StandaloneTop(wiring.Component):
         uart ── HostLink ──── registers ──── Accelerator
                    │                              │
                    └────────── AXI4Mux ───────────┘
+                                  │
+                            AXI4Registers, but for an accelerator in order, which is small
                                   │
                              BlockMemory
 
@@ -64,5 +67,12 @@ class StandaloneTop(wiring.Component):
         m.submodules.memory = memory = BlockMemory(
             data_width=self.config.dram_width * 8, id_width=MEMORY_ID_WIDTH, size=self.size,
             init=self.image or b"")
-        connect(m, link_accelerator(m, self, memory_size=self.size), memory.axi)
+        master = link_accelerator(m, self, memory_size=self.size)
+        if self.config.in_order:
+            connect(m, master, memory.axi)
+        else:
+            m.submodules.border = border = AXI4Registers(
+                data_width=self.config.dram_width * 8, id_width=MEMORY_ID_WIDTH)
+            connect(m, master, border.master)
+            connect(m, border.slave, memory.axi)
         return m

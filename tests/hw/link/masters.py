@@ -36,9 +36,11 @@ class Master:
         for address, beats, number in bursts:
             data = self._data(ctx, beats, strobes)
             head = self._request(ctx, "aw", address, len(beats), number)
-            first, second = (data, head) if data_first else (head, data)
-            pending = [first, second]
-            while pending:  # both channels go on at once
+            pending = [head, data]
+            if data_first and next(data, 0) != 0:
+                yield
+            # Both channels go on at once; whether data is taken can depend on the request.
+            while pending:
                 pending = [script for script in pending if next(script, 0) != 0]
                 if pending:
                     yield

@@ -4,6 +4,7 @@ import pytest
 from amaranth import Module
 from amaranth.lib.wiring import connect
 
+from hw.axi_registers import AXI4Registers
 from hw.link import AXI4Mux
 from hw.tops import BlockMemory
 
@@ -17,11 +18,16 @@ SIZE = 512
 class Pair:
     """Two masters before a memory; each writes and reads bursts in a half of its own."""
 
-    def __init__(self, rng, shares):
+    def __init__(self, rng, shares, *, registers):
         self.module = m = Module()
         m.submodules.mux = mux = AXI4Mux(data_width=32, id_width=1)
         m.submodules.memory = memory = BlockMemory(data_width=32, id_width=2, size=SIZE)
-        connect(m, mux.slave, memory.axi)
+        if registers:
+            m.submodules.border = border = AXI4Registers(data_width=32, id_width=2)
+            connect(m, mux.slave, border.master)
+            connect(m, border.slave, memory.axi)
+        else:
+            connect(m, mux.slave, memory.axi)
         self.masters = [
             Master(port, rng, share=share)
             for port, share in zip((mux.first, mux.second), shares)]
@@ -44,9 +50,10 @@ class Pair:
         return script
 
 
+@pytest.mark.parametrize("registers", [False, True])
 @pytest.mark.parametrize("shares", [(1.0, 1.0), (0.3, 1.0), (0.8, 0.3)])
-def test_masters_do_not_disturb_each_other(shares):
-    pair = Pair(random.Random(int(10 * sum(shares))), shares)
+def test_masters_do_not_disturb_each_other(shares, registers):
+    pair = Pair(random.Random(int(10 * sum(shares))), shares, registers=registers)
 
     def ended(ctx):
         while any(len(master.bursts) < 12 for master in pair.masters):
@@ -62,7 +69,7 @@ def test_masters_do_not_disturb_each_other(shares):
 
 def test_first_is_not_kept_waiting():
     # The second master asks without an end; the first one's only request still comes through.
-    pair = Pair(random.Random(1), (1.0, 1.0))
+    pair = Pair(random.Random(1), (1.0, 1.0), registers=False)
     first, second = pair.masters
 
     def once(ctx):
