@@ -24,13 +24,17 @@ class Ecp5(Generic):
     name = "ecp5"
 
     def multiply(self, m, a, b, *, load_b, enable, platform):
-        """Add a MULT18X18D; wider factors are left to synthesis."""
+        """Add a MULT18X18D; wider factors are left to synthesis.
+
+        Factors stand in its upper bits: constants below cost no wires, copies of a sign above do.
+        """
         if max(len(a), len(b)) > _FACTOR:
             return super().multiply(
                 m, a, b, load_b=load_b, enable=enable, platform=platform)
         factor_a, factor_b = Signal(signed(_FACTOR)), Signal(signed(_FACTOR))
         product = Signal(signed(2 * _FACTOR))
-        m.d.comb += [factor_a.eq(a), factor_b.eq(b)]
+        m.d.comb += [
+            factor_a.eq(a << (_FACTOR - len(a))), factor_b.eq(b << (_FACTOR - len(b)))]
         m.submodules += Instance(
             "MULT18X18D",
             p_REG_INPUTA_CLK="CLK0", p_REG_INPUTA_CE="CE0",
@@ -43,7 +47,7 @@ class Ecp5(Generic):
             **input_pins("C", C(0, _FACTOR)),
             i_SIGNEDA=1, i_SIGNEDB=1, i_SOURCEA=0, i_SOURCEB=0,
             **output_pins("P", product))
-        return product[:len(a) + len(b)].as_signed()
+        return product[-len(a) - len(b):].as_signed()
 
     def row_memory(self, ports):
         """Return a memory made of DP16KD."""
