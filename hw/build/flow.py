@@ -30,7 +30,7 @@ from .synthesis import (
     total_cells,
     without_collisions,
 )
-from .tools import Processes
+from .tools import Processes, placers
 
 
 __all__ = (
@@ -151,12 +151,17 @@ class Flow:
         states = {seed: PlaceProgress() for seed in seeds}
         begin = time.monotonic()
         self._progress.begin("place", clocked.board.title)
+        tool, _ = self._command(plan, 1)
+        placer = clocked.board.device.placer
+        placer = placer if placer and placer in placers(
+            self._commands[tool], self._processes) else ""
         placed: dict[int, Placed] = {}
         failed: dict[int, BuildError] = {}
         with ThreadPoolExecutor(min(jobs, len(seeds))) as pool:
             try:
                 waiting = {
-                    pool.submit(self._place_one, plan, netlist, clocked, seed, states[seed]): seed
+                    pool.submit(
+                        self._place_one, plan, netlist, clocked, seed, placer, states[seed]): seed
                     for seed in seeds}
                 while waiting:
                     done, _ = wait(waiting, timeout=0.5, return_when=FIRST_COMPLETED)
@@ -176,12 +181,12 @@ class Flow:
         self._progress.end("place", _outcome(placed, failed, time.monotonic() - begin))
         return placed, {seed: str(error) for seed, error in failed.items()}
 
-    def _place_one(self, plan, netlist: Path, clocked: Clocked, seed: int,
+    def _place_one(self, plan, netlist: Path, clocked: Clocked, seed: int, placer: str,
                    state: PlaceProgress) -> Placed:
         tool, command = self._command(plan, 1)
         asked = f"{float(clocked.frequency):.6f}"
         options = ["--seed", str(seed), "--report", "report.json", "--timing-allow-fail",
-                   "--freq", asked]
+                   "--freq", asked, *(["--placer", placer] if placer else [])]
         texts = {file: text for file, text in plan.files.items()
                  if file.endswith((".lpf", ".pcf", ".cst"))}
         folder = self.cache / f"placed-{self._key(plan, 1, netlist.name, texts, options)}"

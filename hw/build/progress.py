@@ -23,7 +23,8 @@ class Progress:
         """Tell the outcome of a phase."""
 
 
-_ITERATION = re.compile(r"at iteration #(\d+)")
+_PLACER = re.compile(r"analytic placement for|Running Static placer")
+_ITERATION = re.compile(r"at iteration #(\d+)|iter=(\d+) steplen=")
 _PASS = re.compile(r"^Info:\s+iter=(\d+) wires=\d+ overused=(\d+)")
 _ARCS = re.compile(r"Routing (\d+) arcs")
 _REMAINING = re.compile(r"^Info:\s+\d+ \|(?:[\d\s-]+\|){2}\s*(\d+)\|")
@@ -49,7 +50,7 @@ class PlaceProgress:
 
     def line(self, text: str) -> None:
         """Take a line of the log."""
-        if self._part == "pack" and "analytic placement for" in text:
+        if self._part == "pack" and _PLACER.search(text):
             self._next("place")
             self.text = "placing"
         elif text.startswith("Info: Routing.."):
@@ -61,7 +62,7 @@ class PlaceProgress:
             self.text = f"routing, pass {step[1]}, {step[2]} wires taken twice"
         elif self._part == "place" and (step := _ITERATION.search(text)):
             refine = "refining" if "temp =" in text else "placing"
-            self.text = f"{refine}, step {step[1]}"
+            self.text = f"{refine}, step {step[1] or step[2]}"
         elif self._part == "route" and (remaining := _REMAINING.match(text)) and self._arcs:
             share = 1 - min(int(remaining[1]) / self._arcs, 1)
             self.text = f"routing, {100 * share:.0f} %"

@@ -27,6 +27,7 @@ __all__ = (
     "Tool",
     "Which",
     "find_tools",
+    "placers",
     "tool_version",
 )
 
@@ -258,6 +259,17 @@ class Processes:
                 env={**os.environ, "TMPDIR": temporary}, preexec_fn=lambda: os.nice(NICENESS))
             self._running.add(process)
             return process
+
+
+def placers(command: Sequence[str], processes: Processes) -> set[str]:
+    """Return the algorithms that a nextpnr, started by ``command``, can place with."""
+    with TemporaryDirectory() as work:
+        log = Path(work) / "log"
+        with contextlib.suppress(BuildError):
+            processes.run("nextpnr", [*command, "--help"], folder=Path(work), log=log)
+        found = re.search(
+            r"--placer arg\b.*?available:([^;]*);", log.read_text("utf-8"), re.DOTALL)
+    return set(re.findall(r"\w+", found[1])) if found else set()
 
 
 def _kill(process: "subprocess.Popen[str]") -> None:

@@ -29,6 +29,7 @@ echo netlist > top.json
 """
 NEXTPNR = """
 [ "$1" = -V ] && echo "(Version nextpnr-1.0)" && exit
+[ "$1" = --help ] && echo "--placer arg  available: sa, heap; default: heap" && exit
 echo nextpnr >> {runs}
 while [ $# -gt 0 ]; do [ "$1" = --seed ] && seed=$2; [ "$1" = --freq ] && freq=$2; shift; done
 [ "$seed" = 2 ] && echo "ERROR: no place" && exit 1
@@ -164,6 +165,15 @@ def test_progress_of_a_placement():
     assert texts == ["packing", "placing", "placing, step 7", "placing, step 7",
                      "refining, step 15", "routing", "routing", "routing, 25 %"]
     assert list(progress.seconds) == ["pack", "place", "route"]
+
+
+def test_progress_of_the_other_placer():
+    progress, texts = PlaceProgress(), []
+    for line in ("Info: Packing carries...", "Info: Running Static placer...",
+                 "Info: iter=4 steplen=0.727777 a=3.294880 penalty=[0.00, 0.00, 0.00, 0.00]"):
+        progress.line(line)
+        texts.append(progress.text)
+    assert texts == ["packing", "placing", "placing, step 4"]
 
 
 def test_progress_of_the_other_router():

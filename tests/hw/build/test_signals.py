@@ -40,6 +40,7 @@ echo netlist > top.json
 """
 NEXTPNR = """
 [ "$1" = -V ] && echo "(Version nextpnr-1.0)" && exit
+[ "$1" = --help ] && exit
 """
 
 

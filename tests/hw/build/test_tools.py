@@ -9,7 +9,7 @@ import pytest
 
 from hw.build import tools
 from hw.build.errors import BuildError
-from hw.build.tools import TOOLS, Processes, find_tools, tool_version
+from hw.build.tools import TOOLS, Processes, find_tools, placers, tool_version
 
 
 def _script(path, text):
@@ -112,3 +112,14 @@ def test_stop_ends_what_runs(tmp_path):
     assert time.monotonic() - begin < 30
     with pytest.raises(BuildError, match="^b was not started: another tool failed$"):
         processes.run("b", command, folder=tmp_path, log=tmp_path / "log")
+
+
+@pytest.mark.parametrize(("said", "expected"), [
+    ("--router arg  available: router1;\n--placer arg  use; available: sa,\n  heap, static; x",
+     {"sa", "heap", "static"}),
+    ("--placer arg  available: sa, heap; default: heap", {"sa", "heap"}),
+    ("--placer arg  algorithm", set())])
+def test_placers(said, expected, tmp_path):
+    program = _script(tmp_path / "nextpnr", f"[ $1 = --help ] && echo '{said}'")
+    with Processes() as processes:
+        assert placers([program], processes) == expected
