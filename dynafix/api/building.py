@@ -113,7 +113,8 @@ def build(
             steps.line("memory", advice)
         return run.build(
             lambda: kind.make(program, clocked, divisor), clocked,
-            name=f"{program.name} ({program.config.name})", seeds=range(1, seeds + 1), force=force,
+            name=f"{program.name} ({program.config.name})", lanes=program.config.out_lanes,
+            seeds=range(1, seeds + 1), force=force,
             smaller=_smaller(program.config, chosen.name), progress=_Progress(steps))
 
     with ending_in_order():

@@ -3,7 +3,9 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
+from .floorplan import LFE5U_85F, Rows
 from .pll import Ecp5Pll, GowinPll, Ice40Pll, PllRules
 
 
@@ -153,6 +155,8 @@ class Device:
         Options of Yosys' synthesis command, and of nextpnr.
     placer : str
         Algorithm that nextpnr is to place with, where it has it.
+    rows : Rows, optional
+        Where its multipliers and block RAM are, for large arrays.
     """
 
     name: str
@@ -162,12 +166,13 @@ class Device:
     synthesis: str = ""
     placement: str = ""
     placer: str = ""
+    rows: Rows | None = field(default=None, hash=False)
 
 
 def _device(name: str, technology: Technology, pll: PllRules, *amounts: int,
-            synthesis: str = "", placement: str = "", placer: str = "") -> Device:
+            **options: Any) -> Device:
     resources = dict(zip(technology.cells, amounts, strict=True))
-    return Device(name, technology, resources, pll, synthesis, placement, placer)
+    return Device(name, technology, resources, pll, **options)
 
 
 # The first router rips up the long wires between columns of block RAM and multipliers again and
@@ -185,9 +190,9 @@ DEVICES = {
         _device("LFE5U-25F", ECP5, Ecp5Pll(), 24_288, 24_288, 56, 28,
                 placement=_ROUTER, placer=_PLACER),
         _device("LFE5U-85F", ECP5, Ecp5Pll(), 83_640, 83_640, 208, 156,
-                placement=_ROUTER, placer=_PLACER),
+                placement=_ROUTER, placer=_PLACER, rows=LFE5U_85F),
         _device("LFE5UM5G-85F", ECP5, Ecp5Pll(), 83_640, 83_640, 208, 156,
-                placement=_ROUTER, placer=_PLACER),
+                placement=_ROUTER, placer=_PLACER, rows=LFE5U_85F),
         # Source: Lattice, iCE40 UltraPlus Family Data Sheet, FPGA-DS-02008, table 1.1.
         _device("iCE40UP5K", ICE40, Ice40Pll(), 5_280, 5_280, 30, 8, 4,
                 synthesis="-device u"),

@@ -19,6 +19,7 @@ from .board_top import BoardTop
 from .cache import digest, entry, kept, used
 from .clock import Clocked
 from .errors import BuildError, StoppedError
+from .floorplan import plan_netlist
 from .pll import in_mhz
 from .progress import PlaceProgress, Progress
 from .report import Report, parse_report
@@ -145,23 +146,24 @@ class Flow:
             self._run(tool, [*self._commands[tool], "-p", script], Path(work))
             shutil.copyfile(Path(work) / f"{TOP}.v", file)
 
-    def place(self, plan, netlist: Path, clocked: Clocked, seeds: Sequence[int],
-              jobs: int) -> tuple[dict[int, Placed], dict[int, str]]:
+    def place(self, plan, netlist: Path, clocked: Clocked, seeds: Sequence[int], jobs: int,
+              lanes: int) -> tuple[dict[int, Placed], dict[int, str]]:
         """Return the placements by seed, and why others failed; raise if all did."""
         states = {seed: PlaceProgress() for seed in seeds}
         begin = time.monotonic()
         self._progress.begin("place", clocked.board.title)
         tool, _ = self._command(plan, 1)
         placer = clocked.board.device.placer
-        placer = placer if placer and placer in placers(
-            self._commands[tool], self._processes) else ""
+        if placer and placer not in placers(self._commands[tool], self._processes):
+            placer = ""
         placed: dict[int, Placed] = {}
         failed: dict[int, BuildError] = {}
         with ThreadPoolExecutor(min(jobs, len(seeds))) as pool:
             try:
                 waiting = {
                     pool.submit(
-                        self._place_one, plan, netlist, clocked, seed, placer, states[seed]): seed
+                        self._place_one, plan, netlist, clocked, seed, placer, lanes,
+                        states[seed]): seed
                     for seed in seeds}
                 while waiting:
                     done, _ = wait(waiting, timeout=0.5, return_when=FIRST_COMPLETED)
@@ -182,14 +184,17 @@ class Flow:
         return placed, {seed: str(error) for seed, error in failed.items()}
 
     def _place_one(self, plan, netlist: Path, clocked: Clocked, seed: int, placer: str,
-                   state: PlaceProgress) -> Placed:
+                   lanes: int, state: PlaceProgress) -> Placed:
         tool, command = self._command(plan, 1)
         asked = f"{float(clocked.frequency):.6f}"
         options = ["--seed", str(seed), "--report", "report.json", "--timing-allow-fail",
                    "--freq", asked, *(["--placer", placer] if placer else [])]
         texts = {file: text for file, text in plan.files.items()
                  if file.endswith((".lpf", ".pcf", ".cst"))}
-        folder = self.cache / f"placed-{self._key(plan, 1, netlist.name, texts, options)}"
+        rows = clocked.board.device.rows if lanes else None
+        planned = [lanes, repr(rows)] if rows else []
+        folder = self.cache / (
+            f"placed-{self._key(plan, 1, netlist.name, texts, options, *planned)}")
 
         def make(work: Path) -> None:
             state.__init__()
@@ -198,6 +203,8 @@ class Flow:
             netlists = [path.name for path in netlist.glob(f"{TOP}*.json")]
             for file in netlists:
                 _share(netlist / file, work / file)
+                if rows:
+                    plan_netlist(work / file, lanes, rows)
             self._run(tool, [*command, *options], work, state.line)
             state.finish()
             for file in (*netlists, *texts, f"{TOP}.tim"):

@@ -70,9 +70,9 @@ class Built:
 
 
 def build(
-    make_design: Callable[[], Any], clocked: Clocked, *, name: str, seeds: Sequence[int] = (1,),
-    force: bool = False, smaller: str = "make it smaller", cache: Path | None = None,
-    jobs: int | None = None, progress: Progress | None = None,
+    make_design: Callable[[], Any], clocked: Clocked, *, name: str, lanes: int = 0,
+    seeds: Sequence[int] = (1,), force: bool = False, smaller: str = "make it smaller",
+    cache: Path | None = None, jobs: int | None = None, progress: Progress | None = None,
 ) -> Built:
     """Make the file that configures a board with a design.
 
@@ -84,6 +84,8 @@ def build(
         Board and clock.
     name : str
         Name of the design, for messages.
+    lanes : int
+        Output lanes of its accelerator, for :func:`hw.build.floorplan.bels`; 0 without one.
     seeds : sequence of int
         Starting points of the placement; the one that leaves the clock the most room is taken.
     force : bool
@@ -113,7 +115,8 @@ def build(
         counts = board.device.technology.count(cells)
         check_fit(
             counts, board, name, memory=bool(clocked.pll and clocked.pll.lead), smaller=smaller)
-        placed, failed = flow.place(plan, netlist, clocked, seeds, jobs or os.cpu_count() or 1)
+        placed, failed = flow.place(
+            plan, netlist, clocked, seeds, jobs or os.cpu_count() or 1, lanes)
         best = max(placed, key=lambda seed: placed[seed].report.slack)
         report = placed[best].report
         if not report.met and not force:
