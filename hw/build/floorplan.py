@@ -98,7 +98,7 @@ def bels(cells: Mapping[str, Any], lanes: int, rows: Rows) -> dict[str, str]:
     """Return places of cells by name: of all multipliers of the array, and of memories beside them.
 
     None where the array has no more than half the multipliers of the chip, which lie well by
-    themselves, or where a lane would not be on one row.
+    themselves, where lanes are not alike, or where one would not be on one row.
 
     Parameters
     ----------
@@ -111,7 +111,8 @@ def bels(cells: Mapping[str, Any], lanes: int, rows: Rows) -> dict[str, str]:
     """
     array = _numbered(cells, rows.multipliers.cell, _MULTIPLIER)
     per_lane = len(array) // lanes
-    if 2 * len(array) <= len(rows.rows) * len(rows.multipliers.columns):
+    total = len(rows.rows) * len(rows.multipliers.columns)
+    if 2 * len(array) <= total or len(array) % lanes:
         return {}
     places = place_lanes(lanes, per_lane, rows)
     if places is None:

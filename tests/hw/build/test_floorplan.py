@@ -31,6 +31,7 @@ def test_lanes_are_spread_over_the_rows(lanes, per_lane, rows):
 def test_too_many_lanes():
     assert place_lanes(19, 8, LFE5U_85F) is None
     assert bels(_cells(2, 60), 2, LFE5U_85F) == {}
+    assert bels(_cells(16, 8), 15, LFE5U_85F) == {}
 
 
 def test_each_cell_has_its_own_place():
