@@ -24,6 +24,7 @@ class Progress:
 
 
 _PLACER = re.compile(r"analytic placement for|Running Static placer")
+_ROUTER = re.compile(r"^Info: (Routing\.\.|Running router2)")
 _ITERATION = re.compile(r"at iteration #(\d+)|iter=(\d+) steplen=")
 _PASS = re.compile(r"^Info:\s+iter=(\d+) wires=\d+ overused=(\d+)")
 _ARCS = re.compile(r"Routing (\d+) arcs")
@@ -53,7 +54,7 @@ class PlaceProgress:
         if self._part == "pack" and _PLACER.search(text):
             self._next("place")
             self.text = "placing"
-        elif text.startswith("Info: Routing.."):
+        elif self._part != "route" and _ROUTER.match(text):
             self._next("route")
             self.text = "routing"
         elif arcs := _ARCS.search(text):

@@ -178,9 +178,13 @@ def test_progress_of_the_other_placer():
 
 def test_progress_of_the_other_router():
     progress = PlaceProgress()
-    for line in ("Info: Routing globals...", "Info: Routing..", "Info: Running main router loop...",
+    for line in ("Info: Running Static placer...", "Info: Routing globals...",
+                 "Info: Running router2...", "Info: Running main router loop...",
                  "Info:     iter=3 wires=4321 overused=56 overuse=60 tns=0.0 archfail=NA"):
         progress.line(line)
+    assert progress.text == "routing, pass 3, 56 wires taken twice"
+    assert list(progress.seconds) == ["pack", "place"]
+    progress.line("Info: Routing..")
     assert progress.text == "routing, pass 3, 56 wires taken twice"
 
 
