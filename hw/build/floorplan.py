@@ -97,7 +97,7 @@ def place_lanes(lanes: int, per_lane: int, rows: Rows) -> list[tuple[int, int]] 
 def bels(cells: Mapping[str, Any], lanes: int, rows: Rows) -> dict[str, str]:
     """Return places of cells by name: of all multipliers of the array, and of memories beside them.
 
-    None where the array has no more than half the multipliers of the chip, which lie well by
+    Nothing where the array has no more than half the multipliers of the chip, which lie well by
     themselves, where lanes are not alike, or where one would not be on one row.
 
     Parameters
@@ -107,7 +107,7 @@ def bels(cells: Mapping[str, Any], lanes: int, rows: Rows) -> dict[str, str]:
     lanes : int
         Output lanes of the array, as many parts of each memory.
     rows : Rows
-        The chip.
+        Rows of the chip.
     """
     array = _numbered(cells, rows.multipliers.cell, _MULTIPLIER)
     per_lane = len(array) // lanes
