@@ -58,6 +58,8 @@ class RowReader(wiring.Component):
     """
 
     def __init__(self, row_width, *, memory_depth, depth=8):
+        if depth & (depth - 1):
+            raise ValueError(f"Depth must be a power of two, not {depth!r}")
         self._row_width = row_width
         self._memory_depth = memory_depth
         self._depth = depth
