@@ -11,6 +11,7 @@ import pytest
 
 from arch.config import PRESETS, preset
 from arch.formats import Format, Rounding
+from arch.isa import ISA_VERSION
 from arch.registers import register
 from compiler import compile_model
 from compiler.host_ends import HostEnds
@@ -53,7 +54,7 @@ class NoBoard:
 
     def __init__(self, config, **changed):
         self._values = {
-            "ID": 0x584E5944, "VERSION": 3, "HASH_LO": config.hash & 0xFFFFFFFF,
+            "ID": 0x584E5944, "VERSION": ISA_VERSION, "HASH_LO": config.hash & 0xFFFFFFFF,
             "HASH_HI": config.hash >> 32, "STATUS": 0} | changed
 
     def read(self, offset):
@@ -235,8 +236,8 @@ def test_no_pixels(plain):
     ({"ID": 0}, "WRONG_ID", (
         "There is no accelerator: register ID must be 0x584e5944, not 0x00000000")),
     ({"VERSION": 2}, "WRONG_VERSION", (
-        "The accelerator has version 2 of the instruction set, the network version 3; build both "
-        "again")),
+        "The accelerator has version 2 of the instruction set, the network version "
+        f"{ISA_VERSION}; build both again")),
     ({"HASH_LO": 5, "HASH_HI": 0}, "WRONG_CONFIG", (
         "The accelerator has config hash 0x0000000000000005, the network was compiled for ")),
     ({"STATUS": 1}, "BUSY", "The accelerator still runs; wait, or load the design again"),
