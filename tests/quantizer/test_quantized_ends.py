@@ -13,7 +13,7 @@ from arch.formats import Rounding
 from quantizer.errors import ModelError
 from quantizer.execute import execute, output_name, quantize_input, run
 from quantizer.export import QdqSession, export_qdq, export_qonnx
-from quantizer.graph import Activation, Pool, Softmax
+from quantizer.graph import Activation, Pool, Slice, Softmax
 from quantizer.intake import Intake
 from quantizer.quantized_import import import_quantized
 from tests.quantizer.networks import conv, make_graph, quantized, random_model
@@ -57,8 +57,8 @@ def ends(draw, graph):
 
 def with_softmax(graph):
     channels, height, width = graph.shapes[graph.output]
-    if (height, width) != (1, 1) or all(isinstance(node, Pool) for node in graph):
-        return graph  # and not of the input, which is left of a maximum over 1 x 1
+    if (height, width) != (1, 1) or all(isinstance(node, Pool | Slice) for node in graph):
+        return graph  # nor of the input, left of a maximum over 1 x 1 or a slice of all channels
     return replace(graph, nodes=[*graph.nodes, Softmax("soft", (graph.output,), "y")], output="y",
                    shapes={**graph.shapes, "y": (channels, 1, 1)})
 
