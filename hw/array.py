@@ -13,6 +13,7 @@ __all__ = (
     "MacArray",
     "factor",
     "joined_weight",
+    "moving",
     "sum_tree",
 )
 
@@ -40,8 +41,8 @@ class MacArray(wiring.Component):
     -------
     x : In(ArrayLayout(signed(x_width), in_lanes))
         Data word.
-    x_valid : In(1)
-        ``x`` counts; without it the registers may hold.
+    x_soon : In(1)
+        ``x`` of the next cycle counts; without it the registers may hold.
     window : In(ArrayLayout(ArrayLayout(signed(x_width), out_lanes), taps))
         Codes of each output lane, in the place of ``x`` when ``depthwise``.
     depthwise : In(1)
@@ -69,7 +70,7 @@ class MacArray(wiring.Component):
         self.o_width = x_width + w_width + growth
         super().__init__({
             "x": In(data.ArrayLayout(signed(x_width), in_lanes)),
-            "x_valid": In(1),
+            "x_soon": In(1),
             "window": In(data.ArrayLayout(data.ArrayLayout(signed(x_width), out_lanes), taps)),
             "depthwise": In(1),
             "mask": In(max(1, taps)),
@@ -86,12 +87,7 @@ class MacArray(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        # Registers move while anything is inside; afterwards they hold, which saves power and
-        # simulation time.
-        moving = Signal(self.latency)
-        m.d.sync += moving.eq(Cat(self.x_valid, moving))
-        enable = Signal()
-        m.d.comb += enable.eq(self.x_valid | moving.any())
+        enable = moving(m, self.x_soon, self.latency)
         wide = self.wide
         for stage in range(self.latency):
             after = Signal(name=f"wide_{stage}")
@@ -125,6 +121,17 @@ class MacArray(wiring.Component):
             with m.If(wide):
                 m.d.comb += self.o[k].eq(Cat(total[:lower], upper).as_signed())
         return m
+
+
+def moving(m, soon, latency):
+    """Return whether anything is in an array, a register that many others can take as enable.
+
+    They move then; afterwards they hold, which saves power and simulation time.
+    """
+    valid = Signal(latency)
+    enable = Signal()
+    m.d.sync += [valid.eq(Cat(soon, valid)), enable.eq(soon | valid.any())]
+    return enable
 
 
 def joined_weight(low, high, wide):

@@ -292,7 +292,7 @@ class CalcEngine(wiring.Component):
             weight.r_row.eq(weight_row),
             array.w.eq(weight.r_data),
             array.load.eq(flags[word_stage].conv & flags[word_stage].group_first),
-            array.x_valid.eq(flags[word_stage].conv),
+            array.x_soon.eq(flags[word_stage - 1].conv),
         ]
         row = flags[word_stage - 1]
         width = config.in_lanes * config.data_bits

@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 from arch.isa import Products
 from arch.timing import tree_depth
 
-from .array import factor, sum_tree
+from .array import factor, moving, sum_tree
 from .primitives import MULTIPLIER_LATENCY, multiply
 
 
@@ -45,7 +45,7 @@ class DualMacArray(wiring.Component):
 
     Members
     -------
-    x, x_valid, window, depthwise, mask, w, load, wide
+    x, x_soon, window, depthwise, mask, w, load, wide
         As of :class:`MacArray`.
     products : In(Products)
         What the weights are, together with ``x``.
@@ -68,7 +68,7 @@ class DualMacArray(wiring.Component):
         x = data.ArrayLayout(signed(_X_WIDTH), in_lanes)
         super().__init__({
             "x": In(x),
-            "x_valid": In(1),
+            "x_soon": In(1),
             "window": In(data.ArrayLayout(
                 data.ArrayLayout(signed(_X_WIDTH), out_lanes), taps)),
             "depthwise": In(1),
@@ -89,10 +89,7 @@ class DualMacArray(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        moving = Signal(self.latency)
-        m.d.sync += moving.eq(Cat(self.x_valid, moving))
-        enable = Signal()
-        m.d.comb += enable.eq(self.x_valid | moving.any())
+        enable = moving(m, self.x_soon, self.latency)
 
         # What the last stage must know of a step.
         step = Cat(

@@ -19,8 +19,8 @@ __all__ = (
 class TokenGate(wiring.Component):
     """Hold back an engine's instructions until the tokens they wait for are there.
 
-    Latency is one cycle; throughput is one instruction per cycle, or in two cycles if it takes
-    tokens: they are taken in the cycle after the one in which it is accepted.
+    Latency is one cycle; throughput is one instruction in two cycles: tokens are taken in the
+    cycle after the one in which it is accepted, and no engine's word goes back to the queue.
 
     Parameters
     ----------
@@ -67,10 +67,9 @@ class TokenGate(wiring.Component):
         m = Module()
         common = common_fields(self.i.payload)
         missing = Signal()
-        free = Signal()
+        free = ~self.o.valid
         m.d.sync += self.take.eq(0)
         m.d.comb += [
-            free.eq(~self.o.valid | self.o.ready),
             missing.eq((common.wait & ~self.available).any()),
             self.waiting.valid.eq(self.i.valid & missing & ~self.flush),
             self.waiting.layer.eq(common.layer),
@@ -83,7 +82,7 @@ class TokenGate(wiring.Component):
             m.d.sync += self.o.payload.eq(self.i.payload)
         with m.If(self.flush):
             m.d.comb += self.i.ready.eq(1)
-        with m.Elif(self.i.valid & ~missing & free & ~self.take.any()):
+        with m.Elif(self.i.valid & ~missing & free):
             m.d.comb += self.i.ready.eq(1)
             m.d.sync += [
                 self.take.eq(common.wait),

@@ -23,15 +23,16 @@ def test_matches_matmul(in_lanes, out_lanes):
     actual = []
 
     async def drive(ctx):
+        ctx.set(dut.x_soon, 1)
+        await ctx.tick()
         for n in range(40 + dut.latency):
+            ctx.set(dut.x_soon, n + 1 < 40)
             if n < 40:
                 tile = tiles[n].astype(np.uint8).ravel()
                 ctx.set(dut.x, words[n].tolist())
-                ctx.set(dut.x_valid, 1)
                 ctx.set(dut.w, int.from_bytes(tile.tobytes(), "little"))
                 ctx.set(dut.load, int(loads[n]))
             else:
-                ctx.set(dut.x_valid, 0)
                 ctx.set(dut.load, 0)
             if n >= dut.latency:
                 actual.append(list(ctx.get(dut.o)))
@@ -74,8 +75,10 @@ def test_two_products(in_lanes, out_lanes, products):
 
     async def drive(ctx):
         ctx.set(dut.products, products.value)
+        ctx.set(dut.x_soon, 1)
+        await ctx.tick()
         for n in range(count + dut.latency):
-            ctx.set(dut.x_valid, n < count)
+            ctx.set(dut.x_soon, n + 1 < count)
             ctx.set(dut.load, 0)
             if n < count:
                 ctx.set(dut.x, words[n].tolist())
@@ -116,8 +119,10 @@ def test_weights_of_two_codes(kind, in_lanes):
 
     async def drive(ctx):
         ctx.set(dut.load, 1)
+        ctx.set(dut.x_soon, 1)
+        await ctx.tick()
         for n in range(count + dut.latency):
-            ctx.set(dut.x_valid, n < count)
+            ctx.set(dut.x_soon, n + 1 < count)
             if n < count:
                 ctx.set(dut.depthwise, 1)
                 ctx.set(dut.mask, 1 if wide[n] else 3)
