@@ -156,7 +156,8 @@ def check_board(name: str, folder: Path, steps: Terminal, weight_bits: int = 4) 
     file = folder / f"{name}.v"
     folder.mkdir(parents=True, exist_ok=True)
     with steps.busy("synthesize", f"{program.config.name} for {chosen.title}"):
-        write_netlist(lambda: TOPS[STANDALONE].make(program, clocked, divisor), clocked, file)
+        write_netlist(lambda: TOPS[STANDALONE].make(program, clocked, divisor), clocked, file,
+                      lanes=program.config.out_lanes)
         text = netlist_verilog(file.read_text("utf-8"),
                                cells=_run_yosys(_YOSYS_CELLS, _CELLS, folder))
     with steps.busy("verilate", "the netlist"):

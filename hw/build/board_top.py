@@ -8,6 +8,7 @@ from amaranth.lib import io, wiring
 from amaranth.lib.cdc import FFSynchronizer, ResetSynchronizer
 from amaranth.lib.wiring import connect
 
+from .clock_gate import ClockGate, has_global_reset
 from .sdram import MEMORY_DOMAIN, SDRAMPads
 
 
@@ -35,7 +36,7 @@ class ClockReset(wiring.Component):
     Where the PLL has a second output, it is the clock of the domain :data:`.sdram.MEMORY_DOMAIN`.
 
     The reset ends :data:`RESET_TIME` after the PLL has locked, and comes back should it lose its
-    lock.
+    lock. Where the device has a global one, the domain has no other, see :class:`.ClockGate`.
 
     Parameters
     ----------
@@ -69,18 +70,24 @@ class ClockReset(wiring.Component):
             m.submodules.buffer = buffer = io.Buffer("i", pin)
             m.submodules.pll = self.pll.instance(buffer.i, clock, locked, ahead)
         m.domains.start = ClockDomain(reset_less=True, local=True)
-        m.d.comb += [ClockSignal("start").eq(clock), ClockSignal("sync").eq(clock)]
+        m.d.comb += ClockSignal("start").eq(clock)
         stable = Signal()
         m.submodules.stable = FFSynchronizer(locked, stable, o_domain="start")
         cycles = math.ceil(RESET_TIME * self.frequency)
         left = Signal(range(cycles + 1), init=cycles)
-        reset = Signal(init=1)
-        m.d.start += reset.eq(left != 0)
+        if has_global_reset(platform):
+            m.submodules.gate = gate = ClockGate()
+            m.d.start += [gate.released.eq(left < cycles // 2), gate.running.eq(left == 0)]
+            m.d.comb += [gate.clock.eq(clock), ClockSignal("sync").eq(gate.o)]
+        else:
+            reset = Signal(init=1)
+            m.d.start += reset.eq(left != 0)
+            m.d.comb += ClockSignal("sync").eq(clock)
+            m.submodules.reset = ResetSynchronizer(reset, domain="sync")
         with m.If(~stable):
             m.d.start += left.eq(cycles)
         with m.Elif(left != 0):
             m.d.start += left.eq(left - 1)
-        m.submodules.reset = ResetSynchronizer(reset, domain="sync")
         return m
 
 
@@ -114,7 +121,7 @@ class BoardTop(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.domains.sync = ClockDomain()
+        m.domains.sync = ClockDomain(reset_less=has_global_reset(platform))
         m.submodules.clock_reset = ClockReset(self.board, self.pll)
         m.submodules.design = design = self.design
         if self._has_memory:

@@ -155,6 +155,8 @@ class Device:
         Options of Yosys' synthesis command, and of nextpnr.
     placer : str
         Algorithm that nextpnr is to place with, where it has it.
+    reroute : bool
+        Whether nextpnr is to route late wires again, where it can.
     rows : Rows, optional
         Where its multipliers and block RAM are, for large arrays.
     """
@@ -166,6 +168,7 @@ class Device:
     synthesis: str = ""
     placement: str = ""
     placer: str = ""
+    reroute: bool = False
     rows: Rows | None = field(default=None, hash=False)
 
 
@@ -189,11 +192,11 @@ DEVICES = {
     for device in (
         # Source: Lattice, ECP5 and ECP5-5G Family Data Sheet, FPGA-DS-02012, table 1.1.
         _device("LFE5U-25F", ECP5, Ecp5Pll(), 24_288, 24_288, 56, 28,
-                placement=_ROUTER, placer=_PLACER),
+                placement=_ROUTER, placer=_PLACER, reroute=True),
         _device("LFE5U-85F", ECP5, Ecp5Pll(), 83_640, 83_640, 208, 156,
-                placement=_ROUTER, placer=_PLACER, rows=LFE5U_85F),
+                placement=_ROUTER, placer=_PLACER, reroute=True, rows=LFE5U_85F),
         _device("LFE5UM5G-85F", ECP5, Ecp5Pll(), 83_640, 83_640, 208, 156,
-                placement=_ROUTER, placer=_PLACER, rows=LFE5U_85F),
+                placement=_ROUTER, placer=_PLACER, reroute=True, rows=LFE5U_85F),
         # Source: Lattice, iCE40 UltraPlus Family Data Sheet, FPGA-DS-02008, table 1.1.
         _device("iCE40UP5K", ICE40, Ice40Pll(), 5_280, 5_280, 30, 8, 4,
                 synthesis="-device u"),

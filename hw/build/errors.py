@@ -7,6 +7,7 @@ __all__ = (
     "BuildError",
     "StoppedError",
     "FitError",
+    "StalledError",
 )
 
 
@@ -16,6 +17,10 @@ class BuildError(ValueError):
 
 class StoppedError(BuildError):
     """A tool was not started or was ended, because another failed or a person gave up."""
+
+
+class StalledError(BuildError):
+    """A tool was ended, because it did not come any further."""
 
 
 class FitError(BuildError):

@@ -5,22 +5,20 @@ where that ends with every output lane all over the chip, and the router runs ou
 """
 
 import itertools
-import json
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 
 __all__ = (
     "LFE5U_85F",
     "Rows",
     "Sites",
+    "Slot",
     "bels",
-    "place_lanes",
-    "plan_netlist",
+    "slots",
 )
 
 
@@ -69,33 +67,55 @@ LFE5U_85F = Rows(
     ((10, 22), (34, 46), (58, 70)))
 """Rows of LFE5U-85F, by the names that nextpnr-ecp5 has for them."""
 
-_MULTIPLIER = re.compile(r"(?:.*\.)?calc\.array\.U\$(\d+)")
+_ARRAY = re.compile(r"(?:.*\.)?calc\.array\.U\$(\d+)")
+_VECTOR = re.compile(r"(?:.*\.)?calc\.vector\.U\$(\d+)")
 _MEMORIES = [
     re.compile(rf"(?:.*\.)?calc\.{name}(?:\$\d+)?\.block_0_(\d+)")
     for name in ("weight", "acc", "param")]
 
 
-def place_lanes(lanes: int, per_lane: int, rows: Rows) -> list[tuple[int, int]] | None:
-    """Return the row and the slot of each output lane, or None where they do not fit.
+class Slot(NamedTuple):
+    """Where an output lane lies: on which row, as which of how many, from left to right."""
 
-    A slot is as wide as the multipliers of one lane. Lanes go along one row and back on the next,
-    so that neighbors stay neighbors, about as many on each.
+    row: int
+    place: int
+    count: int
+
+    def first(self, sites: Sites) -> int:
+        """Return the first of the places on the row that are the lane's."""
+        return self.place * len(sites.columns) // self.count
+
+    def end(self, sites: Sites) -> int:
+        """Return the first place of the next lane."""
+        return (self.place + 1) * len(sites.columns) // self.count
+
+
+def slots(lanes: int, per_lane: int, rows: Rows) -> list[Slot] | None:
+    """Return the slot of each output lane, or None where they do not fit.
+
+    Lanes go along one row and back on the next, so that neighbors stay neighbors, about as many on
+    each.
+
+    Parameters
+    ----------
+    lanes, per_lane : int
+        Output lanes, and multipliers of each.
+    rows : Rows
+        Rows of the chip.
     """
-    slots = len(rows.multipliers.columns) // per_lane
     count = len(rows.rows)
     ends = [round(lanes * number / count) for number in range(count + 1)]
-    places = []
+    found = []
     for number, (start, end) in enumerate(itertools.pairwise(ends)):
-        if end - start > slots:
+        if (end - start) * per_lane > len(rows.multipliers.columns):
             return None
-        first = (slots - (end - start)) // 2
-        line = [(number, first + place) for place in range(end - start)]
-        places += line[::-1] if number % 2 else line
-    return places
+        line = [Slot(number, place, end - start) for place in range(end - start)]
+        found += line[::-1] if number % 2 else line
+    return found
 
 
 def bels(cells: Mapping[str, Any], lanes: int, rows: Rows) -> dict[str, str]:
-    """Return places of cells by name: of all multipliers of the array, and of memories beside them.
+    """Return places of cells by name: of the multipliers of lanes, and of memories beside them.
 
     Nothing where the array has no more than half the multipliers of the chip, which lie well by
     themselves, where lanes are not alike, or where one would not be on one row.
@@ -109,35 +129,42 @@ def bels(cells: Mapping[str, Any], lanes: int, rows: Rows) -> dict[str, str]:
     rows : Rows
         Rows of the chip.
     """
-    array = _numbered(cells, rows.multipliers.cell, _MULTIPLIER)
+    sites = rows.multipliers
+    array = _numbered(cells, sites.cell, _ARRAY)
     per_lane = len(array) // lanes
-    total = len(rows.rows) * len(rows.multipliers.columns)
-    if 2 * len(array) <= total or len(array) % lanes:
+    if 2 * len(array) <= len(rows.rows) * len(sites.columns) or len(array) % lanes:
         return {}
-    places = place_lanes(lanes, per_lane, rows)
+    places = slots(lanes, per_lane, rows)
     if places is None:
         return {}
-    slots = len(rows.multipliers.columns) // per_lane
-    spare = (len(rows.multipliers.columns) - slots * per_lane) // 2
     found = {}
-    for index, name in enumerate(array):
-        lane, place = divmod(index, per_lane)
-        row, slot = places[lane]
-        column, site = rows.multipliers.columns[spare + slot * per_lane + place]
+    free = {(row, place) for row in range(len(rows.rows)) for place in range(len(sites.columns))}
+
+    def put(name: str, row: int, place: int) -> None:
+        free.remove((row, place))
+        column, site = sites.columns[place]
         found[name] = f"X{column}/Y{rows.rows[row][0]}/{site}"
 
+    for index, name in enumerate(array):
+        lane, place = divmod(index, per_lane)
+        put(name, places[lane].row, places[lane].first(sites) + place)
+    vector = _numbered(cells, sites.cell, _VECTOR)
+    for slot, name in zip(places, vector if len(vector) == lanes else (), strict=False):
+        middle = slot.first(sites) + per_lane // 2
+        put(name, *min(free, key=lambda site: (
+            abs(site[1] - middle) + per_lane * abs(site[0] - slot.row), site)))
+
     # Of each memory, the parts of a lane; what finds no place is left to the placer.
-    taken = Counter[tuple[int, int]]()
-    width = len(rows.memories.columns) / slots
+    taken = Counter[Slot]()
     for kind in _MEMORIES:
         blocks = _numbered(cells, rows.memories.cell, kind)
         for index, name in enumerate(blocks):
-            row, slot = place = places[index * lanes // len(blocks)]
-            at = int(slot * width) + taken[place]
-            if at < int((slot + 1) * width):
-                taken[place] += 1
-                column, site = rows.memories.columns[at]
-                found[name] = f"X{column}/Y{rows.rows[row][1]}/{site}"
+            slot = places[index * lanes // len(blocks)]
+            place = slot.first(rows.memories) + taken[slot]
+            if place < slot.end(rows.memories):
+                taken[slot] += 1
+                column, site = rows.memories.columns[place]
+                found[name] = f"X{column}/Y{rows.rows[slot.row][1]}/{site}"
     return found
 
 
@@ -147,13 +174,3 @@ def _numbered(cells: Mapping[str, Any], kind: str, pattern: re.Pattern[str]) -> 
         name: int(match[1]) for name, cell in cells.items()
         if cell["type"] == kind and (match := pattern.fullmatch(name))}
     return sorted(found, key=found.__getitem__)
-
-
-def plan_netlist(file: Path, lanes: int, rows: Rows) -> None:
-    """Write the places of cells into a netlist, in a new file under the same name."""
-    netlist = json.loads(file.read_text("utf-8"))
-    for module in netlist["modules"].values():
-        for name, bel in bels(module["cells"], lanes, rows).items():
-            module["cells"][name]["attributes"]["BEL"] = bel
-    file.unlink()
-    file.write_text(json.dumps(netlist), "utf-8")

@@ -18,8 +18,9 @@ from typing import Any
 from .board_top import BoardTop
 from .cache import digest, entry, kept, used
 from .clock import Clocked
-from .errors import BuildError, StoppedError
-from .floorplan import plan_netlist
+from .devices import Device
+from .errors import BuildError, StalledError, StoppedError
+from .netlist import MOST_INPUTS, prepare_netlist
 from .pll import in_mhz
 from .progress import PlaceProgress, Progress
 from .report import Report, parse_report
@@ -31,7 +32,7 @@ from .synthesis import (
     total_cells,
     without_collisions,
 )
-from .tools import Processes, placers
+from .tools import Processes, help_of, placers, timing_option
 
 
 __all__ = (
@@ -100,19 +101,22 @@ class Flow:
         log = folder / f"{tool}.log"
         try:
             self._processes.run(tool, command, folder=folder, log=log, line=line)
-        except StoppedError:
+        except (StalledError, StoppedError):
             raise
         except BuildError as error:
             saved = self.cache / f"failed-{tool}.log"
             log.replace(saved)
             raise BuildError(str(error).replace(str(log), str(saved))) from error
 
-    def synthesize(self, plan) -> tuple[Path, Mapping[str, int], Mapping[str, float]]:
-        """Return the folder of the netlist, its cells by type, and how long it took."""
+    def synthesize(
+        self, plan, device: Device, lanes: int,
+    ) -> tuple[Path, Mapping[str, int], Mapping[str, float]]:
+        """Return the folder of the netlist, Yosys' cells by type, and how long it took."""
         tool, command = self._command(plan, 0)
         inputs = {file: text for file, text in plan.files.items()
                   if file in (f"{TOP}.il", f"{TOP}.ys")}
-        folder = self.cache / f"netlist-{self._key(plan, 0, inputs)}"
+        planned = lanes, repr(device.rows), MOST_INPUTS
+        folder = self.cache / f"netlist-{self._key(plan, 0, inputs, *planned)}"
 
         def line(text: str) -> None:
             if name := pass_name(text):
@@ -122,6 +126,8 @@ class Flow:
             for file, text in inputs.items():
                 (work / file).write_text(text, "utf-8")
             self._run(tool, command, work, line)
+            for netlist in work.glob(f"{TOP}*.json"):
+                prepare_netlist(netlist, device, lanes)
             for file in (f"{TOP}.rpt", *inputs):
                 (work / file).unlink(missing_ok=True)
             _write_seconds(work, {"synthesize": time.monotonic() - begin})
@@ -147,22 +153,23 @@ class Flow:
             shutil.copyfile(Path(work) / f"{TOP}.v", file)
 
     def place(self, plan, netlist: Path, clocked: Clocked, seeds: Sequence[int], jobs: int,
-              lanes: int) -> tuple[dict[int, Placed], dict[int, str]]:
+              ) -> tuple[dict[int, Placed], dict[int, str]]:
         """Return the placements by seed, and why others failed; raise if all did."""
         states = {seed: PlaceProgress() for seed in seeds}
         begin = time.monotonic()
         self._progress.begin("place", clocked.board.title)
         tool, _ = self._command(plan, 1)
-        placer = clocked.board.device.placer
-        if placer and placer not in placers(self._commands[tool], self._processes):
-            placer = ""
+        device = clocked.board.device
+        known = help_of(self._commands[tool], self._processes)
+        chosen = ["--placer", device.placer] if device.placer in placers(known) else []
+        timing = timing_option(known) if device.reroute else ""
         placed: dict[int, Placed] = {}
         failed: dict[int, BuildError] = {}
         with ThreadPoolExecutor(min(jobs, len(seeds))) as pool:
             try:
                 waiting = {
                     pool.submit(
-                        self._place_one, plan, netlist, clocked, seed, placer, lanes,
+                        self._place_one, plan, netlist, clocked, seed, chosen, timing,
                         states[seed]): seed
                     for seed in seeds}
                 while waiting:
@@ -183,18 +190,15 @@ class Flow:
         self._progress.end("place", _outcome(placed, failed, time.monotonic() - begin))
         return placed, {seed: str(error) for seed, error in failed.items()}
 
-    def _place_one(self, plan, netlist: Path, clocked: Clocked, seed: int, placer: str,
-                   lanes: int, state: PlaceProgress) -> Placed:
+    def _place_one(self, plan, netlist: Path, clocked: Clocked, seed: int, chosen: Sequence[str],
+                   timing: str, state: PlaceProgress) -> Placed:
         tool, command = self._command(plan, 1)
         asked = f"{float(clocked.frequency):.6f}"
         options = ["--seed", str(seed), "--report", "report.json", "--timing-allow-fail",
-                   "--freq", asked, *(["--placer", placer] if placer else [])]
+                   "--freq", asked, *chosen]
         texts = {file: text for file, text in plan.files.items()
                  if file.endswith((".lpf", ".pcf", ".cst"))}
-        rows = clocked.board.device.rows if lanes else None
-        planned = [lanes, repr(rows)] if rows else []
-        folder = self.cache / (
-            f"placed-{self._key(plan, 1, netlist.name, texts, options, *planned)}")
+        folder = self.cache / f"placed-{self._key(plan, 1, netlist.name, texts, options, timing)}"
 
         def make(work: Path) -> None:
             state.__init__()
@@ -203,9 +207,11 @@ class Flow:
             netlists = [path.name for path in netlist.glob(f"{TOP}*.json")]
             for file in netlists:
                 _share(netlist / file, work / file)
-                if rows:
-                    plan_netlist(work / file, lanes, rows)
-            self._run(tool, [*command, *options], work, state.line)
+            try:
+                self._run(tool, [*command, *options, *filter(None, [timing])], work, state.line)
+            except StalledError:
+                state.__init__()
+                self._run(tool, [*command, *options], work, state.line)
             state.finish()
             for file in (*netlists, *texts, f"{TOP}.tim"):
                 (work / file).unlink(missing_ok=True)

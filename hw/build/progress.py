@@ -1,10 +1,14 @@
 """How far place and route are, from what nextpnr prints."""
 
+import math
 import re
 import time
 
+from .errors import StalledError
+
 
 __all__ = (
+    "MOST_PASSES",
     "PlaceProgress",
     "Progress",
 )
@@ -26,9 +30,13 @@ class Progress:
 _PLACER = re.compile(r"analytic placement for|Running Static placer")
 _ROUTER = re.compile(r"^Info: (Routing\.\.|Running router2)")
 _ITERATION = re.compile(r"at iteration #(\d+)|iter=(\d+) steplen=")
-_PASS = re.compile(r"^Info:\s+iter=(\d+) wires=\d+ overused=(\d+)")
+_PASS = re.compile(r"^Info:\s+iter=(\d+) wires=\d+ overused=(\d+) overuse=\d+(?: tmgfail=(\d+))?")
 _ARCS = re.compile(r"Routing (\d+) arcs")
 _REMAINING = re.compile(r"^Info:\s+\d+ \|(?:[\d\s-]+\|){2}\s*(\d+)\|")
+
+
+MOST_PASSES = 100
+"""Passes of a router without a better one; it would go on for ever."""
 
 
 class PlaceProgress:
@@ -48,9 +56,16 @@ class PlaceProgress:
         self._part = "pack"
         self._begin = time.monotonic()
         self._arcs = 0
+        self._best, self._waited = math.inf, 0
 
     def line(self, text: str) -> None:
-        """Take a line of the log."""
+        """Take a line of the log.
+
+        Raises
+        ------
+        StalledError
+            If the router has all wires, but some late ones, and makes these no earlier.
+        """
         if self._part == "pack" and _PLACER.search(text):
             self._next("place")
             self.text = "placing"
@@ -60,13 +75,23 @@ class PlaceProgress:
         elif arcs := _ARCS.search(text):
             self._arcs = int(arcs[1])
         elif self._part == "route" and (step := _PASS.match(text)):
-            self.text = f"routing, pass {step[1]}, {step[2]} wires taken twice"
+            self._take_pass(*(int(number or 0) for number in step.groups()))
         elif self._part == "place" and (step := _ITERATION.search(text)):
             refine = "refining" if "temp =" in text else "placing"
             self.text = f"{refine}, step {step[1] or step[2]}"
         elif self._part == "route" and (remaining := _REMAINING.match(text)) and self._arcs:
             share = 1 - min(int(remaining[1]) / self._arcs, 1)
             self.text = f"routing, {100 * share:.0f} %"
+
+    def _take_pass(self, number: int, twice: int, late: int) -> None:
+        self.text = f"routing, pass {number}, {twice} wires taken twice"
+        if late:
+            self.text += f", {late} late"
+        if twice + late < self._best:
+            self._best, self._waited = twice + late, 0
+        self._waited += 1
+        if late and self._waited > MOST_PASSES:
+            raise StalledError(f"nextpnr leaves {late} wires late, pass after pass")
 
     def finish(self) -> None:
         """End the last part."""

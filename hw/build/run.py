@@ -111,12 +111,12 @@ def build(
     names = [tool for tool in platform.required_tools if tool in TOOLS]
     with _flow(names, cache, progress) as flow:
         plan = flow.elaborate(make_design, clocked)
-        netlist, cells, times = flow.synthesize(plan)
+        netlist, cells, times = flow.synthesize(plan, board.device, lanes)
         counts = board.device.technology.count(cells)
         check_fit(
             counts, board, name, memory=bool(clocked.pll and clocked.pll.lead), smaller=smaller)
         placed, failed = flow.place(
-            plan, netlist, clocked, seeds, jobs or os.cpu_count() or 1, lanes)
+            plan, netlist, clocked, seeds, jobs or os.cpu_count() or 1)
         best = max(placed, key=lambda seed: placed[seed].report.slack)
         report = placed[best].report
         if not report.met and not force:
@@ -131,8 +131,8 @@ def build(
 
 
 def write_netlist(
-    make_design: Callable[[], Any], clocked: Clocked, file: Path, *, cache: Path | None = None,
-    progress: Progress | None = None,
+    make_design: Callable[[], Any], clocked: Clocked, file: Path, *, lanes: int = 0,
+    cache: Path | None = None, progress: Progress | None = None,
 ) -> None:
     """Write the netlist that :func:`build` of the same places and routes, as Verilog.
 
@@ -140,7 +140,7 @@ def write_netlist(
 
     Parameters
     ----------
-    make_design, clocked, cache, progress
+    make_design, clocked, lanes, cache, progress
         As :func:`build` takes them.
     file : Path
         Where to write it.
@@ -152,7 +152,8 @@ def write_netlist(
     """
     with _flow(["yosys"], cache, progress) as flow:
         plan = flow.elaborate(make_design, clocked)
-        flow.write_verilog(plan, flow.synthesize(plan)[0], file)
+        netlist, _, _ = flow.synthesize(plan, clocked.board.device, lanes)
+        flow.write_verilog(plan, netlist, file)
 
 
 @contextmanager

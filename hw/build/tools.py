@@ -27,7 +27,9 @@ __all__ = (
     "Tool",
     "Which",
     "find_tools",
+    "help_of",
     "placers",
+    "timing_option",
     "tool_version",
 )
 
@@ -261,15 +263,25 @@ class Processes:
             return process
 
 
-def placers(command: Sequence[str], processes: Processes) -> set[str]:
-    """Return the algorithms that a nextpnr, started by ``command``, can place with."""
+def help_of(command: Sequence[str], processes: Processes) -> str:
+    """Return what a tool, started by ``command``, says of its options."""
     with TemporaryDirectory() as work:
         log = Path(work) / "log"
         with contextlib.suppress(BuildError):
-            processes.run("nextpnr", [*command, "--help"], folder=Path(work), log=log)
-        found = re.search(
-            r"--placer arg\b.*?available:([^;]*);", log.read_text("utf-8"), re.DOTALL)
+            processes.run("help", [*command, "--help"], folder=Path(work), log=log)
+        return log.read_text("utf-8")
+
+
+def placers(text: str) -> set[str]:
+    """Return the algorithms that a nextpnr can place with, by its help."""
+    found = re.search(r"--placer arg\b.*?available:([^;]*);", text, re.DOTALL)
     return set(re.findall(r"\w+", found[1])) if found else set()
+
+
+def timing_option(text: str) -> str:
+    """Return the option that has a nextpnr route late wires again, "" if its help has none."""
+    found = re.search(r"^ +(--(?:router2-)?tmg-ripup)\b", text, re.MULTILINE)
+    return found[1] if found else ""
 
 
 def _kill(process: "subprocess.Popen[str]") -> None:

@@ -237,3 +237,18 @@ module EHXPLLL #(
     assign CLKOS = CLKI;
     assign LOCK = cycles[4];
 endmodule
+
+// Whole pulses only: the enable takes effect while the clock is low.
+module DCCA (input CLKI, CE, output CLKO);
+    reg enable = 0;
+
+    // verilator lint_off LATCH
+    always @* if (!CLKI) enable = CE;
+    // verilator lint_on LATCH
+
+    assign CLKO = CLKI & enable;
+endmodule
+
+// A simulation starts with all registers set: the global reset does no more.
+module GSR (input GSR);
+endmodule

@@ -8,8 +8,8 @@ import pytest
 from hw.build import tools
 from hw.build.boards import BOARDS, board
 from hw.build.clock import clocked_board
-from hw.build.errors import BuildError
-from hw.build.progress import PlaceProgress, Progress
+from hw.build.errors import BuildError, StalledError
+from hw.build.progress import MOST_PASSES, PlaceProgress, Progress
 from hw.build.run import build, write_netlist
 from hw.build.tools import TOOLS
 
@@ -25,13 +25,26 @@ echo yosys >> {runs}
 grep -q tee top.ys || exit 3
 cells='"LUT4": {luts}, "DP16KD": 3'
 echo '{{"modules": {{"top": {{"num_cells_by_type": {{'"$cells"'}}}}}}}}' > stat.json
-echo netlist > top.json
+echo '{{"modules": {{}}}}' > top.json
 """
 NEXTPNR = """
 [ "$1" = -V ] && echo "(Version nextpnr-1.0)" && exit
-[ "$1" = --help ] && echo "--placer arg  available: sa, heap; default: heap" && exit
+[ "$1" = --help ] && echo "--placer arg  available: sa, heap; default: heap" && echo "\
+  --tmg-ripup" && exit
 echo nextpnr >> {runs}
-while [ $# -gt 0 ]; do [ "$1" = --seed ] && seed=$2; [ "$1" = --freq ] && freq=$2; shift; done
+while [ $# -gt 0 ]; do
+  [ "$1" = --seed ] && seed=$2
+  [ "$1" = --freq ] && freq=$2
+  [ "$1" = --tmg-ripup ] && late=$seed
+  shift
+done
+if [ "$late" = 5 ]; then
+  echo "Info: Running router2..."
+  for pass in $(seq 200); do
+    echo "Info:  iter=$pass wires=9 overused=0 overuse=0 tmgfail=1 archfail=NA"
+  done
+  sleep 100
+fi
 [ "$seed" = 2 ] && echo "ERROR: no place" && exit 1
 cat top.json top.lpf > /dev/null || exit 4
 sed "s/142.857/$((seed * 20)).5/; s/46.875/$freq/" {report} > report.json
@@ -107,7 +120,7 @@ def test_netlist_is_that_of_the_build(stand_ins, tmp_path):
     write_netlist(Echo, clocked, tmp_path / "netlist.v", cache=tmp_path / "cache")
     assert (tmp_path / "runs").read_text().split() == ["yosys", "nextpnr", "ecppack"]
     assert (tmp_path / "netlist.v").read_text() == (
-        "read_json top.json; rename -hide; write_verilog -noattr top.v\nnetlist\n")
+        "read_json top.json; rename -hide; write_verilog -noattr top.v\n{\"modules\": {}}")
 
 
 def test_another_version_of_a_tool(stand_ins, monkeypatch):
@@ -186,6 +199,30 @@ def test_progress_of_the_other_router():
     assert list(progress.seconds) == ["pack", "place"]
     progress.line("Info: Routing..")
     assert progress.text == "routing, pass 3, 56 wires taken twice"
+
+
+def test_a_router_that_comes_no_further():
+    """A pass is better with fewer wires taken twice or late."""
+    progress = PlaceProgress()
+    said = "Info:     iter={} wires=9 overused={} overuse=9 tmgfail={} archfail=NA"
+    progress.line("Info: Running router2...")
+    progress.line(said.format(1, 5, 0))
+    progress.line(said.format(2, 1, 3))
+    assert progress.text == "routing, pass 2, 1 wires taken twice, 3 late"
+    for number in range(MOST_PASSES - 1):
+        progress.line(said.format(3 + number, 0, 4))
+    progress.line(said.format(300, 0, 3))
+    for number in range(MOST_PASSES - 1):
+        progress.line(said.format(301 + number, 0, 3))
+    with pytest.raises(StalledError, match="^nextpnr leaves 3 wires late, pass after pass$"):
+        progress.line(said.format(999, 0, 3))
+
+
+def test_late_wires_are_left_where_nothing_helps(stand_ins):
+    """A second run does without the option."""
+    found, runs = stand_ins(seeds=(5,))
+    assert runs == ["yosys", "nextpnr", "nextpnr", "ecppack"]
+    assert found.seeds == {5: {"sync": 100.5}}
 
 
 @pytest.mark.parametrize("each", BOARDS.values(), ids=BOARDS)

@@ -9,7 +9,15 @@ import pytest
 
 from hw.build import tools
 from hw.build.errors import BuildError
-from hw.build.tools import TOOLS, Processes, find_tools, placers, tool_version
+from hw.build.tools import (
+    TOOLS,
+    Processes,
+    find_tools,
+    help_of,
+    placers,
+    timing_option,
+    tool_version,
+)
 
 
 def _script(path, text):
@@ -119,7 +127,19 @@ def test_stop_ends_what_runs(tmp_path):
      {"sa", "heap", "static"}),
     ("--placer arg  available: sa, heap; default: heap", {"sa", "heap"}),
     ("--placer arg  algorithm", set())])
-def test_placers(said, expected, tmp_path):
-    program = _script(tmp_path / "nextpnr", f"[ $1 = --help ] && echo '{said}'")
+def test_placers(said, expected):
+    assert placers(said) == expected
+
+
+@pytest.mark.parametrize(("said", "expected"), [
+    ("  --tmg-ripup        enable\n  --router2-tmg-ripup  deprecated", "--tmg-ripup"),
+    ("  --router2-tmg-ripup  enable", "--router2-tmg-ripup"), ("  --router2-alt-weights", "")])
+def test_timing_option(said, expected):
+    assert timing_option(said) == expected
+
+
+@pytest.mark.parametrize("code", [0, 1])
+def test_help(code, tmp_path):
+    program = _script(tmp_path / "nextpnr", f"[ $1 = --help ] && echo said; exit {code}")
     with Processes() as processes:
-        assert placers([program], processes) == expected
+        assert help_of([program], processes) == "said\n"

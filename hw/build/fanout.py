@@ -1,0 +1,167 @@
+"""Copies of registers and LUTs whose output goes to many places.
+
+A register of an accelerator may enable hundreds of others, all over the chip. Its wire is then
+longer than a clock's period, and whatever it leads to cannot lie near it. As many copies of it, one
+for the places that will lie near each other, are close to them.
+"""
+
+import copy
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+
+__all__ = (
+    "COPIED",
+    "split_fanout",
+)
+
+
+COPIED = {"TRELLIS_FF": "Q", "LUT4": "Z"}
+"""Types of cells that may have copies, with the port of their output."""
+
+# The wire from a LUT to these is none of the chip's: they are one place.
+_FIXED_PORTS = {("PFUMX", "ALUT"), ("PFUMX", "BLUT"), ("L6MUX21", "D0"), ("L6MUX21", "D1")}
+_CLOCK_PORTS = {"CLK", "CLK0", "CLK1", "CLK2", "CLK3", "CLKA", "CLKB", "WCK"}
+
+# Nets of more cells say little of where these lie.
+_LARGE_NET = 24
+_ROUNDS = 400
+
+_BEL = re.compile(r"X(\d+)/Y(\d+)/")
+
+
+def split_fanout(module: dict[str, Any], limit: int) -> int:
+    """Give copies to all cells that may have them and drive more than ``limit`` inputs.
+
+    Parameters
+    ----------
+    module : dict
+        Module of a netlist, as Yosys writes it. It is changed. Places of some cells must be
+        known, by their attribute ``BEL``.
+    limit : int
+        Most inputs that one copy drives, but for those that only one may drive.
+
+    Returns
+    -------
+    int
+        Copies made; where there are more than cells before, some cells still drive too many.
+    """
+    cells = module["cells"]
+    names = list(cells)
+    places = dict(zip(names, _places(cells, names), strict=True))
+    unused = 1 + max(
+        bit for cell in cells.values() for bits in cell["connections"].values() for bit in bits
+        if isinstance(bit, int))
+    made = 0
+    # What leads to a cell with copies leads to all copies, so that it may need some itself; in a
+    # loop that need not end.
+    while made < len(names):
+        drivers, users = _nets(cells)
+        large = [
+            bit for bit, inputs in users.items()
+            if len(inputs) > limit and bit in drivers and _may_have_copies(cells, drivers[bit])
+            and not any(port in _CLOCK_PORTS for _, port, _ in inputs)]
+        before = made
+        for bit in large:
+            movable = [each for each in users[bit]
+                       if (cells[each[0]]["type"], each[1]) not in _FIXED_PORTS]
+            where = np.array([places[name] for name, _, _ in movable]).reshape(-1, 2)
+            stays = 1 if len(movable) == len(users[bit]) else 0
+            groups = _groups(movable, where, limit)[stays:] if movable else []
+            source = drivers[bit]
+            for number, group in enumerate(groups, 1):
+                name = _free_name(cells, source, number)
+                cell = cells[name] = copy.deepcopy(cells[source])
+                cell["connections"][COPIED[cell["type"]]] = [unused]
+                module["netnames"][name] = {"hide_name": 1, "bits": [unused], "attributes": {}}
+                places[name] = np.mean([places[each] for each, _, _ in group], axis=0)
+                for user, port, index in group:
+                    cells[user]["connections"][port][index] = unused
+                unused += 1
+                made += 1
+        if made == before:
+            break
+    return made
+
+
+def _may_have_copies(cells: Mapping[str, Any], name: str) -> bool:
+    """Return whether copies of a cell always have its value.
+
+    Not those of a register that takes what is not of its clock.
+    """
+    cell = cells[name]
+    return cell["type"] in COPIED and cell["parameters"].get("SRMODE") != "ASYNC"
+
+
+def _free_name(cells: Mapping[str, Any], name: str, number: int) -> str:
+    while f"{name}~{number}" in cells:
+        number += 1
+    return f"{name}~{number}"
+
+
+def _nets(cells: Mapping[str, Any]) -> tuple[
+        dict[int, str], dict[int, list[tuple[str, str, int]]]]:
+    """Return the driver of each net, and the inputs on it: cell, port and bit of the port."""
+    drivers, users = {}, defaultdict(list)
+    for name, port, index, bit, is_output in _pins(cells):
+        if is_output:
+            drivers[bit] = name
+        else:
+            users[bit].append((name, port, index))
+    return drivers, users
+
+
+def _pins(cells: Mapping[str, Any]) -> Iterator[tuple[str, str, int, int, bool]]:
+    for name, cell in cells.items():
+        directions = cell["port_directions"]
+        for port, bits in cell["connections"].items():
+            for index, bit in enumerate(bits):
+                if isinstance(bit, int):
+                    yield name, port, index, bit, directions[port] == "output"
+
+
+def _places(cells: Mapping[str, Any], names: Sequence[str]) -> np.ndarray:
+    """Return about where each cell will lie, (len(names), 2), in tiles.
+
+    Each in the middle of the nets that it is on, each net in the middle of its cells, as if wires
+    were springs between what has a place.
+    """
+    numbers = {name: number for number, name in enumerate(names)}
+    pins = np.array([(numbers[name], bit) for name, _, _, bit, _ in _pins(cells)])
+    pins = np.unique(pins, axis=0)
+    sizes = Counter(pins[:, 1].tolist())
+    pins = pins[[1 < sizes[bit] <= _LARGE_NET for bit in pins[:, 1].tolist()]]
+    cell, (_, net) = pins[:, 0], np.unique(pins[:, 1], return_inverse=True)
+    size = np.bincount(net)
+    pull = 1 / (size - 1)[net]
+    total = np.bincount(cell, pull, len(names))
+    known = np.full((len(names), 2), np.nan)
+    for number, name in enumerate(names):
+        if match := _BEL.match(cells[name]["attributes"].get("BEL", "")):
+            known[number] = int(match[1]), int(match[2])
+    is_known = ~np.isnan(known[:, 0])
+    places = np.where(is_known[:, None], known, np.nanmean(known, axis=0))
+    for _ in range(_ROUNDS):
+        for axis in range(2):
+            middle = np.bincount(net, places[cell, axis]) / size
+            moved = np.bincount(cell, pull * middle[net], len(names))
+            places[:, axis] = np.where(
+                is_known | (total == 0), places[:, axis], moved / np.maximum(total, 1e-9))
+    return places
+
+
+def _groups(inputs: list[Any], places: np.ndarray, limit: int) -> list[list[Any]]:
+    """Return inputs in as few groups of at most ``limit`` as halves of the map can give."""
+    if len(inputs) <= limit:
+        return [inputs]
+    axis = np.argmax(np.ptp(places, axis=0))
+    order = np.argsort(places[:, axis], kind="stable")
+    count = -(-len(inputs) // limit)
+    middle = len(inputs) * (count // 2) // count
+    return [
+        group for part in (order[:middle], order[middle:])
+        for group in _groups([inputs[index] for index in part], places[part], limit)]

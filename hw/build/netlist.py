@@ -1,0 +1,64 @@
+"""What is done to a netlist of Yosys before it is placed."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from .devices import ECP5, Device
+from .fanout import split_fanout
+from .floorplan import bels
+
+
+__all__ = (
+    "MOST_INPUTS",
+    "prepare_netlist",
+    "set_globally",
+)
+
+
+MOST_INPUTS = 40
+"""Inputs that one register or LUT of a planned design drives."""
+
+
+def set_globally(cells: Mapping[str, Any]) -> None:
+    """Have the chip's own global reset set the registers of each clock that can be stopped.
+
+    Its wire is none of those that the router has.
+
+    Parameters
+    ----------
+    cells : mapping
+        Cells of a netlist of ECP5. Stopped clocks come from ``DCCA``.
+    """
+    clocks = {cell["connections"]["CLKO"][0] for cell in cells.values() if cell["type"] == "DCCA"}
+    for cell in cells.values():
+        if cell["type"] == "TRELLIS_FF" and cell["connections"]["CLK"][0] in clocks:
+            cell["parameters"]["GSR"] = "ENABLED"
+
+
+def prepare_netlist(file: Path, device: Device, lanes: int) -> None:
+    """Say in a netlist what the placer is to know, and copy cells that drive too many others.
+
+    Parameters
+    ----------
+    file : Path
+        The netlist, as Yosys writes it in JSON. It is written again; other names of it are not.
+    device : Device
+        Chip.
+    lanes : int
+        Output lanes of the accelerator, for :func:`hw.build.floorplan.bels`; 0 without one.
+    """
+    if device.technology is not ECP5:
+        return
+    netlist = json.loads(file.read_text("utf-8"))
+    for module in netlist["modules"].values():
+        cells = module["cells"]
+        set_globally(cells)
+        places = bels(cells, lanes, device.rows) if lanes and device.rows else {}
+        for name, bel in places.items():
+            cells[name]["attributes"]["BEL"] = bel
+        if places:
+            split_fanout(module, MOST_INPUTS)
+    file.unlink()
+    file.write_text(json.dumps(netlist), "utf-8")
