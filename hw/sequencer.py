@@ -195,19 +195,25 @@ class Sequencer(wiring.Component):
         """Advance the innermost loop that has not ended; reload those inside it.
 
         After the last step all are reloaded, which does not matter. Each level has its own
-        conditions, side by side: a chain of them would be long.
+        conditions, side by side: a chain of them would be long. Which loop the next step advances
+        is known a step before.
         """
         code, step = self.instruction, self.step
         turns = Signal(LEVELS)  # one-hot: the loop to advance
+        ends = []
         for level in range(LEVELS):
             inner = Cat(ended[:level]).all() if level else C(1)
-            m.d.comb += turns[level].eq(inner & ~ended[level])
             reload = self.start | ended[level]
             count = self._low(code[f"count_{level}"])
+            ends.append(Mux(
+                self.start | inner, Mux(reload, count == 1, counts[level] == 2), ended[level]))
             with m.If(self.start | (walks & inner)):
+                m.d.sync += counts[level].eq(Mux(reload, count, counts[level] - 1))
+        with m.If(self.start | walks):
+            for level, end in enumerate(ends):
                 m.d.sync += [
-                    counts[level].eq(Mux(reload, count, counts[level] - 1)),
-                    ended[level].eq(Mux(reload, count == 1, counts[level] == 2))]
+                    ended[level].eq(end),
+                    turns[level].eq(Cat(ends[:level]).all() & ~end)]
         with m.If(walks):
             for name in ("word", "y", "x"):
                 steps = [code[f"{name}_{level}"] for level in range(LEVELS)]

@@ -75,33 +75,41 @@ class Unroller(wiring.Component):
             columns=1, column_width=self._width, depth=self._depth, prompt=True)
         advance = Signal()
         m.d.comb += [advance.eq(~self.o.valid | self.o.ready), ring.r_hold.eq(~advance)]
-        base = Signal(self._depth.bit_length())
-        step = self._walk(m, base, advance, self._receive(m, ring, base))
+        dropped = Signal()
+        step = self._walk(m, advance, self._receive(m, ring, dropped), dropped)
         self._funnel(m, ring, step, advance)
         return m
 
-    def _receive(self, m, ring, base):
-        """Write beats to the ring; return whether one ends a line."""
-        place = Signal(self._depth.bit_length())
+    def _receive(self, m, ring, dropped):
+        """Write beats to the ring while it has room; return whether one ends a line.
+
+        Room is what the next cycle will have, so that ``i.ready`` comes from registers.
+        """
+        place = Signal(range(self._depth))
         beat = Signal.like(self.job.map_beats)
         due = Signal.like(self.job.map_lines)
-        ends_line = Signal()
+        held = Signal(range(self._depth + 1))
+        wanted, full = Signal(), Signal()
+        taken, ends_line = Signal(), Signal()
+        next_due, next_held = Signal.like(due), Signal.like(held)
         m.d.comb += [
-            ends_line.eq(beat + 1 == self.job.map_beats),
-            ring.w_en.eq(self.i.valid & self.i.ready),
-            ring.w_row.eq(place[:-1]),
+            self.i.ready.eq(wanted & ~full),
+            taken.eq(self.i.valid & self.i.ready),
+            ends_line.eq(taken & (beat + 1 == self.job.map_beats)),
+            next_due.eq(Mux(self.start, self.job.map_lines, due - ends_line)),
+            next_held.eq(held + taken - Mux(dropped, self.job.map_beats, 0)),
+            ring.w_en.eq(taken),
+            ring.w_row.eq(place),
             ring.w_data.eq(self.i.payload),
         ]
-        with m.If(self.i.valid & self.i.ready):
-            m.d.sync += [
-                place.eq(place + 1), beat.eq(Mux(ends_line, 0, beat + 1)),
-                due.eq(due - ends_line)]
-        with m.If(self.start):
-            m.d.sync += due.eq(self.job.map_lines)
-        m.d.comb += self.i.ready.eq((due != 0) & ((place - base)[:len(base)] != self._depth))
-        return self.i.valid & self.i.ready & ends_line
+        m.d.sync += [
+            due.eq(next_due), wanted.eq(next_due != 0),
+            held.eq(next_held), full.eq(next_held == self._depth)]
+        with m.If(taken):
+            m.d.sync += [place.eq(place + 1), beat.eq(Mux(ends_line, 0, beat + 1))]
+        return ends_line
 
-    def _walk(self, m, base, advance, received):
+    def _walk(self, m, advance, received, dropped):
         """Walk over positions, kernel lines and beats; return what to do with each beat read."""
         job = self.job
         width = self._width // 8
@@ -110,7 +118,7 @@ class Unroller(wiring.Component):
         above = Signal.like(job.lines_above, reset_less=True)
         lines_left = Signal.like(job.map_lines, reset_less=True)
         lines_held = Signal(range(self._depth + 1))
-        dropped = Signal()
+        base = Signal(range(self._depth))
         drops = Signal.like(job.stride_lines, reset_less=True)
         positions = Signal.like(job.positions, reset_less=True)
         # Byte at which the segments of a position start, and the one that is next.

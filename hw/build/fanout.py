@@ -8,7 +8,8 @@ for the places that will lie near each other, are close to them.
 import copy
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,9 @@ COPIED = {"TRELLIS_FF": "Q", "LUT4": "Z"}
 _FIXED_PORTS = {("PFUMX", "ALUT"), ("PFUMX", "BLUT"), ("L6MUX21", "D0"), ("L6MUX21", "D1")}
 _CLOCK_PORTS = {"CLK", "CLK0", "CLK1", "CLK2", "CLK3", "CLKA", "CLKB", "WCK"}
 
+Input = tuple[str, str, int]
+"""An input of a net: cell, port and bit of the port."""
+
 # Nets of more cells say little of where these lie.
 _LARGE_NET = 24
 _ROUNDS = 400
@@ -34,7 +38,9 @@ _ROUNDS = 400
 _BEL = re.compile(r"X(\d+)/Y(\d+)/")
 
 
-def split_fanout(module: dict[str, Any], limit: int) -> int:
+def split_fanout(
+    module: dict[str, Any], limit: int, together: Mapping[str, Hashable] = MappingProxyType({}),
+) -> int:
     """Give copies to all cells that may have them and drive more than ``limit`` inputs.
 
     Parameters
@@ -44,6 +50,8 @@ def split_fanout(module: dict[str, Any], limit: int) -> int:
         known, by their attribute ``BEL``.
     limit : int
         Most inputs that one copy drives, but for those that only one may drive.
+    together : mapping from str to hashable
+        Cells of the same value have the same copy.
 
     Returns
     -------
@@ -69,9 +77,11 @@ def split_fanout(module: dict[str, Any], limit: int) -> int:
         for bit in large:
             movable = [each for each in users[bit]
                        if (cells[each[0]]["type"], each[1]) not in _FIXED_PORTS]
-            where = np.array([places[name] for name, _, _ in movable]).reshape(-1, 2)
+            units = _units(movable, together)
+            where = np.array([np.mean([places[name] for name, _, _ in unit], axis=0)
+                              for unit in units]).reshape(-1, 2)
             stays = 1 if len(movable) == len(users[bit]) else 0
-            groups = _groups(movable, where, limit)[stays:] if movable else []
+            groups = _groups(units, where, limit)[stays:] if units else []
             source = drivers[bit]
             for number, group in enumerate(groups, 1):
                 name = _free_name(cells, source, number)
@@ -104,8 +114,8 @@ def _free_name(cells: Mapping[str, Any], name: str, number: int) -> str:
 
 
 def _nets(cells: Mapping[str, Any]) -> tuple[
-        dict[int, str], dict[int, list[tuple[str, str, int]]]]:
-    """Return the driver of each net, and the inputs on it: cell, port and bit of the port."""
+        dict[int, str], dict[int, list[Input]]]:
+    """Return the driver of each net, and the inputs on it."""
     drivers, users = {}, defaultdict(list)
     for name, port, index, bit, is_output in _pins(cells):
         if is_output:
@@ -154,14 +164,24 @@ def _places(cells: Mapping[str, Any], names: Sequence[str]) -> np.ndarray:
     return places
 
 
-def _groups(inputs: list[Any], places: np.ndarray, limit: int) -> list[list[Any]]:
-    """Return inputs in as few groups of at most ``limit`` as halves of the map can give."""
-    if len(inputs) <= limit:
-        return [inputs]
-    axis = np.argmax(np.ptp(places, axis=0))
-    order = np.argsort(places[:, axis], kind="stable")
-    count = -(-len(inputs) // limit)
-    middle = len(inputs) * (count // 2) // count
+def _units(inputs: Sequence[Input], together: Mapping[str, Hashable]) -> list[list[Input]]:
+    """Return inputs by what must have the same copy."""
+    units: dict[Hashable, list[Input]] = defaultdict(list)
+    for each in inputs:
+        units[together.get(each[0], each)].append(each)
+    return list(units.values())
+
+
+def _groups(units: Sequence[list[Input]], places: np.ndarray, limit: int) -> list[list[Input]]:
+    """Return inputs in groups of at most ``limit``, as few as halves of the map can give."""
+    sizes = np.array([len(unit) for unit in units])
+    total = int(sizes.sum())
+    if total <= limit or len(units) == 1:
+        return [[each for unit in units for each in unit]]
+    order = np.argsort(places[:, np.argmax(np.ptp(places, axis=0))], kind="stable")
+    count = -(-total // limit)
+    share = total * (count // 2) // count
+    middle = int(np.clip(np.searchsorted(np.cumsum(sizes[order]), share) + 1, 1, len(units) - 1))
     return [
         group for part in (order[:middle], order[middle:])
-        for group in _groups([inputs[index] for index in part], places[part], limit)]
+        for group in _groups([units[index] for index in part], places[part], limit)]

@@ -18,6 +18,7 @@ __all__ = (
     "Sites",
     "Slot",
     "bels",
+    "blocks",
     "slots",
 )
 
@@ -32,10 +33,13 @@ class Sites:
         Type of the cell.
     columns : sequence of (int, str)
         Column, and name in its tile.
+    shared : int
+        So many places side by side share few clocks, enables and resets.
     """
 
     cell: str
     columns: Sequence[tuple[int, str]]
+    shared: int = 1
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,8 @@ _GROUPS = (*range(13, 59, 9), *range(69, 115, 9))
 LFE5U_85F = Rows(
     Sites("MULT18X18D", tuple(
         (first + step, f"MULT18_{number}")
-        for first in (4, *_GROUPS) for step, number in ((0, 0), (1, 1), (4, 4), (5, 5)))),
+        for first in (4, *_GROUPS) for step, number in ((0, 0), (1, 1), (4, 4), (5, 5))),
+        shared=4),
     Sites("DP16KD", tuple(
         (first + 2 * number, f"EBR{number}") for first in _GROUPS for number in range(4))),
     ((10, 22), (34, 46), (58, 70)))
@@ -166,6 +171,24 @@ def bels(cells: Mapping[str, Any], lanes: int, rows: Rows) -> dict[str, str]:
                 column, site = rows.memories.columns[place]
                 found[name] = f"X{column}/Y{rows.rows[slot.row][1]}/{site}"
     return found
+
+
+def blocks(places: Mapping[str, str], rows: Rows) -> dict[str, int]:
+    """Return for each cell with a place among the multipliers which of them share its enables.
+
+    Parameters
+    ----------
+    places : mapping from str to str
+        What :func:`bels` returns.
+    rows : Rows
+        Rows of the chip.
+    """
+    sites = rows.multipliers
+    numbers = {
+        f"X{column}/Y{row}/{site}": (line * len(sites.columns) + place) // sites.shared
+        for line, (row, _) in enumerate(rows.rows)
+        for place, (column, site) in enumerate(sites.columns)}
+    return {name: numbers[bel] for name, bel in places.items() if bel in numbers}
 
 
 def _numbered(cells: Mapping[str, Any], kind: str, pattern: re.Pattern[str]) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from .devices import ECP5, Device
 from .fanout import split_fanout
-from .floorplan import bels
+from .floorplan import bels, blocks
 
 
 __all__ = (
@@ -59,6 +59,6 @@ def prepare_netlist(file: Path, device: Device, lanes: int) -> None:
         for name, bel in places.items():
             cells[name]["attributes"]["BEL"] = bel
         if places:
-            split_fanout(module, MOST_INPUTS)
+            split_fanout(module, MOST_INPUTS, blocks(places, device.rows))
     file.unlink()
     file.write_text(json.dumps(netlist), "utf-8")

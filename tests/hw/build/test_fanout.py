@@ -68,6 +68,16 @@ def test_what_leads_to_many_copies_has_copies():
     assert sum(name.startswith("before") for name in module["cells"]) > 1
 
 
+def test_what_belongs_together_stays_together():
+    module = _module(20)
+    together = {f"use_{number}": number % 4 // 3 for number in range(20)}
+    split_fanout(module, 6, together)
+    drivers = [{_driver(module, module["cells"][f"use_{number}"]["connections"]["A"][0])
+                for number in range(20) if together[f"use_{number}"] == each} for each in (0, 1)]
+    assert [len(found) for found in drivers] == [1, 1]
+    assert drivers[0] != drivers[1]
+
+
 @pytest.mark.parametrize("module", [
     _module(20, SRMODE="ASYNC"),           # a synchronizer's
     _module(20, port="CLK", user="TRELLIS_FF"),

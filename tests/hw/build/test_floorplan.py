@@ -2,7 +2,7 @@
 
 import pytest
 
-from hw.build.floorplan import LFE5U_85F, bels, slots
+from hw.build.floorplan import LFE5U_85F, bels, blocks, slots
 
 
 def cells_of(lanes, per_lane, blocks=0):
@@ -53,3 +53,13 @@ def test_memories_without_a_place_are_left_to_the_placer():
 
 def test_small_arrays_are_left_to_the_placer():
     assert bels(cells_of(8, 4, blocks=8), 8, LFE5U_85F) == {}
+
+
+def test_multipliers_that_share_enables():
+    places = bels(cells_of(16, 8, blocks=64), 16, LFE5U_85F)
+    found = blocks(places, LFE5U_85F)
+    assert len(found) == 128 + 16
+    for block in set(found.values()):
+        columns = [int(places[name].split("/")[0][1:]) for name in found if found[name] == block]
+        assert len(columns) <= 4
+        assert max(columns) - min(columns) <= 5
