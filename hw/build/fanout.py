@@ -101,7 +101,7 @@ def split_fanout(
 def _may_have_copies(cells: Mapping[str, Any], name: str) -> bool:
     """Return whether copies of a cell always have its value.
 
-    Not those of a register that takes what is not of its clock.
+    Those of an asynchronous reset might not: its end may come at any time.
     """
     cell = cells[name]
     return cell["type"] in COPIED and cell["parameters"].get("SRMODE") != "ASYNC"
