@@ -96,10 +96,9 @@ class Slot(NamedTuple):
 
 
 def slots(lanes: int, per_lane: int, rows: Rows) -> list[Slot] | None:
-    """Return the slot of each output lane, or None where they do not fit.
+    """Return slots for output lanes, from left to right, or None where they do not fit.
 
-    Lanes go along one row and back on the next, so that neighbors stay neighbors, about as many on
-    each.
+    There are about as many on each row, and those that follow each other are close.
 
     Parameters
     ----------
@@ -114,9 +113,8 @@ def slots(lanes: int, per_lane: int, rows: Rows) -> list[Slot] | None:
     for number, (start, end) in enumerate(itertools.pairwise(ends)):
         if (end - start) * per_lane > len(rows.multipliers.columns):
             return None
-        line = [Slot(number, place, end - start) for place in range(end - start)]
-        found += line[::-1] if number % 2 else line
-    return found
+        found += [Slot(number, place, end - start) for place in range(end - start)]
+    return sorted(found, key=lambda slot: (slot.first(rows.multipliers), slot.row))
 
 
 def bels(cells: Mapping[str, Any], lanes: int, rows: Rows) -> dict[str, str]:
@@ -139,9 +137,11 @@ def bels(cells: Mapping[str, Any], lanes: int, rows: Rows) -> dict[str, str]:
     per_lane = len(array) // lanes
     if 2 * len(array) <= len(rows.rows) * len(sites.columns) or len(array) % lanes:
         return {}
-    places = slots(lanes, per_lane, rows)
-    if places is None:
+    line = slots(lanes, per_lane, rows)
+    if line is None:
         return {}
+    order = sorted(range(lanes), key=_sources(cells, lanes, rows).__getitem__)
+    places = dict(zip(order, line, strict=True))
     found = {}
     free = {(row, place) for row in range(len(rows.rows)) for place in range(len(sites.columns))}
 
@@ -154,7 +154,8 @@ def bels(cells: Mapping[str, Any], lanes: int, rows: Rows) -> dict[str, str]:
         lane, place = divmod(index, per_lane)
         put(name, places[lane].row, places[lane].first(sites) + place)
     vector = _numbered(cells, sites.cell, _VECTOR)
-    for slot, name in zip(places, vector if len(vector) == lanes else (), strict=False):
+    for lane, name in enumerate(vector if len(vector) == lanes else ()):
+        slot = places[lane]
         middle = slot.first(sites) + per_lane // 2
         put(name, *min(free, key=lambda site: (
             abs(site[1] - middle) + per_lane * abs(site[0] - slot.row), site)))
@@ -171,6 +172,17 @@ def bels(cells: Mapping[str, Any], lanes: int, rows: Rows) -> dict[str, str]:
                 column, site = rows.memories.columns[place]
                 found[name] = f"X{column}/Y{rows.rows[slot.row][1]}/{site}"
     return found
+
+
+def _sources(cells: Mapping[str, Any], lanes: int, rows: Rows) -> list[int]:
+    """Return a number for each lane, the same for those whose weights come over the same wires."""
+    weights = _numbered(cells, rows.memories.cell, _MEMORIES[0])
+    if len(weights) < lanes:
+        return [0] * lanes
+    wires = [
+        tuple(cells[weights[lane * len(weights) // lanes]]["connections"].get("DIA0", ()))
+        for lane in range(lanes)]
+    return [wires.index(each) for each in wires]
 
 
 def blocks(places: Mapping[str, str], rows: Rows) -> dict[str, int]:

@@ -8,8 +8,8 @@ from hw.build.floorplan import LFE5U_85F, bels, blocks, slots
 def cells_of(lanes, per_lane, blocks=0):
     array = {f"top.calc.array.U${n}": {"type": "MULT18X18D", "attributes": {}}
              for n in range(lanes * per_lane)}
-    memory = {f"top.calc.weight.block_0_{n}": {"type": "DP16KD", "attributes": {}}
-              for n in range(blocks)}
+    memory = {f"top.calc.weight.block_0_{n}": {
+        "type": "DP16KD", "attributes": {}, "connections": {}} for n in range(blocks)}
     vector = {f"top.calc.vector.U${n + 2}": {"type": "MULT18X18D", "attributes": {}}
               for n in range(lanes)}
     others = {"top.feature.block_0_0": {"type": "DP16KD", "attributes": {}}, **vector}
@@ -24,10 +24,20 @@ def test_lanes_are_spread_over_the_rows(lanes, per_lane, rows):
     assert len(set(places)) == lanes
     for sites, least in ((LFE5U_85F.multipliers, per_lane), (LFE5U_85F.memories, 1)):
         assert min(slot.end(sites) - slot.first(sites) for slot in places) >= least
-    # One neighbor is next to the other, or on the next row.
-    for slot, other in zip(places, places[1:]):
-        assert (slot.row == other.row) == (abs(slot.place - other.place) == 1) or (
-            other.row == slot.row + 1)
+    starts = [slot.first(LFE5U_85F.multipliers) for slot in places]
+    assert starts == sorted(starts)
+
+
+def test_lanes_with_the_same_weight_data_are_neighbors():
+    cells = cells_of(16, 8, blocks=32)
+    for number in range(32):
+        block = cells[f"top.calc.weight.block_0_{number}"]
+        block["connections"] = {"DIA0": [number // 2 % 4]}
+    found = bels(cells, 16, LFE5U_85F)
+    for first in range(4):
+        columns = [int(found[f"top.calc.array.U${8 * lane}"].split("/")[0][1:])
+                   for lane in range(first, 16, 4)]
+        assert max(columns) - min(columns) <= 36  # and not the chip's 115
 
 
 def test_too_many_lanes():
