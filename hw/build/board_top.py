@@ -78,7 +78,7 @@ class ClockReset(wiring.Component):
         if has_global_reset(platform):
             m.submodules.gate = gate = ClockGate()
             m.d.start += [gate.released.eq(left < cycles // 2), gate.running.eq(left == 0)]
-            m.d.comb += [gate.clock.eq(clock), ClockSignal("sync").eq(gate.o)]
+            m.d.comb += [gate.clock.eq(clock), ClockSignal("sync").eq(gate.clk)]
         else:
             reset = Signal(init=1)
             m.d.start += reset.eq(left != 0)

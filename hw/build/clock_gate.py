@@ -36,18 +36,18 @@ class ClockGate(wiring.Component):
         The registers are no longer set.
     running : In(1)
         The clock comes.
-    o : Out(1)
-        The clock.
+    clk : Out(1)
+        The clock, by the name that clocks have in a report.
     """
 
     clock: In(1)
     released: In(1)
     running: In(1)
-    o: Out(1)
+    clk: Out(1)
 
     def elaborate(self, platform):
         m = Module()
         m.submodules.gate = Instance(
-            "DCCA", i_CLKI=self.clock, i_CE=self.running, o_CLKO=self.o)
+            "DCCA", i_CLKI=self.clock, i_CE=self.running, o_CLKO=self.clk)
         m.submodules.reset = Instance("GSR", i_GSR=self.released)
         return m

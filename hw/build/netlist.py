@@ -17,7 +17,7 @@ __all__ = (
 )
 
 
-MOST_INPUTS = 16
+MOST_INPUTS = 24
 """Inputs that one register or LUT of a planned design drives."""
 
 
