@@ -20,7 +20,7 @@ from .cache import digest, entry, kept, used
 from .clock import Clocked
 from .devices import Device
 from .errors import BuildError, StalledError, StoppedError
-from .netlist import MOST_INPUTS, prepare_netlist
+from .netlist import PREPARATION, prepare_netlist
 from .pll import in_mhz
 from .progress import PlaceProgress, Progress
 from .report import Report, parse_report
@@ -115,7 +115,7 @@ class Flow:
         tool, command = self._command(plan, 0)
         inputs = {file: text for file, text in plan.files.items()
                   if file in (f"{TOP}.il", f"{TOP}.ys")}
-        planned = lanes, repr(device.rows), MOST_INPUTS
+        planned = lanes, repr(device.rows), PREPARATION
         folder = self.cache / f"netlist-{self._key(plan, 0, inputs, *planned)}"
 
         def line(text: str) -> None:

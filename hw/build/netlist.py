@@ -6,19 +6,23 @@ from pathlib import Path
 from typing import Any
 
 from .devices import ECP5, Device
+from .errors import BuildError
 from .fanout import split_fanout
 from .floorplan import bels, blocks
 
 
 __all__ = (
-    "MOST_INPUTS",
+    "PREPARATION",
     "prepare_netlist",
     "set_globally",
 )
 
 
-MOST_INPUTS = 24
-"""Inputs that one register or LUT of a planned design drives."""
+PREPARATION = 1
+"""Raised with every change of what is done here: netlists that are kept have been prepared."""
+
+# Inputs that one register or LUT of a planned design drives.
+_MOST_INPUTS = 24
 
 
 def set_globally(cells: Mapping[str, Any]) -> None:
@@ -48,10 +52,18 @@ def prepare_netlist(file: Path, device: Device, lanes: int) -> None:
         Chip.
     lanes : int
         Output lanes of the accelerator, for :func:`hw.build.floorplan.bels`; 0 without one.
+
+    Raises
+    ------
+    BuildError
+        If the file is something else.
     """
     if device.technology is not ECP5:
         return
-    netlist = json.loads(file.read_text("utf-8"))
+    try:
+        netlist = json.loads(file.read_text("utf-8"))
+    except ValueError as error:
+        raise BuildError(f"Yosys wrote no netlist that can be read: {error}") from error
     for module in netlist["modules"].values():
         cells = module["cells"]
         set_globally(cells)
@@ -59,6 +71,6 @@ def prepare_netlist(file: Path, device: Device, lanes: int) -> None:
         for name, bel in places.items():
             cells[name]["attributes"]["BEL"] = bel
         if places:
-            split_fanout(module, MOST_INPUTS, blocks(places, device.rows))
+            split_fanout(module, _MOST_INPUTS, blocks(places, device.rows))
     file.unlink()
     file.write_text(json.dumps(netlist), "utf-8")

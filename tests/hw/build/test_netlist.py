@@ -2,7 +2,10 @@
 
 import json
 
+import pytest
+
 from hw.build.devices import DEVICES
+from hw.build.errors import BuildError
 from hw.build.netlist import prepare_netlist
 
 from .test_floorplan import cells_of
@@ -38,6 +41,12 @@ def test_registers_of_a_stopped_clock_are_set_globally(tmp_path):
 def test_lanes_have_places(tmp_path):
     cells = _prepare(tmp_path, "LFE5U-85F", 16)
     assert sum("BEL" in cell["attributes"] for cell in cells.values()) == 144
+
+
+def test_no_netlist(tmp_path):
+    (tmp_path / "top.json").write_text("nothing")
+    with pytest.raises(BuildError, match="^Yosys wrote no netlist that can be read: Expecting"):
+        prepare_netlist(tmp_path / "top.json", DEVICES["LFE5U-25F"], 0)
 
 
 def test_other_families_are_left_alone(tmp_path):
