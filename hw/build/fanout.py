@@ -28,6 +28,8 @@ COPIED = {"TRELLIS_FF": "Q", "LUT4": "Z"}
 _FIXED_PORTS = {("PFUMX", "ALUT"), ("PFUMX", "BLUT"), ("L6MUX21", "D0"), ("L6MUX21", "D1")}
 _CLOCK_PORTS = {"CLK", "CLK0", "CLK1", "CLK2", "CLK3", "CLKA", "CLKB", "WCK"}
 
+_MOST_WIRES = 2
+
 Input = tuple[str, str, int]
 """An input of a net: cell, port and bit of the port."""
 
@@ -99,11 +101,17 @@ def split_fanout(
 
 
 def _may_have_copies(cells: Mapping[str, Any], name: str) -> bool:
-    """Return whether copies of a cell always have its value.
+    """Return whether copies of a cell always have its value, and take less wire than they save.
 
-    Those of an asynchronous reset might not: its end may come at any time.
+    Registers with an asynchronous reset might not: its end may come at any time. A copy has all
+    inputs of the cell, so that one of a LUT with many takes more.
     """
     cell = cells[name]
+    wires = {
+        bit for port, bits in cell["connections"].items() for bit in bits
+        if isinstance(bit, int) and cell["port_directions"][port] == "input"}
+    if cell["type"] == "LUT4":
+        return len(wires) <= _MOST_WIRES
     return cell["type"] in COPIED and cell["parameters"].get("SRMODE") != "ASYNC"
 
 
