@@ -70,7 +70,7 @@ class Case:
 
 
 CASES = (
-    Case("ulx3s", 8, 100.0, least=100.0),
+    Case("ulx3s", 8, 50.0, least=100.0),
     Case("colorlight-i5", 4, 50.0),
     Case("tang-nano-20k", 4, 27.0),
     Case("icebreaker", 8, 12.0, least=12.0),

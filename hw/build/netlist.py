@@ -18,11 +18,11 @@ __all__ = (
 )
 
 
-PREPARATION = 2
+PREPARATION = 3
 """Raised with every change of what is done here: netlists that are kept have been prepared."""
 
 # Inputs that one register or LUT of a planned design drives.
-_MOST_INPUTS = 32
+_MOST_INPUTS = 128
 
 
 def set_globally(cells: Mapping[str, Any]) -> None:
