@@ -154,7 +154,9 @@ def bels(cells: Mapping[str, Any], lanes: int, rows: Rows) -> dict[str, str]:
         lane, place = divmod(index, per_lane)
         put(name, places[lane].row, places[lane].first(sites) + place)
     vector = _numbered(cells, sites.cell, _VECTOR)
-    for lane, name in enumerate(vector if len(vector) == lanes else ()):
+    if len(vector) != lanes or len(vector) > len(free):
+        vector = []
+    for lane, name in enumerate(vector):
         slot = places[lane]
         middle = slot.first(sites) + per_lane // 2
         put(name, *min(free, key=lambda site: (
@@ -163,9 +165,9 @@ def bels(cells: Mapping[str, Any], lanes: int, rows: Rows) -> dict[str, str]:
     # Of each memory, the parts of a lane; what finds no place is left to the placer.
     taken = Counter[Slot]()
     for kind in _MEMORIES:
-        blocks = _numbered(cells, rows.memories.cell, kind)
-        for index, name in enumerate(blocks):
-            slot = places[index * lanes // len(blocks)]
+        parts = _numbered(cells, rows.memories.cell, kind)
+        for index, name in enumerate(parts):
+            slot = places[index * lanes // len(parts)]
             place = slot.first(rows.memories) + taken[slot]
             if place < slot.end(rows.memories):
                 taken[slot] += 1

@@ -61,6 +61,13 @@ def test_memories_without_a_place_are_left_to_the_placer():
     assert len(set(found.values())) == len(found)
 
 
+def test_more_multipliers_than_there_are():
+    """4 x 32 lanes and 32 of VECTOR are 160 of 156: the check of the fit says so, later."""
+    found = bels(cells_of(32, 4), 32, LFE5U_85F)
+    assert len(found) == 128
+    assert not [name for name in found if "vector" in name]
+
+
 def test_small_arrays_are_left_to_the_placer():
     assert bels(cells_of(8, 4, blocks=8), 8, LFE5U_85F) == {}
 
