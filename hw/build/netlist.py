@@ -18,7 +18,7 @@ __all__ = (
 )
 
 
-PREPARATION = 3
+PREPARATION = 4
 """Raised with every change of what is done here: netlists that are kept have been prepared."""
 
 # Inputs that one register or LUT of a planned design drives.
@@ -28,7 +28,8 @@ _MOST_INPUTS = 128
 def set_globally(cells: Mapping[str, Any]) -> None:
     """Have the chip's own global reset set the registers of each clock that can be stopped.
 
-    Its wire is none of those that the router has.
+    Its wire is none of those that the router has. Registers of other clocks do not heed it, as
+    those that end it must not; Yosys, where a netlist has a global reset, has all heed it.
 
     Parameters
     ----------
@@ -37,8 +38,9 @@ def set_globally(cells: Mapping[str, Any]) -> None:
     """
     clocks = {cell["connections"]["CLKO"][0] for cell in cells.values() if cell["type"] == "DCCA"}
     for cell in cells.values():
-        if cell["type"] == "TRELLIS_FF" and cell["connections"]["CLK"][0] in clocks:
-            cell["parameters"]["GSR"] = "ENABLED"
+        if cell["type"] == "TRELLIS_FF":
+            is_set = cell["connections"]["CLK"][0] in clocks
+            cell["parameters"]["GSR"] = "ENABLED" if is_set else "DISABLED"
 
 
 def prepare_netlist(file: Path, device: Device, lanes: int) -> None:

@@ -12,7 +12,7 @@ from .test_floorplan import cells_of
 
 
 def _register(clock):
-    return {"type": "TRELLIS_FF", "parameters": {"GSR": "DISABLED"}, "attributes": {},
+    return {"type": "TRELLIS_FF", "parameters": {"GSR": "ENABLED"}, "attributes": {},
             "port_directions": {"CLK": "input"}, "connections": {"CLK": [clock]}}
 
 
@@ -52,4 +52,4 @@ def test_no_netlist(tmp_path):
 def test_other_families_are_left_alone(tmp_path):
     cells = _prepare(tmp_path, "iCE40UP5K", 16)
     assert not any("BEL" in cell["attributes"] for cell in cells.values())
-    assert cells["works"]["parameters"]["GSR"] == "DISABLED"
+    assert cells["starts"]["parameters"]["GSR"] == "ENABLED"
