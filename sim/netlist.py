@@ -16,7 +16,9 @@ __all__ = (
 CELLS = Path(__file__).parent / "cells"
 """Folder of our models of vendors' cells."""
 
-_MODULE = re.compile(r"^module (\S+?)[ \t\n]*[(#;].*?^endmodule\n", re.MULTILINE | re.DOTALL)
+_MODULE = re.compile(
+    r"^(module|package) (\S+?)[ \t\n]*[(#;].*?^end\1\n", re.MULTILINE | re.DOTALL)
+_PACKAGE = re.compile(r"\b(\w+)::")
 _INSTANCE = re.compile(r"^\s+([A-Z]\w+) (?:#\(|[\w$\\][^\n=]* \()", re.MULTILINE)
 _PIN = re.compile(r'\bTRELLIS_IO #\(\s*\.DIR\("(\w+)"\)\s*\)')
 _ATTRIBUTE = re.compile(r"\(\*(?!\)).*?\*\)", re.DOTALL)
@@ -71,18 +73,21 @@ def netlist_verilog(netlist: str, *, cells: str = "") -> str:
     needed: dict[str, str] = {}
     waiting = [netlist]
     while waiting:
-        for name in sorted(set(_INSTANCE.findall(waiting.pop())) - needed.keys() - own):
+        text = waiting.pop()
+        used = {*_INSTANCE.findall(text), *_PACKAGE.findall(text)}
+        for name in sorted(used - needed.keys() - own):
             if name not in models:
                 raise SimulationError(f"No model of cell {name} is known")
             needed[name] = models[name]
             waiting.append(models[name])
     off = "".join(f"// verilator lint_off {name}\n" for name in _ACCEPTED)
-    return "\n".join((off, *needed.values(), netlist))
+    packages_first = sorted(needed.values(), key=lambda text: not text.startswith("package"))
+    return "\n".join((off, *packages_first, netlist))
 
 
 def _modules(text: str) -> Mapping[str, str]:
-    """Return the text of each module by name."""
-    return {found[1]: found[0] for found in _MODULE.finditer(text)}
+    """Return the text of each module and package by name."""
+    return {found[2]: found[0] for found in _MODULE.finditer(text)}
 
 
 def _plain(text: str) -> str:

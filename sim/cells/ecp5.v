@@ -249,6 +249,29 @@ module DCCA (input CLKI, CE, output CLKO);
     assign CLKO = CLKI & enable;
 endmodule
 
-// A simulation starts with all registers set: the global reset does no more.
+package ecp5_global;
+    bit reset = 0;
+endpackage
+
 module GSR (input GSR);
+    always @* ecp5_global::reset = ~GSR;
+endmodule
+
+// A register that heeds the global reset stays set while that is there.
+module TRELLIS_FF #(
+    parameter GSR = "ENABLED", CEMUX = "1", CLKMUX = "CLK", LSRMUX = "LSR", SRMODE = "LSR_OVER_CE",
+    parameter REGSET = "RESET"
+) (
+    input CLK, LSR, CE, DI, M,
+    output reg Q
+);
+    localparam SET = REGSET == "SET";
+    wire enable = CEMUX == "INV" ? ~CE : CEMUX == "CE" ? CE : 1'b1;
+    wire clear = LSRMUX == "INV" ? ~LSR : LSR;
+
+    initial Q = SET;
+    always @(posedge CLK)
+        if (GSR == "ENABLED" && ecp5_global::reset) Q <= SET;
+        else if (clear && (SRMODE == "LSR_OVER_CE" || enable)) Q <= SET;
+        else if (enable) Q <= DI;
 endmodule

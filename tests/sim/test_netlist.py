@@ -49,6 +49,20 @@ def test_models_of_cells_and_of_theirs():
     assert text.endswith(_NETLIST)
 
 
+def test_packages_of_models_come_first():
+    text = netlist_verilog("""
+module top(input c, d, output q);
+  TRELLIS_FF #(
+    .GSR("ENABLED")
+  ) _0_ (
+    .CLK(c), .DI(d), .Q(q)
+  );
+endmodule
+""")
+    assert 0 <= text.index("package ecp5_global;") < text.index("module TRELLIS_FF")
+    assert "module GSR" not in text
+
+
 def test_pins_have_the_model_of_their_direction():
     text = netlist_verilog('''
 module top(input a, output y);
