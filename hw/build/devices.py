@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .floorplan import LFE5U_85F, Rows
+from .floorplan import LFE5U_85F, Grid
 from .pll import Ecp5Pll, GowinPll, Ice40Pll, PllRules
 
 
@@ -157,7 +157,7 @@ class Device:
         Algorithm that nextpnr is to place with, where it has it.
     reroute : bool
         Whether nextpnr is to route late wires again, where it can.
-    rows : Rows, optional
+    grid : Grid, optional
         Where its multipliers and block RAM are, for large arrays.
     """
 
@@ -169,7 +169,7 @@ class Device:
     placement: str = ""
     placer: str = ""
     reroute: bool = False
-    rows: Rows | None = field(default=None, hash=False)
+    grid: Grid | None = field(default=None, hash=False)
 
 
 def _device(name: str, technology: Technology, pll: PllRules, *amounts: int,
@@ -194,9 +194,9 @@ DEVICES = {
         _device("LFE5U-25F", ECP5, Ecp5Pll(), 24_288, 24_288, 56, 28,
                 placement=_ROUTER, placer=_PLACER, reroute=True),
         _device("LFE5U-85F", ECP5, Ecp5Pll(), 83_640, 83_640, 208, 156,
-                placement=_ROUTER, placer=_PLACER, reroute=True, rows=LFE5U_85F),
+                placement=_ROUTER, placer=_PLACER, reroute=True, grid=LFE5U_85F),
         _device("LFE5UM5G-85F", ECP5, Ecp5Pll(), 83_640, 83_640, 208, 156,
-                placement=_ROUTER, placer=_PLACER, reroute=True, rows=LFE5U_85F),
+                placement=_ROUTER, placer=_PLACER, reroute=True, grid=LFE5U_85F),
         # Source: Lattice, iCE40 UltraPlus Family Data Sheet, FPGA-DS-02008, table 1.1.
         _device("iCE40UP5K", ICE40, Ice40Pll(), 5_280, 5_280, 30, 8, 4,
                 synthesis="-device u"),

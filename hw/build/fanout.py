@@ -6,13 +6,14 @@ for the places that will lie near each other, are close to them.
 """
 
 import copy
-import re
-from collections import Counter, defaultdict
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Hashable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+
+from .springs import estimated_places, known_places, pins
 
 
 __all__ = (
@@ -32,12 +33,6 @@ _MOST_WIRES = 2
 
 Input = tuple[str, str, int]
 """An input of a net: cell, port and bit of the port."""
-
-# Nets of more cells say little of where these lie.
-_LARGE_NET = 24
-_ROUNDS = 400
-
-_BEL = re.compile(r"X(\d+)/Y(\d+)/")
 
 
 def split_fanout(
@@ -62,7 +57,7 @@ def split_fanout(
     """
     cells = module["cells"]
     names = list(cells)
-    places = dict(zip(names, _places(cells, names), strict=True))
+    places = dict(zip(names, estimated_places(cells, known_places(cells)), strict=True))
     unused = 1 + max(
         bit for cell in cells.values() for bits in cell["connections"].values() for bit in bits
         if isinstance(bit, int))
@@ -125,51 +120,12 @@ def _nets(cells: Mapping[str, Any]) -> tuple[
         dict[int, str], dict[int, list[Input]]]:
     """Return the driver of each net, and the inputs on it."""
     drivers, users = {}, defaultdict(list)
-    for name, port, index, bit, is_output in _pins(cells):
-        if is_output:
-            drivers[bit] = name
+    for pin in pins(cells):
+        if pin.is_output:
+            drivers[pin.net] = pin.cell
         else:
-            users[bit].append((name, port, index))
+            users[pin.net].append((pin.cell, pin.port, pin.index))
     return drivers, users
-
-
-def _pins(cells: Mapping[str, Any]) -> Iterator[tuple[str, str, int, int, bool]]:
-    for name, cell in cells.items():
-        directions = cell["port_directions"]
-        for port, bits in cell["connections"].items():
-            for index, bit in enumerate(bits):
-                if isinstance(bit, int):
-                    yield name, port, index, bit, directions[port] == "output"
-
-
-def _places(cells: Mapping[str, Any], names: Sequence[str]) -> np.ndarray:
-    """Return about where each cell will lie, (len(names), 2), in tiles.
-
-    Each in the middle of the nets that it is on, each net in the middle of its cells, as if wires
-    were springs between what has a place.
-    """
-    numbers = {name: number for number, name in enumerate(names)}
-    pins = np.array([(numbers[name], bit) for name, _, _, bit, _ in _pins(cells)])
-    pins = np.unique(pins, axis=0)
-    sizes = Counter(pins[:, 1].tolist())
-    pins = pins[[1 < sizes[bit] <= _LARGE_NET for bit in pins[:, 1].tolist()]]
-    cell, (_, net) = pins[:, 0], np.unique(pins[:, 1], return_inverse=True)
-    size = np.bincount(net)
-    pull = 1 / (size - 1)[net]
-    total = np.bincount(cell, pull, len(names))
-    known = np.full((len(names), 2), np.nan)
-    for number, name in enumerate(names):
-        if match := _BEL.match(cells[name]["attributes"].get("BEL", "")):
-            known[number] = int(match[1]), int(match[2])
-    is_known = ~np.isnan(known[:, 0])
-    places = np.where(is_known[:, None], known, np.nanmean(known, axis=0))
-    for _ in range(_ROUNDS):
-        for axis in range(2):
-            middle = np.bincount(net, places[cell, axis]) / size
-            moved = np.bincount(cell, pull * middle[net], len(names))
-            places[:, axis] = np.where(
-                is_known | (total == 0), places[:, axis], moved / np.maximum(total, 1e-9))
-    return places
 
 
 def _units(inputs: Sequence[Input], together: Mapping[str, Hashable]) -> list[list[Input]]:

@@ -1,12 +1,11 @@
-"""Where the multipliers of the array and the memories beside them are to lie.
+"""Where the multipliers of the array are to lie.
 
-A placer moves cells by the wires they have. Multipliers and block RAM lie in few rows, far apart,
-where that ends with every output lane all over the chip, and the router runs out of wires.
+A placer moves cells by the wires they have. Multipliers lie in few rows, far apart, where that ends
+with every output lane all over the chip, and the router runs out of wires.
 """
 
 import itertools
 import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -14,7 +13,7 @@ from typing import Any, NamedTuple
 
 __all__ = (
     "LFE5U_85F",
-    "Rows",
+    "Grid",
     "Sites",
     "Slot",
     "bels",
@@ -25,58 +24,54 @@ __all__ = (
 
 @dataclass(frozen=True)
 class Sites:
-    """Places of one kind of cell in a row of a chip, from left to right.
+    """Places of one kind of cell on a chip, in rows that are alike.
 
     Parameters
     ----------
     cell : str
         Type of the cell.
     columns : sequence of (int, str)
-        Column, and name in its tile.
+        From left to right, the column of each place, and its name in its tile.
+    rows : sequence of int
+        Rows.
     shared : int
         So many places side by side share few clocks, enables and resets.
     """
 
     cell: str
     columns: Sequence[tuple[int, str]]
+    rows: Sequence[int]
     shared: int = 1
+
+    def spots(self) -> list[tuple[int, int, str]]:
+        """Return column, row and name of all places, row by row."""
+        return [(column, row, name) for row in self.rows for column, name in self.columns]
 
 
 @dataclass(frozen=True)
-class Rows:
-    """Rows of multipliers, each with the row of block RAM that is next to it.
-
-    Parameters
-    ----------
-    multipliers, memories : Sites
-        What one row has.
-    rows : sequence of (int, int)
-        Rows of multipliers and of memories.
-    """
+class Grid:
+    """Places on a chip of what is in few rows."""
 
     multipliers: Sites
     memories: Sites
-    rows: Sequence[tuple[int, int]]
 
 
 # Left and right of the column with the clocks.
-_GROUPS = (*range(13, 59, 9), *range(69, 115, 9))
+_GROUPS = (4, *range(13, 59, 9), *range(69, 115, 9))
 
-LFE5U_85F = Rows(
+LFE5U_85F = Grid(
     Sites("MULT18X18D", tuple(
         (first + step, f"MULT18_{number}")
-        for first in (4, *_GROUPS) for step, number in ((0, 0), (1, 1), (4, 4), (5, 5))),
-        shared=4),
+        for first in _GROUPS for step, number in ((0, 0), (1, 1), (4, 4), (5, 5))),
+        (10, 34, 58), shared=4),
     Sites("DP16KD", tuple(
-        (first + 2 * number, f"EBR{number}") for first in _GROUPS for number in range(4))),
-    ((10, 22), (34, 46), (58, 70)))
-"""Rows of LFE5U-85F, by the names that nextpnr-ecp5 has for them."""
+        (first + 2 * number, f"EBR{number}") for first in _GROUPS for number in range(4)),
+        (22, 46, 70, 82)))
+"""Places of LFE5U-85F, by the names that nextpnr-ecp5 has for them."""
 
 _ARRAY = re.compile(r"(?:.*\.)?calc\.array\.U\$(\d+)")
 _VECTOR = re.compile(r"(?:.*\.)?calc\.vector\.U\$(\d+)")
-_MEMORIES = [
-    re.compile(rf"(?:.*\.)?calc\.{name}(?:\$\d+)?\.block_0_(\d+)")
-    for name in ("weight", "acc", "param")]
+_WEIGHT = re.compile(r"(?:.*\.)?calc\.weight(?:\$\d+)?\.block_0_(\d+)")
 
 
 class Slot(NamedTuple):
@@ -95,7 +90,7 @@ class Slot(NamedTuple):
         return (self.place + 1) * len(sites.columns) // self.count
 
 
-def slots(lanes: int, per_lane: int, rows: Rows) -> list[Slot] | None:
+def slots(lanes: int, per_lane: int, sites: Sites) -> list[Slot] | None:
     """Return slots for output lanes, from left to right, or None where they do not fit.
 
     There are about as many on each row, and those that follow each other are close.
@@ -104,51 +99,52 @@ def slots(lanes: int, per_lane: int, rows: Rows) -> list[Slot] | None:
     ----------
     lanes, per_lane : int
         Output lanes, and multipliers of each.
-    rows : Rows
-        Rows of the chip.
+    sites : Sites
+        Places of multipliers.
     """
-    count = len(rows.rows)
+    count = len(sites.rows)
     ends = [round(lanes * number / count) for number in range(count + 1)]
     found = []
     for number, (start, end) in enumerate(itertools.pairwise(ends)):
-        if (end - start) * per_lane > len(rows.multipliers.columns):
+        if (end - start) * per_lane > len(sites.columns):
             return None
         found += [Slot(number, place, end - start) for place in range(end - start)]
-    return sorted(found, key=lambda slot: (slot.first(rows.multipliers), slot.row))
+    return sorted(found, key=lambda slot: (slot.first(sites), slot.row))
 
 
-def bels(cells: Mapping[str, Any], lanes: int, rows: Rows) -> dict[str, str]:
-    """Return places of cells by name: of the multipliers of lanes, and of memories beside them.
+def bels(cells: Mapping[str, Any], lanes: int, grid: Grid) -> dict[str, str]:
+    """Return places of the multipliers of lanes by name.
 
-    Nothing where the array has no more than half the multipliers of the chip, which lie well by
-    themselves, where lanes are not alike, or where one would not be on one row.
+    Lanes whose weights come over the same wires are neighbors. Nothing where the array has
+    no more than half the multipliers of the chip, which lie well by themselves, where lanes are not
+    alike, or where one would not be on one row.
 
     Parameters
     ----------
     cells : mapping
         Cells of a netlist, as Yosys writes it.
     lanes : int
-        Output lanes of the array, as many parts of each memory.
-    rows : Rows
-        Rows of the chip.
+        Output lanes of the array.
+    grid : Grid
+        Places on the chip.
     """
-    sites = rows.multipliers
+    sites = grid.multipliers
     array = _numbered(cells, sites.cell, _ARRAY)
     per_lane = len(array) // lanes
-    if 2 * len(array) <= len(rows.rows) * len(sites.columns) or len(array) % lanes:
+    if 2 * len(array) <= len(sites.rows) * len(sites.columns) or len(array) % lanes:
         return {}
-    line = slots(lanes, per_lane, rows)
+    line = slots(lanes, per_lane, sites)
     if line is None:
         return {}
-    order = sorted(range(lanes), key=_sources(cells, lanes, rows).__getitem__)
-    places = dict(zip(order, line, strict=True))
+    sources = _sources(cells, lanes, grid.memories.cell)
+    places = dict(zip(sorted(range(lanes), key=sources.__getitem__), line, strict=True))
     found = {}
-    free = {(row, place) for row in range(len(rows.rows)) for place in range(len(sites.columns))}
+    free = {(row, place) for row in range(len(sites.rows)) for place in range(len(sites.columns))}
 
     def put(name: str, row: int, place: int) -> None:
         free.remove((row, place))
         column, site = sites.columns[place]
-        found[name] = f"X{column}/Y{rows.rows[row][0]}/{site}"
+        found[name] = f"X{column}/Y{sites.rows[row]}/{site}"
 
     for index, name in enumerate(array):
         lane, place = divmod(index, per_lane)
@@ -161,24 +157,12 @@ def bels(cells: Mapping[str, Any], lanes: int, rows: Rows) -> dict[str, str]:
         middle = slot.first(sites) + per_lane // 2
         put(name, *min(free, key=lambda site: (
             abs(site[1] - middle) + per_lane * abs(site[0] - slot.row), site)))
-
-    # Of each memory, the parts of a lane; what finds no place is left to the placer.
-    taken = Counter[Slot]()
-    for kind in _MEMORIES:
-        parts = _numbered(cells, rows.memories.cell, kind)
-        for index, name in enumerate(parts):
-            slot = places[index * lanes // len(parts)]
-            place = slot.first(rows.memories) + taken[slot]
-            if place < slot.end(rows.memories):
-                taken[slot] += 1
-                column, site = rows.memories.columns[place]
-                found[name] = f"X{column}/Y{rows.rows[slot.row][1]}/{site}"
     return found
 
 
-def _sources(cells: Mapping[str, Any], lanes: int, rows: Rows) -> list[int]:
+def _sources(cells: Mapping[str, Any], lanes: int, kind: str) -> list[int]:
     """Return a number for each lane, the same for those whose weights come over the same wires."""
-    weights = _numbered(cells, rows.memories.cell, _MEMORIES[0])
+    weights = _numbered(cells, kind, _WEIGHT)
     if len(weights) < lanes:
         return [0] * lanes
     wires = [
@@ -187,21 +171,19 @@ def _sources(cells: Mapping[str, Any], lanes: int, rows: Rows) -> list[int]:
     return [wires.index(each) for each in wires]
 
 
-def blocks(places: Mapping[str, str], rows: Rows) -> dict[str, int]:
+def blocks(places: Mapping[str, str], sites: Sites) -> dict[str, int]:
     """Return for each cell with a place among the multipliers which of them share its enables.
 
     Parameters
     ----------
     places : mapping from str to str
         What :func:`bels` returns.
-    rows : Rows
-        Rows of the chip.
+    sites : Sites
+        Places of multipliers.
     """
-    sites = rows.multipliers
     numbers = {
-        f"X{column}/Y{row}/{site}": (line * len(sites.columns) + place) // sites.shared
-        for line, (row, _) in enumerate(rows.rows)
-        for place, (column, site) in enumerate(sites.columns)}
+        f"X{column}/Y{row}/{site}": number // sites.shared
+        for number, (column, row, site) in enumerate(sites.spots())}
     return {name: numbers[bel] for name, bel in places.items() if bel in numbers}
 
 

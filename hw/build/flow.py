@@ -115,7 +115,7 @@ class Flow:
         tool, command = self._command(plan, 0)
         inputs = {file: text for file, text in plan.files.items()
                   if file in (f"{TOP}.il", f"{TOP}.ys")}
-        planned = lanes, repr(device.rows), PREPARATION
+        planned = lanes, repr(device.grid), PREPARATION
         folder = self.cache / f"netlist-{self._key(plan, 0, inputs, *planned)}"
 
         def line(text: str) -> None:

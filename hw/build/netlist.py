@@ -9,6 +9,7 @@ from .devices import ECP5, Device
 from .errors import BuildError
 from .fanout import split_fanout
 from .floorplan import bels, blocks
+from .memory_places import memory_bels
 
 
 __all__ = (
@@ -18,7 +19,7 @@ __all__ = (
 )
 
 
-PREPARATION = 4
+PREPARATION = 5
 """Raised with every change of what is done here: netlists that are kept have been prepared."""
 
 # Inputs that one register or LUT of a planned design drives.
@@ -69,10 +70,16 @@ def prepare_netlist(file: Path, device: Device, lanes: int) -> None:
     for module in netlist["modules"].values():
         cells = module["cells"]
         set_globally(cells)
-        places = bels(cells, lanes, device.rows) if lanes and device.rows else {}
-        for name, bel in places.items():
-            cells[name]["attributes"]["BEL"] = bel
+        grid = device.grid
+        places = bels(cells, lanes, grid) if lanes and grid else {}
         if places:
-            split_fanout(module, _MOST_INPUTS, blocks(places, device.rows))
+            _put(cells, places)
+            _put(cells, memory_bels(cells, grid.memories))
+            split_fanout(module, _MOST_INPUTS, blocks(places, grid.multipliers))
     file.unlink()
     file.write_text(json.dumps(netlist), "utf-8")
+
+
+def _put(cells: Mapping[str, Any], places: Mapping[str, str]) -> None:
+    for name, bel in places.items():
+        cells[name]["attributes"]["BEL"] = bel
