@@ -272,13 +272,19 @@ class Accelerator(wiring.Component):
             feature.load_writes.payload.data.eq(beat.data[:self.config.dram_width * 8]),
             load.writes.ready.eq(~to_feature | feature.load_writes.ready),
         ]
-        # Weights and parameters come a cycle late, which no CONV can be: it starts later.
+        # Weights and parameters come cycles late, which no CONV can be: it starts later. The second
+        # registers are for the way to memories all over a chip.
+        ports = {name: getattr(calc, name)
+                 for name in ("load_row", "load_data", "weight_en", "param_en")}
+        loaded = {name: Signal.like(port, name=f"loaded_{name}") for name, port in ports.items()}
         m.d.sync += [
-            calc.load_row.eq(beat.row),
-            calc.load_data.eq(beat.data),
-            calc.weight_en.eq(0),
-            calc.param_en.eq(0),
+            loaded["load_row"].eq(beat.row),
+            loaded["load_data"].eq(beat.data),
+            loaded["weight_en"].eq(0),
+            loaded["param_en"].eq(0),
         ]
+        last = m.d.comb if self.config.in_order else m.d.sync
+        last += [port.eq(loaded[name]) for name, port in ports.items()]
         if self.config.table_lanes:
             to_table = beat.memory == Memory.TABLE.value
             m.d.comb += [
@@ -291,8 +297,8 @@ class Accelerator(wiring.Component):
                 m.d.comb += load.writes.ready.eq(calc.table_writes.ready)
         wide = (1 << self.config.weight_columns) - 1
         for memory, enable, mask in (
-            (Memory.WEIGHT, calc.weight_en, Mux(beat.wide, wide, 1)),
-            (Memory.PARAM, calc.param_en, 1),
+            (Memory.WEIGHT, loaded["weight_en"], Mux(beat.wide, wide, 1)),
+            (Memory.PARAM, loaded["param_en"], 1),
         ):
             with m.If(load.writes.valid & (beat.memory == memory.value)):
                 m.d.sync += enable.eq(mask << beat.column)

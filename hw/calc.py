@@ -277,12 +277,16 @@ class CalcEngine(wiring.Component):
         m.submodules.acc = acc = RowMemory(
             columns=1, column_width=config.out_lanes * config.acc_bits, depth=config.acc_depth)
 
-        # Weights: asked for so that they arrive with the first word of their pass.
+        # Weights: asked for so that they arrive with the first word of their pass. Rows of memories
+        # all over a chip are known a cycle before, so that their registers can lie there.
         word_stage = 2 + FeatureMemory.latency
         ask = word_stage - RowMemory.latency
-        weight_row = Signal(range(config.weight_depth))
-        with m.If(flags[ask - 1].conv & flags[ask - 1].group_first):
-            m.d.sync += weight_row.eq(Mux(flags[ask - 1].first, conv.weight_row, weight_row + 1))
+        next_row, weight_row = Signal(range(config.weight_depth)), Signal(
+            range(config.weight_depth))
+        early = flags[ask - 2]
+        with m.If(early.conv & early.group_first):
+            m.d.sync += next_row.eq(Mux(early.first, conv.weight_row, next_row + 1))
+        m.d.sync += weight_row.eq(next_row)
         m.d.comb += [
             weight.w_en.eq(self.weight_en),
             weight.w_row.eq(self.load_row),
@@ -316,14 +320,16 @@ class CalcEngine(wiring.Component):
             self._window(m, row)
 
         # Accumulators: read, add, write back; biases in their place in the first pass.
-        index = Signal(range(config.acc_depth))
+        next_index, index = Signal(range(config.acc_depth)), Signal(range(config.acc_depth))
         ask = at - RowMemory.latency
+        early = flags[ask - 2]
         restart = Signal()  # the group has given no result yet
-        fresh = restart | flags[ask - 1].group_first
-        with m.If(flags[ask - 1].conv):
-            m.d.sync += restart.eq(fresh & ~flags[ask - 1].result)
-        with m.If(flags[ask - 1].result):
-            m.d.sync += index.eq(Mux(fresh, 0, index + 1))
+        fresh = restart | early.group_first
+        with m.If(early.conv):
+            m.d.sync += restart.eq(fresh & ~early.result)
+        with m.If(early.result):
+            m.d.sync += next_index.eq(Mux(fresh, 0, next_index + 1))
+        m.d.sync += index.eq(next_index)
         indices = [index]
         for _ in range(RowMemory.latency + 1):
             indices.append(Signal.like(index))

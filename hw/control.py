@@ -219,6 +219,7 @@ class Control(wiring.Component):
         leaving = Signal(6)  # cycles since the bus is quiet after an error
         late = Signal()
         moves = (*self.ended, *self.dropped)
+        dispatched = Signal()  # a cycle late, which the fetch is not idle before
         m.d.comb += [
             ends.eq(self.busy & ~self.start & self.fetch_idle
                     & Mux(self.stop, leaving.all(), outstanding == 0)),
@@ -238,7 +239,8 @@ class Control(wiring.Component):
             late.eq(self.busy & (cycles.low == limit) & (limit != 0)),
             self.start.eq(begin),
             self.finish.eq(ends),
-            outstanding.eq(outstanding + self.dispatched - sum(moves)),
+            dispatched.eq(self.dispatched),
+            outstanding.eq(outstanding + dispatched - sum(moves)),
             self.interrupt.eq(done & enable),
         ]
         with m.If(clear):

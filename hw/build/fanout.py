@@ -36,9 +36,10 @@ Input = tuple[str, str, int]
 
 
 def split_fanout(
-    module: dict[str, Any], limit: int, together: Mapping[str, Hashable] = MappingProxyType({}),
+    module: dict[str, Any], limit: int, together: Mapping[str, Hashable] = MappingProxyType({}), *,
+    relayed: int | None = None,
 ) -> int:
-    """Give copies to all cells that may have them and drive more than ``limit`` inputs.
+    """Give copies to all cells that may have them and drive more inputs than their limit.
 
     Parameters
     ----------
@@ -47,6 +48,9 @@ def split_fanout(
         known, by their attribute ``BEL``.
     limit : int
         Most inputs that one copy drives, but for those that only one may drive.
+    relayed : int, optional
+        The same for a register that takes the value of another one in every cycle, so that its
+        copies need one wire each; ``limit`` if not given.
     together : mapping from str to hashable
         Cells of the same value have the same copy.
 
@@ -66,9 +70,12 @@ def split_fanout(
     # loop that need not end.
     while made < len(names):
         drivers, users = _nets(cells)
+        limits = {
+            bit: relayed if relayed and _is_relay(cells, source, drivers) else limit
+            for bit, source in drivers.items() if _may_have_copies(cells, source)}
         large = [
             bit for bit, inputs in users.items()
-            if len(inputs) > limit and bit in drivers and _may_have_copies(cells, drivers[bit])
+            if bit in limits and len(inputs) > limits[bit]
             and not any(port in _CLOCK_PORTS for _, port, _ in inputs)]
         before = made
         for bit in large:
@@ -78,7 +85,7 @@ def split_fanout(
             where = np.array([np.mean([places[name] for name, _, _ in unit], axis=0)
                               for unit in units]).reshape(-1, 2)
             stays = 1 if len(movable) == len(users[bit]) else 0
-            groups = _groups(units, where, limit)[stays:] if units else []
+            groups = _groups(units, where, limits[bit])[stays:] if units else []
             source = drivers[bit]
             for number, group in enumerate(groups, 1):
                 name = _free_name(cells, source, number)
@@ -108,6 +115,16 @@ def _may_have_copies(cells: Mapping[str, Any], name: str) -> bool:
     if cell["type"] == "LUT4":
         return len(wires) <= _MOST_WIRES
     return cell["type"] in COPIED and cell["parameters"].get("SRMODE") != "ASYNC"
+
+
+def _is_relay(cells: Mapping[str, Any], name: str, drivers: Mapping[int, str]) -> bool:
+    """Return whether a cell is a register of what comes from another one, in every cycle."""
+    cell = cells[name]
+    if cell["type"] != "TRELLIS_FF":
+        return False
+    before = [drivers.get(bit) for bit in cell["connections"].get("DI", ())]
+    held = any(isinstance(bit, int) for bit in cell["connections"].get("CE", ()))
+    return not held and [cells[source]["type"] for source in before if source] == ["TRELLIS_FF"]
 
 
 def _free_name(cells: Mapping[str, Any], name: str, number: int) -> str:

@@ -19,11 +19,12 @@ __all__ = (
 )
 
 
-PREPARATION = 5
+PREPARATION = 6
 """Raised with every change of what is done here: netlists that are kept have been prepared."""
 
-# Inputs that one register or LUT of a planned design drives.
+# Inputs that one register or LUT of a planned design drives, and one register behind another.
 _MOST_INPUTS = 128
+_MOST_RELAYED = 16
 
 
 def set_globally(cells: Mapping[str, Any]) -> None:
@@ -75,7 +76,8 @@ def prepare_netlist(file: Path, device: Device, lanes: int) -> None:
         if places:
             _put(cells, places)
             _put(cells, memory_bels(cells, grid.memories))
-            split_fanout(module, _MOST_INPUTS, blocks(places, grid.multipliers))
+            split_fanout(module, _MOST_INPUTS, blocks(places, grid.multipliers),
+                         relayed=_MOST_RELAYED)
     file.unlink()
     file.write_text(json.dumps(netlist), "utf-8")
 

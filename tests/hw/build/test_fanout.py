@@ -57,6 +57,16 @@ def test_each_copy_serves_one_place(kind):
         tuple(second["connections"][{"TRELLIS_FF": "Q", "LUT4": "Z"}[kind]])}
 
 
+@pytest.mark.parametrize(("changes", "copies"), [
+    ({}, 3), ({"CE": [8]}, 1), ({"CE": ["1"]}, 3), ({"DI": [10]}, 1)])
+def test_a_register_behind_another_has_its_own_limit(changes, copies):
+    module = _module(20)
+    source = module["cells"]["source"]
+    source["connections"] |= changes
+    source["port_directions"] |= dict.fromkeys(changes, "input")
+    assert split_fanout(module, 10, relayed=5) == copies
+
+
 def test_what_leads_to_many_copies_has_copies():
     module = _module(90)
     split_fanout(module, 4)
