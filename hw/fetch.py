@@ -232,6 +232,7 @@ class Fetcher(wiring.Component):
         remaining = Signal(32, reset_less=True)
         exhausted = Signal(reset_less=True)  # none remain
         beat_count = Signal(32)
+        behind = Signal(32, reset_less=True)  # beats that have not been asked for
         m.d.comb += beat_count.eq(header.instruction_count * word_beats)
 
         streams = {Engine.LOAD: self.load, Engine.CALC: self.calc, Engine.SAVE: self.save}
@@ -279,9 +280,8 @@ class Fetcher(wiring.Component):
                 m.next = "HEADER"
             with m.State("HEADER"):
                 collect()
-                m.d.comb += ahead.count.eq(
-                    Mux(beat_count > extra, beat_count - extra, 0))
                 m.d.sync += [
+                    behind.eq(Mux(beat_count > extra, beat_count - extra, 0)),
                     remaining.eq(header.instruction_count),
                     exhausted.eq(header.instruction_count == 0),
                     wrong[Error.READ].eq(failed),
@@ -292,8 +292,7 @@ class Fetcher(wiring.Component):
                 with m.If(beats_left == 0):
                     m.next = "OPEN"
             with m.State("OPEN"):
-                m.d.comb += ahead.count.eq(
-                    Mux(beat_count > extra, beat_count - extra, 0))
+                m.d.comb += ahead.count.eq(behind)
                 # Too early for the errors; DRAIN takes it back before anything is asked for.
                 m.d.comb += ahead.extend.eq(1)
                 next_word()
