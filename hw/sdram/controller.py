@@ -166,8 +166,8 @@ class SDRAMController(wiring.Component):
         m.submodules.r = queue = StreamQueue(
             data.StructLayout({"data": self.data_width, "started": layout}), self.queue_depth)
         room = Signal(range(self.queue_depth + 1), init=self.queue_depth)
-        m.d.sync += room.eq(
-            room - (scheduler.reads.valid & scheduler.reads.ready)
+        open_ = _counted(
+            m, room, room - (scheduler.reads.valid & scheduler.reads.ready)
             + (port.rvalid & port.rready))
 
         # The command reaches the memory two cycles after the scheduler has decided, the last word
@@ -193,7 +193,7 @@ class SDRAMController(wiring.Component):
             port.rlast.eq(queue.o.payload.started.last),
             port.rresp.eq(Mux(queue.o.payload.started.error, _SLVERR, 0)),
         ]
-        return room.any()
+        return open_
 
     def _elaborate_writes(self, m, scheduler):
         """Part each beat into words; return whether a beat may be written."""
@@ -206,11 +206,9 @@ class SDRAMController(wiring.Component):
         taken = scheduler.writes.valid & scheduler.writes.ready
         beats = Signal(range(self.queue_depth + 1))  # there, and not promised to an access
         room = Signal(range(self.response_depth + 1), init=self.response_depth)
-        m.d.sync += [
-            beats.eq(beats + (port.wvalid & port.wready) - taken),
-            room.eq(room - (taken & scheduler.writes.payload.last)
-                    + (port.bvalid & port.bready)),
-        ]
+        some_beats = _counted(m, beats, beats + (port.wvalid & port.wready) - taken)
+        some_room = _counted(
+            m, room, room - (taken & scheduler.writes.payload.last) + (port.bvalid & port.bready))
         start = scheduler.start & scheduler.started.write
         number = Signal(range(max(words, 2)))
         masked = Signal()
@@ -240,7 +238,16 @@ class SDRAMController(wiring.Component):
             port.bresp.eq(Mux(responses.o.payload.error, _SLVERR, 0)),
             responses.o.ready.eq(port.bready),
         ]
-        return beats.any() & room.any()
+        return some_beats & some_room
+
+
+def _counted(m, count, following):
+    """Let a count follow; return whether it is not 0, a register."""
+    some = Signal(init=count.init != 0, name=f"some_{count.name}")
+    after = Signal.like(count, name=f"next_{count.name}")
+    m.d.comb += after.eq(following)
+    m.d.sync += [count.eq(after), some.eq(after != 0)]
+    return some
 
 
 def controller_verilog(controller):
