@@ -21,7 +21,7 @@ from .result_path import ResultPath
 from .second_block import SecondBlock, second_block
 from .sequencer import Sequencer
 from .table_memory import table_write_layout
-from .vector_unit import VectorUnit
+from .vector_unit import OPERATORS, VectorUnit
 
 
 __all__ = ("CalcEngine",)
@@ -233,23 +233,29 @@ class CalcEngine(wiring.Component):
 
     def _vector_path(self, m, vector, flags):
         m.submodules.vector = unit = self._vector
-        before, now = flags[FeatureMemory.latency], flags[1 + FeatureMemory.latency]
+        enters, ahead, before, now = flags[FeatureMemory.latency - 2:][:4]
         # The next instruction may come while rows of this one are on their way: what the unit
-        # needs of one takes effect just before its first row.
-        code = Signal(data.StructLayout({
-            "op": 3, "hold": 1, "table": 2, "signed": 1, "signed_b": 1, "shift_a": 4,
-            "shift_b": 4}))
-        enters = flags[FeatureMemory.latency - 1]
+        # needs of one takes effect just before its first row. It is known a cycle before, so that
+        # the registers can lie where the lanes are.
+        layout = data.StructLayout({
+            "op": OPERATORS, "hold": 1, "table": 2, "signed": 1, "signed_b": 1, "shift_a": 4,
+            "shift_b": 4})
+        next_code, code = Signal(layout), Signal(layout)
         with m.If(enters.vector & (enters.first | enters.hold)):
-            m.d.sync += [code[name].eq(vector[name]) for name in code.shape().members]
-        is_table = code.op == VectorOp.TABLE.value
-        second = before.hold | (before.odd & ~code.hold & ~is_table)
+            for name in layout.members:
+                if name != "op":
+                    m.d.sync += next_code[name].eq(vector[name])
+            for op in VectorOp:
+                m.d.sync += next_code.op[op.name.lower()].eq(vector.op == op.value)
+        next_second = ahead.hold | (ahead.odd & ~next_code.hold & ~next_code.op.table)
+        second, factor = Signal(), Signal.like(unit.factor)
         m.d.sync += [
-            unit.keep.eq(
-                before.hold
-                | ((code.op == VectorOp.PRODUCT.value) & ~code.hold & ~before.odd)),
+            code.eq(next_code),
+            second.eq(next_second),
+            factor.eq(1 << Mux(next_second, next_code.shift_b, next_code.shift_a)),
+            unit.factor.eq(factor),
+            unit.keep.eq(before.hold | (code.op.product & ~code.hold & ~before.odd)),
             unit.signed.eq(Mux(second, code.signed_b, code.signed)),
-            unit.factor.eq(1 << Mux(second, code.shift_b, code.shift_a)),
         ]
         m.d.comb += [
             unit.op.eq(code.op),

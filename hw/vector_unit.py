@@ -12,7 +12,14 @@ from .primitives import MULTIPLIER_LATENCY, multiply
 from .table_memory import TableMemory, table_write_layout
 
 
-__all__ = ("VectorUnit",)
+__all__ = (
+    "OPERATORS",
+    "VectorUnit",
+)
+
+
+OPERATORS = data.StructLayout({op.name.lower(): 1 for op in VectorOp})
+"""A bit for each operator, so that nobody has to decode it on the way to all lanes."""
 
 
 class VectorUnit(wiring.Component):
@@ -31,9 +38,10 @@ class VectorUnit(wiring.Component):
 
     Members
     -------
-    op : In(VectorOp)
-        What to do. Must be stable from the first row to the last result, unless neither the
-        instruction before nor the one after is TABLE or divides; then only with the rows.
+    op : In(OPERATORS)
+        What to do: one bit is set. Must be stable from the first row to the last result, unless
+        neither the instruction before nor the one after is TABLE or divides; then only with the
+        rows.
     valid : In(1)
         ``row`` belongs to a step.
     row : In(ArrayLayout(config.data_bits, config.out_lanes))
@@ -77,7 +85,7 @@ class VectorUnit(wiring.Component):
             lanes=config.out_lanes, width=config.acc_bits, count_width=self.count_width,
             quotient_width=quotient_bits(config.data_bits))
         ports = {
-            "op": In(3),
+            "op": In(OPERATORS),
             "valid": In(1),
             "row": In(data.ArrayLayout(config.data_bits, config.out_lanes)),
             "keep": In(1),
@@ -165,19 +173,18 @@ class VectorUnit(wiring.Component):
         m.d.comb += [
             now.valid.eq(self.valid & ~self.keep),
             now.keep.eq(self.valid & self.keep),
-            now.first.eq(self.first | (self.op == VectorOp.PRODUCT.value)),
+            now.first.eq(self.first | self.op.product),
             now.last.eq(self.last),
             now.inside.eq(self.inside),
             now.counted.eq(self.counted),
-            now.sum.eq(self.op == VectorOp.SUM.value),
+            now.sum.eq(self.op.sum),
         ]
         entries = None
         if config.table_lanes:
             entered = Signal(layout)
             looked_up, entries = self._look_up(m, layout)
-            is_table = self.op == VectorOp.TABLE.value
             m.d.comb += entered.eq(now)
-            with m.If(is_table):
+            with m.If(self.op.table):
                 m.d.comb += entered.eq(looked_up)
         else:
             entered = now
@@ -208,10 +215,9 @@ class VectorUnit(wiring.Component):
         with m.If(self.valid):
             m.d.sync += count.eq(number + 1)
         part, odd = (number[1:], number[0]) if wide else (number, C(0, 1))
-        is_table = self.op == VectorOp.TABLE.value
         flags = Signal(layout)
         m.d.comb += [
-            flags.valid.eq(self.valid & is_table),
+            flags.valid.eq(self.valid & self.op.table),
             flags.first.eq(~odd),
             flags.last.eq(self.last),
             flags.inside.eq(1),
@@ -229,7 +235,7 @@ class VectorUnit(wiring.Component):
                 byte = Mux(self.wide_index, code[8:], code[:8])
                 index = Cat(odd, byte)
             m.d.sync += tables.index[lane].eq(Cat(index, self.table))
-        m.d.sync += tables.read.eq(self.valid & is_table)
+        m.d.sync += tables.read.eq(self.valid & self.op.table)
         for _ in range(1 + TableMemory.latency):
             after = Signal(layout), Signal.like(low), Signal()
             for register, value in zip(after, (flags, low, slope), strict=True):
@@ -244,9 +250,6 @@ class VectorUnit(wiring.Component):
         """Return the products of all lanes."""
         config = self._config
         code_type, factor_type = signed(config.data_bits + 1), signed(17)
-        is_product = self.op == VectorOp.PRODUCT.value
-        is_prelu = self.op == VectorOp.PRELU.value
-        is_table = self.op == VectorOp.TABLE.value
         elements = []
         for lane in range(config.out_lanes):
             code = self.row[lane]
@@ -257,13 +260,14 @@ class VectorUnit(wiring.Component):
                 extended.eq(Cat(code, code[-1] & self.signed).as_signed()),
                 a.eq(Mux(self.inside, extended, 0)),
                 b.eq(Mux(
-                    ~self.keep & (is_product | (is_prelu & negative)), second, self.factor)),
+                    ~self.keep & (self.op.product | (self.op.prelu & negative)), second,
+                    self.factor)),
             ]
             with m.If(self.valid & self.keep):
                 m.d.sync += second.eq(extended)
             if entries is not None:
                 entry, low, slope = entries[lane % config.table_lanes]
-                with m.If(is_table):
+                with m.If(self.op.table):
                     m.d.comb += a.eq(entry)
                     if config.data_bits > 8:
                         m.d.comb += b.eq(Mux(slope, low, self.factor))

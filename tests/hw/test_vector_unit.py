@@ -3,7 +3,6 @@ import pytest
 
 from arch.config import AcceleratorConfig
 from arch.formats import divide_round, shift_round
-from arch.isa import VectorOp
 from arch.timing import divide_group
 from hw.vector_unit import VectorUnit
 
@@ -20,7 +19,7 @@ def run(groups, *, total, divide=False, signed=(1, 1), shift=(0, 0), gap=0):
     results = []
 
     async def put(ctx):
-        ctx.set(dut.op, VectorOp.SUM.value if total else VectorOp.MAX.value)
+        ctx.set(dut.op, {"sum": total, "max": not total})
         ctx.set(dut.divide, int(divide))
         for group in groups:
             for n, (codes, inside, counted) in enumerate(group):
