@@ -90,11 +90,14 @@ def split_fanout(
             for number, group in enumerate(groups, 1):
                 name = _free_name(cells, source, number)
                 cell = cells[name] = copy.deepcopy(cells[source])
-                cell["connections"][COPIED[cell["type"]]] = [unused]
-                module["netnames"][name] = {"hide_name": 1, "bits": [unused], "attributes": {}}
+                port = COPIED[cell["type"]]
+                cell["connections"][port] = [unused]
+                # To Yosys nets and cells may not share a name.
+                module["netnames"][f"{name}_{port}"] = {
+                    "hide_name": 1, "bits": [unused], "attributes": {}}
                 places[name] = np.mean([places[each] for each, _, _ in group], axis=0)
-                for user, port, index in group:
-                    cells[user]["connections"][port][index] = unused
+                for user, used_port, index in group:
+                    cells[user]["connections"][used_port][index] = unused
                 unused += 1
                 made += 1
         if made == before:

@@ -55,6 +55,7 @@ def test_each_copy_serves_one_place(kind):
     assert first["connections"][port] == second["connections"][port] == [2]
     assert {tuple(net["bits"]) for net in module["netnames"].values()} == {
         tuple(second["connections"][{"TRELLIS_FF": "Q", "LUT4": "Z"}[kind]])}
+    assert module["netnames"].keys().isdisjoint(module["cells"])
 
 
 @pytest.mark.parametrize(("changes", "copies"), [
