@@ -48,11 +48,11 @@ def split_fanout(
         known, by their attribute ``BEL``.
     limit : int
         Most inputs that one copy drives, but for those that only one may drive.
+    together : mapping from str to hashable
+        Cells of the same value have the same copy.
     relayed : int, optional
         The same for a register that takes the value of another one in every cycle, so that its
         copies need one wire each; ``limit`` if not given.
-    together : mapping from str to hashable
-        Cells of the same value have the same copy.
 
     Returns
     -------

@@ -50,7 +50,13 @@ class Sites:
 
 @dataclass(frozen=True)
 class Grid:
-    """Places on a chip of what is in few rows."""
+    """Places on a chip of what is in few rows.
+
+    Parameters
+    ----------
+    multipliers, memories : Sites
+        Of each kind.
+    """
 
     multipliers: Sites
     memories: Sites
@@ -84,10 +90,6 @@ class Slot(NamedTuple):
     def first(self, sites: Sites) -> int:
         """Return the first of the places on the row that are the lane's."""
         return self.place * len(sites.columns) // self.count
-
-    def end(self, sites: Sites) -> int:
-        """Return the first place of the next lane."""
-        return (self.place + 1) * len(sites.columns) // self.count
 
 
 def slots(lanes: int, per_lane: int, sites: Sites) -> list[Slot] | None:

@@ -23,7 +23,10 @@ def test_lanes_are_spread_over_the_rows(lanes, per_lane, rows):
     places = slots(lanes, per_lane, sites)
     assert [sum(slot.row == n for slot in places) for n in range(3)] == rows
     assert len(set(places)) == lanes
-    assert min(slot.end(sites) - slot.first(sites) for slot in places) >= per_lane
+    for number in range(3):
+        row = [slot.first(sites) for slot in places if slot.row == number]
+        ends = [*row[1:], len(sites.columns)]
+        assert all(end - start >= per_lane for start, end in zip(row, ends, strict=True))
     starts = [slot.first(sites) for slot in places]
     assert starts == sorted(starts)
 
