@@ -21,6 +21,9 @@ from dynafix import api
 from dynafix.options import Dram, Options
 from dynafix.terminal import Column, Terminal
 from dynafix.text import grouped
+from hw.build.boards import board as known_board
+from hw.build.sdram import PAD_REGISTERS
+from sim.sdram import SdramMemory
 
 
 __all__ = (
@@ -34,9 +37,6 @@ __all__ = (
 ROOT = Path(__file__).resolve().parents[1]
 MODEL = ROOT / "dynafix" / "models" / "lenet5_mnist.onnx"
 DATA = ROOT / "dynafix" / "models" / "mnist_1000.npz"
-
-# An SDR SDRAM of 16 bits, as docs/boards.md has it.
-SDRAM = Dram(latency=17, bytes_per_cycle=2)
 
 COLUMNS = (
     Column("board"), Column("network in"), Column("lanes"), Column("weights", right=True),
@@ -79,6 +79,15 @@ class Case:
     def config(self) -> AcceleratorConfig:
         """The accelerator."""
         return known_presets()[self.preset or self.board]
+
+    @property
+    def dram(self) -> Dram | None:
+        """Timing of the board's SDRAM, where the network is there."""
+        part = known_board(self.board).memory
+        if not self.external or part is None:
+            return None
+        memory = SdramMemory(part, round(self.freq * 1e6), PAD_REGISTERS)
+        return Dram(latency=memory.latency, bytes_per_cycle=memory.bytes_per_cycle)
 
 
 CASES = (
@@ -129,8 +138,8 @@ def _build(case: Case, output: Path, seeds: int, terminal: Terminal) -> tuple[li
     quantized = api.quantize(
         MODEL, DATA, folder, options=Options(weight_bits=case.weight_bits), steps=terminal)
     program = api.compile(
-        quantized, config=case.config, dram=SDRAM if case.external else None,
-        input_cycles=0 if case.external else None, steps=terminal)
+        quantized, config=case.config, dram=case.dram, input_cycles=0 if case.external else None,
+        steps=terminal)
     found = api.build(
         folder, board=case.board, top="external" if case.external else "standalone",
         freq=case.freq, seeds=seeds, force=True, steps=terminal)

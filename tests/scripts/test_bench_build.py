@@ -34,6 +34,13 @@ def test_row(bench):
     assert len(cells) == len(bench.COLUMNS)
 
 
+def test_dram_is_that_of_the_board(bench):
+    for case in bench.CASES:
+        assert (case.dram is not None) == case.external == case.name.endswith("-sdram")
+        if case.external:
+            assert (case.dram.latency, case.dram.bytes_per_cycle) == (17, 2)
+
+
 def test_slow_clock_makes_it_slower(bench):
     found = build(clock_mhz=40.0, fmax_mhz={"sync": 20.0})
     assert bench.row(bench.CASES[0], found, 40_000, 0.5)[-2] == "2.00"
