@@ -20,7 +20,9 @@ at 50 MHz and 1,000,000 baud."""
 
 # Half of the weight and feature memory of ecp5_85f, for the other half of an 85F's block RAM holds
 # the network. The input comes over the serial line without the first kernel's taps.
-_HALF: Mapping[str, Any] = {"weight_depth": 512, "feature_depth": 4096, "unroll_size": 1024}
+# The lanes lie all over the chip.
+_HALF: Mapping[str, Any] = {
+    "weight_depth": 512, "feature_depth": 4096, "unroll_size": 1024, "wire_registers": True}
 
 # What 2 x 4 lanes need beside a network of 4-bit weights in some 50 block RAMs of 18 kbit. No
 # tables and no window of depthwise convolutions.

@@ -33,7 +33,8 @@ TABLE_SEGMENTS = 256
 
 
 _LATER = (
-    "in_order", "address_bits", "loop_bits", "packed_weights", "vector_unit", "requantizer_lanes")
+    "in_order", "address_bits", "loop_bits", "packed_weights", "vector_unit", "requantizer_lanes",
+    "wire_registers")
 """Parameters that came when programs and hardware of version 3 were already there."""
 
 
@@ -108,6 +109,9 @@ class AcceleratorConfig:
         convolutions, and the maximum poolings that are done with them.
     requantizer_lanes : int
         Codes requantized per cycle; a power of two. 0 are all of a row. Fewer need ``in_order``.
+    wire_registers : bool
+        Whether registers more lie on the ways to feature memory and to the array, which are long
+        where lanes fill a large chip. Results come some cycles later then; not with ``in_order``.
 
     Raises
     ------
@@ -143,6 +147,7 @@ class AcceleratorConfig:
     packed_weights: bool = True
     vector_unit: bool = True
     requantizer_lanes: int = 0
+    wire_registers: bool = False
 
     def __post_init__(self) -> None:
         """Check types, then every rule."""

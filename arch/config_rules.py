@@ -107,6 +107,8 @@ def _check_order(config: "AcceleratorConfig") -> None:
     if config.address_bits < 32 and not config.in_order:
         raise ValueError(
             f"address_bits must be 32 without in_order, not {config.address_bits}")
+    if config.wire_registers and config.in_order:
+        raise ValueError("wire_registers must be false with in_order, not true")
     if config.table_lanes and not config.vector_unit:
         raise ValueError(
             f"table_lanes must be 0 without vector_unit, not {config.table_lanes}")

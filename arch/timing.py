@@ -26,17 +26,18 @@ __all__ = (
     "PROGRAM_START",
     "QUEUE_DEPTH",
     "REQUEST_CYCLES",
-    "RESULT_STEPS",
     "SAVE_BURSTS",
     "SAVE_LATENCY",
-    "SAVE_START",
     "TOKEN_COUNT",
     "UNROLL_LATENCY",
+    "WIRE_STEPS",
     "calc_drain",
     "calc_latency",
     "divide_group",
     "pass_gap",
     "quotient_bits",
+    "result_steps",
+    "save_start",
     "slow_drain",
     "slow_latency",
     "tree_depth",
@@ -61,9 +62,16 @@ QUEUE_DEPTH = 8
 TOKEN_COUNT = 255
 """Most tokens that a counter holds."""
 
-RESULT_STEPS = 24
-"""Cycles after the step that completes a result of a CONV in which a step may read it."""
 
+def result_steps(wire_registers: bool) -> int:
+    """Return the cycles after the step that completes a result of a CONV until a step may read it.
+
+    Parameters
+    ----------
+    wire_registers : bool
+        As of :class:`arch.config.AcceleratorConfig`; here and below.
+    """
+    return 24 + WIRE_STEPS * wire_registers
 
 
 def pass_gap(cycles: int) -> int:
@@ -72,6 +80,10 @@ def pass_gap(cycles: int) -> int:
 
 
 # Durations, for the cycle model.
+
+WIRE_STEPS = 3
+"""Cycles that results of CALC come later with wire registers: two on the way to feature memory, one
+to the array. What CALC writes has the first two as well, what LOAD and SAVE do the second only."""
 
 PROGRAM_START = 5
 """Cycles from the start until the memory sees the first request of the fetch."""
@@ -115,9 +127,6 @@ CALC_START = 2
 CALC_LATENCY = 18
 """Cycles from the last step of a CONV or VECTOR until its results are visible; also the fewest
 cycles from one instruction to the next."""
-
-SAVE_START = 8
-"""Cycles from a SAVE's first request to its first beat."""
 
 SAVE_LATENCY = 4
 """Cycles from the last response of a SAVE until it has given its tokens."""
@@ -175,9 +184,17 @@ def slow_drain(data_bits: int) -> int:
     return quotient_bits(data_bits) + 19
 
 
-def calc_latency(dual_products: bool) -> int:
-    """Return :data:`CALC_LATENCY` for a config: a cycle more for two products of a multiplier."""
-    return CALC_LATENCY + dual_products
+def calc_latency(dual_products: bool, wire_registers: bool) -> int:
+    """Return :data:`CALC_LATENCY` for a config: a cycle more for two products of a multiplier.
+
+    With wire registers another one besides :data:`WIRE_STEPS`, for the write that a SAVE awaits.
+    """
+    return CALC_LATENCY + dual_products + (WIRE_STEPS + 1) * wire_registers
+
+
+def save_start(wire_registers: bool) -> int:
+    """Return the cycles from a SAVE's first request to its first beat."""
+    return 8 + wire_registers
 
 
 def quotient_bits(data_bits: int) -> int:
@@ -193,6 +210,6 @@ def divide_group(data_bits: int) -> int:
     return quotient_bits(data_bits) + 4
 
 
-def slow_latency(data_bits: int) -> int:
-    """Return what :data:`CALC_LATENCY` is for a VECTOR that divides or looks up a table."""
-    return quotient_bits(data_bits) + 19
+def slow_latency(data_bits: int, wire_registers: bool) -> int:
+    """Return what :func:`calc_latency` is for a VECTOR that divides or looks up a table."""
+    return quotient_bits(data_bits) + 19 + WIRE_STEPS * wire_registers

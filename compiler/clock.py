@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from arch.config import AcceleratorConfig
 from arch.isa import LEVELS, Opcode, Products, conv_results, conv_rows, group_steps, is_pooled
-from arch.timing import CALC_REST, CALC_START, RESULT_STEPS
+from arch.timing import CALC_REST, CALC_START, result_steps
 
 from .ir import Instruction
 from .machine import group_cycles
@@ -45,6 +45,7 @@ class CalcClock:
 
     def __init__(self, config: AcceleratorConfig) -> None:
         self._config = config
+        self._result_steps = result_steps(config.wire_registers)
         self._now = 0
         self._written = np.zeros(config.feature_depth, np.int64)
         self._last = 0
@@ -80,13 +81,13 @@ class CalcClock:
             self._last = _NEVER
         elif values["finish"] and (is_pooled(values) or values["products"] == Products.BLOCKS):
             # Rows come a step later, each at some time before the last.
-            self._last = max(self._last, stop + RESULT_STEPS + 1)
+            self._last = max(self._last, stop + self._result_steps + 1)
             rows = values["row"] + np.arange(conv_rows(values)) * values["row_step"]
-            self._written[rows] = stop + RESULT_STEPS + 1
+            self._written[rows] = stop + self._result_steps + 1
             if values["products"] == Products.BLOCKS:
-                self._written[rows + 1] = stop + RESULT_STEPS + 1
+                self._written[rows + 1] = stop + self._result_steps + 1
         elif values["finish"]:
             index = np.arange(conv_results(values))
-            times = stop + RESULT_STEPS - index[::-1]
+            times = stop + self._result_steps - index[::-1]
             self._written[values["row"] + index * values["row_step"]] = times
-            self._last = max(self._last, stop + RESULT_STEPS)
+            self._last = max(self._last, stop + self._result_steps)

@@ -33,9 +33,9 @@ from arch.timing import (
     REQUEST_CYCLES,
     SAVE_BURSTS,
     SAVE_LATENCY,
-    SAVE_START,
     UNROLL_LATENCY,
     calc_latency,
+    save_start,
     slow_latency,
 )
 
@@ -227,9 +227,12 @@ class Dram:
         """
         return self._serve(now, max(now + self._latency, free), beats, False, slowest)
 
-    def write(self, now: float, beats: int) -> tuple[float, float]:
-        """Return the cycles of the first beat and of the response of a write."""
-        start, end = self._serve(now, now + SAVE_START, beats, True)
+    def write(self, now: float, beats: int, delay: int) -> tuple[float, float]:
+        """Return the cycles of the first beat and of the response of a write.
+
+        ``delay`` is the cycles that the first beat takes to come.
+        """
+        start, end = self._serve(now, now + delay, beats, True)
         return start, end + self._latency
 
     def write_slowly(self, now: float, beats: int, cycles: int) -> float:
@@ -466,7 +469,8 @@ class Machine:
             start, end = self._dram.read(self._now, port.following, slowest, port.free)
             latency = LOAD_LATENCY
         else:
-            start, end = self._dram.write(self._now, port.following)
+            start, end = self._dram.write(
+                self._now, port.following, save_start(self._config.wire_registers))
             latency = SAVE_LATENCY
         port.bursts.append((start, end, port.following))
         self._wake(end)
@@ -514,8 +518,9 @@ class Machine:
         self._gates[Engine.CALC] = None
         self._started[index] = self._now
         self._calc_kind = kind
-        plain = calc_latency(self._config.dual_products)
-        latency = slow_latency(self._config.data_bits) if kind[1] else plain
+        plain = calc_latency(self._config.dual_products, self._config.wire_registers)
+        latency = slow_latency(
+            self._config.data_bits, self._config.wire_registers) if kind[1] else plain
         end = self._now + CALC_START + group_cycles(instruction, self._config)
         self._calc_next = max(end + CALC_REST, self._now + plain + 1)
         self._drained = end + latency

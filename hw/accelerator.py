@@ -179,7 +179,8 @@ class Accelerator(wiring.Component):
         config = self.config
         return FeatureMemory(
             depth=config.feature_depth, banks=config.feature_banks,
-            columns=beats_per_row(config)[Memory.FEATURE], column_width=config.dram_width * 8)
+            columns=beats_per_row(config)[Memory.FEATURE], column_width=config.dram_width * 8,
+            wire_registers=config.wire_registers)
 
     def _connect_bus(self, m, ports, fetcher, load, save):
         """Fetch and LOAD share the read channels; SAVE has the write channels."""

@@ -7,12 +7,12 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from arch.isa import Engine, Opcode, Products, VectorOp
-from arch.timing import CALC_START, RESULT_STEPS
+from arch.timing import CALC_START, result_steps
 
 from .array import MacArray
 from .calc_issue import CalcIssuer, InOrderCalcIssuer
 from .dual_array import DualMacArray
-from .feature_memory import FeatureMemory
+from .feature_memory import calc_read_latency
 from .layouts import Done, Status, instruction_layout, layout_of
 from .param_memory import ParamMemory, lane_params
 from .primitives import RowMemory
@@ -30,7 +30,9 @@ __all__ = ("CalcEngine",)
 class CalcEngine(wiring.Component):
     """Runs CONV and VECTOR instructions, one step per cycle and never stalled once started.
 
-    Stages, in cycles after the sequencer's step (``P`` is :attr:`sum_stage`)::
+    Stages, in cycles after the sequencer's step (``P`` is :attr:`sum_stage`; with wire registers
+    feature memory takes two cycles more, the word takes one more to the array, and the row is
+    written two later)::
 
         0        bounds
         1..4     feature memory, row at 4
@@ -52,7 +54,7 @@ class CalcEngine(wiring.Component):
     read, read_row : Out
         Request to feature memory.
     read_data : In
-        Row requested, :attr:`FeatureMemory.latency` cycles later.
+        Row requested, :attr:`FeatureMemory.calc_latency` cycles later.
     write, write_row, write_data : Out
         Result row.
     weight_en, param_en, load_row, load_data : In
@@ -70,6 +72,7 @@ class CalcEngine(wiring.Component):
 
     def __init__(self, config):
         self.config = config
+        self._read_latency = calc_read_latency(config.wire_registers)
         row_bits = config.row_size * 8
         beat = config.dram_width
         self._weight = RowMemory(
@@ -110,12 +113,17 @@ class CalcEngine(wiring.Component):
     @property
     def sum_stage(self):
         """Stage at which a sum of products leaves the array."""
-        return 2 + FeatureMemory.latency + self._array.latency
+        return self._word_stage + self._array.latency
+
+    @property
+    def _word_stage(self):
+        """Stage at which a word enters the array."""
+        return 2 + self._read_latency + self.config.wire_registers
 
     @property
     def done_stage(self):
         """Stage at which a result can be read, without a division or table."""
-        return self.sum_stage + 8
+        return self.sum_stage + 8 + self.config.wire_registers
 
     @property
     def slow_done_stage(self):
@@ -124,10 +132,14 @@ class CalcEngine(wiring.Component):
             return self.done_stage
         latency = max(self._vector.divide_latency, VectorUnit.table_latency)
         return max(
-            self.done_stage, 2 + FeatureMemory.latency + latency + 1 + Requantizer.latency + 2)
+            self.done_stage,
+            2 + self._read_latency + latency + 1 + Requantizer.latency + 2
+            + self.config.wire_registers)
 
     def elaborate(self, platform):
-        assert self.config.in_order or self.done_stage + CALC_START <= RESULT_STEPS
+        wire = self.config.wire_registers
+        assert self.config.in_order or (
+            self.done_stage - wire + CALC_START <= result_steps(wire))
         m = Module()
         config = self.config
         m.submodules.issuer = issuer = (InOrderCalcIssuer if config.in_order else CalcIssuer)(
@@ -233,7 +245,7 @@ class CalcEngine(wiring.Component):
 
     def _vector_path(self, m, vector, flags):
         m.submodules.vector = unit = self._vector
-        enters, ahead, before, now = flags[FeatureMemory.latency - 2:][:4]
+        enters, ahead, before, now = flags[self._read_latency - 2:][:4]
         # The next instruction may come while rows of this one are on their way: what the unit
         # needs of one takes effect just before its first row. It is known a cycle before, so that
         # the registers can lie where the lanes are.
@@ -285,7 +297,7 @@ class CalcEngine(wiring.Component):
 
         # Weights: asked for so that they arrive with the first word of their pass. Rows of memories
         # all over a chip are known a cycle before, so that their registers can lie there.
-        word_stage = 2 + FeatureMemory.latency
+        word_stage = self._word_stage
         ask = word_stage - RowMemory.latency
         next_row, weight_row = Signal(range(config.weight_depth)), Signal(
             range(config.weight_depth))
@@ -304,7 +316,11 @@ class CalcEngine(wiring.Component):
             array.load.eq(flags[word_stage].conv & flags[word_stage].group_first),
             array.x_soon.eq(flags[word_stage - 1].conv),
         ]
-        row = flags[word_stage - 1]
+        row = flags[self._read_latency + 1]
+        x, read_data = array.x, self.read_data
+        if config.wire_registers:
+            x, read_data = Signal.like(array.x), Signal.like(self.read_data)
+            m.d.sync += [array.x.eq(x), read_data.eq(self.read_data)]
         width = config.in_lanes * config.data_bits
         with m.If(row.conv):
             word = Signal(width)
@@ -312,7 +328,7 @@ class CalcEngine(wiring.Component):
             for lane in range(config.in_lanes):
                 value = word.word_select(lane, config.data_bits)
                 extended = Cat(value, value[-1] & row.signed)
-                m.d.sync += array.x[lane].eq(Mux(row.inside, extended, 0))
+                m.d.sync += x[lane].eq(Mux(row.inside, extended, 0))
         m.d.comb += [
             array.depthwise.eq(flags[word_stage].depthwise),
             array.wide.eq(flags[word_stage].wide),
@@ -323,7 +339,7 @@ class CalcEngine(wiring.Component):
                 array.line_first.eq(flags[word_stage].line_first),
             ]
         if config.window_taps:
-            self._window(m, row)
+            self._window(m, flags[word_stage - 1], read_data)
 
         # Accumulators: read, add, write back; biases in their place in the first pass.
         next_index, index = Signal(range(config.acc_depth)), Signal(range(config.acc_depth))
@@ -381,7 +397,7 @@ class CalcEngine(wiring.Component):
             self._second.accumulate(m, conv, flags, acc, forward)
         return sums
 
-    def _window(self, m, row):
+    def _window(self, m, row, read_data):
         """Shift the row just read into the window; mask the codes of other lines than a result's.
 
         A result that wraps has the codes from before the line, every other those of the line, of
@@ -395,7 +411,7 @@ class CalcEngine(wiring.Component):
                 seen.eq(seen_next), mask.eq(
                     Mux(row.wide, 1, seen_next ^ row.wrapped.replicate(len(seen))))]
         for lane in range(self.config.out_lanes):
-            value = self.read_data.word_select(lane, self.config.data_bits)
+            value = read_data.word_select(lane, self.config.data_bits)
             extended = Cat(value, value[-1] & row.signed).as_signed()
             entering = Mux(row.inside, extended, 0)
             for tap in range(self._array.taps):

@@ -3,7 +3,7 @@
 from amaranth import *
 from amaranth.lib import data
 
-from .feature_memory import FeatureMemory
+from .feature_memory import calc_read_latency
 from .param_memory import lane_params
 from .pool_unit import PoolUnit
 from .requantizer import Requantizer
@@ -67,7 +67,7 @@ class ResultPath:
         """
         config, at = self._config, self._sum_stage
         m.submodules.requantizer = requantizer = self._requantizer
-        vector_at = 1 + FeatureMemory.latency + VectorUnit.latency
+        vector_at = 1 + calc_read_latency(config.wire_registers) + VectorUnit.latency
         # The second result of a step follows in the next cycle, in which no step is.
         second = Signal(Requantizer.latency + 2)
         if self._is_serial:

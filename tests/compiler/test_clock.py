@@ -5,7 +5,7 @@ import pytest
 
 from arch.config import preset
 from arch.isa import Opcode, decode
-from arch.timing import CALC_REST, CALC_START, RESULT_STEPS
+from arch.timing import CALC_REST, CALC_START, result_steps
 from compiler import compile_model
 from compiler.clock import CalcClock
 from compiler.ir import Instruction
@@ -45,7 +45,7 @@ def test_rows_just_written():
 @pytest.mark.parametrize(("passes", "expected"), [(2, False), (3, True)])
 def test_rows_read_in_the_last_pass(passes, expected):
     # In the order in which they were written: the first one nine cycles before the last.
-    assert expected == (9 + 1 + CALC_REST + CALC_START + 10 * (passes - 1) > RESULT_STEPS)
+    assert expected == (9 + 1 + CALC_REST + CALC_START + 10 * (passes - 1) > result_steps(False))
     late = instruction(
         word=2 * 300 - 200 * (passes - 1), count_2=passes, word_2=200 - 18, x_2=-9)
     assert in_time(instruction(row=300), late) == expected

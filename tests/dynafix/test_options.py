@@ -52,7 +52,7 @@ def test_unknown_parameter(tmp_path):
         f"'dual_products', 'feature_banks', 'feature_depth', 'in_lanes', 'in_order', "
         f"'layer_depth', 'loop_bits', 'name', 'out_lanes', 'packed_weights', 'param_depth', "
         f"'pool_depth', 'requantizer_lanes', 'rounding', 'table_lanes', 'unroll_size', "
-        f"'vector_unit', 'weight_bits', 'weight_depth']")
+        f"'vector_unit', 'weight_bits', 'weight_depth', 'wire_registers']")
 
 
 def test_config_breaks_a_rule(tmp_path):

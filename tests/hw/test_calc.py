@@ -38,7 +38,7 @@ class Harness(wiring.Component):
         columns = config.row_size // config.dram_width
         self.feature = FeatureMemory(
             depth=config.feature_depth, banks=config.feature_banks, columns=columns,
-            column_width=config.dram_width * 8)
+            column_width=config.dram_width * 8, wire_registers=config.wire_registers)
         tables = (
             {"table_writes": self.calc.signature.members["table_writes"]}
             if config.table_lanes else {})
@@ -435,7 +435,7 @@ def test_reads_what_the_instruction_before_wrote():
 
 
 def test_maximum_then_convolution_then_sum():
-    run(8, [pool(), conv(fence=0), add(fence=0), pool(op=1, shift=2, fence=0, row=30), add(row=0)])
+    run(8, [pool(), conv(fence=0), add(fence=0), pool(op=1, shift=2, fence=0, row=80), add(row=0)])
 
 
 def test_average_with_padding():

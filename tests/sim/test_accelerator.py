@@ -17,6 +17,7 @@ from sim.result import DramModel
 from sim.simulate import simulate
 from sim.stress import simulate_stressed
 
+from .configs import WIRED
 from .network import assert_same, small_program
 
 
@@ -64,6 +65,13 @@ def test_random_back_pressure(network, result, pause):
     check(program, model, codes, stressed)
     for left, right in zip(stressed.images, result.images, strict=True):
         assert left.output == right.output
+
+
+@pytest.mark.parametrize("pause", [0.0, 0.5])
+def test_wire_registers(pause):
+    model, program, codes = small_program(WIRED)
+    inputs = [program.input_layout.pack(image) for image in codes]
+    check(program, model, codes, simulate_stressed(program, inputs, pause=pause))
 
 
 @pytest.mark.parametrize("widths", [(2, 3, 4), (5, 6, 7)], ids=str)

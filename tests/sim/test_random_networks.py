@@ -12,6 +12,8 @@ from sim.compare import compare_tensors
 from sim.many import simulate_many
 from tests.compiler.networks import NetworkBuilder, random_codes, random_model
 
+from .configs import WIRED
+
 
 CONFIG = preset("tiny")
 
@@ -40,13 +42,13 @@ def networks(seed, count, *, elementwise=False):
         found += 1
 
 
-def assert_equal(models):
+def assert_equal(models, config=CONFIG):
     """Simulate all models, one image each; return the layers compared."""
     jobs = []
     for name, model in models:
         codes = random_codes(random_generator(name), model)
         try:
-            program = compile_model(model, CONFIG)
+            program = compile_model(model, config)
         except CompileError:
             continue
         jobs.append((name, model, program, codes))
@@ -76,15 +78,17 @@ def test_corners():
 
 
 @pytest.mark.verilator
-def test_random_networks():
-    count, layers = assert_equal(networks(1, 120))
+@pytest.mark.parametrize("config", [CONFIG, WIRED], ids=lambda config: config.name)
+def test_random_networks(config):
+    count, layers = assert_equal(networks(1, 120), config)
     assert count >= 100
     assert layers >= 200
 
 
 @pytest.mark.verilator
-def test_random_products_slopes_and_tables():
-    count, _ = assert_equal(networks(9, 60, elementwise=True))
+@pytest.mark.parametrize("config", [CONFIG, WIRED], ids=lambda config: config.name)
+def test_random_products_slopes_and_tables(config):
+    count, _ = assert_equal(networks(9, 60, elementwise=True), config)
     assert count >= 50
 
 
