@@ -39,6 +39,8 @@ class Divider(wiring.Component):
         Sums; ``4 * abs(i)`` must be below ``count * 2 ** quotient_width``.
     count : In(count_width)
         Divisor, at least 1.
+    o_soon : Out(1)
+        Strobe in the cycle before ``o_valid``.
     o_valid : Out(1)
         Strobe: ``o`` holds quotients, until the next ``start``.
     o : Out(ArrayLayout(signed(quotient_width + 1), lanes))
@@ -54,6 +56,7 @@ class Divider(wiring.Component):
             "start": In(1),
             "i": In(data.ArrayLayout(signed(width), lanes)),
             "count": In(count_width),
+            "o_soon": Out(1),
             "o_valid": Out(1),
             "o": Out(data.ArrayLayout(signed(self.quotient_width + 1), lanes)),
         })
@@ -74,6 +77,7 @@ class Divider(wiring.Component):
             final.eq(step == bits),
             self.o_valid.eq(final),
         ]
+        m.d.comb += self.o_soon.eq(final)
         with m.If(self.start):
             m.d.sync += [step.eq(1), divisor.eq(self.count), final.eq(0)]
         with m.Elif(final):

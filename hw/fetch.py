@@ -236,8 +236,13 @@ class Fetcher(wiring.Component):
         m.d.comb += beat_count.eq(header.instruction_count * word_beats)
 
         streams = {Engine.LOAD: self.load, Engine.CALC: self.calc, Engine.SAVE: self.save}
-        for engine_stream in streams.values():
-            m.d.comb += Value.cast(engine_stream.payload).eq(word)
+        # Whether the word is for an engine, as a register: it lets a whole queue write.
+        wanted = {engine: Signal(name=f"for_{engine.name.lower()}") for engine in streams}
+        for engine, engine_stream in streams.items():
+            m.d.comb += [
+                Value.cast(engine_stream.payload).eq(word),
+                engine_stream.valid.eq(wanted[engine]),
+            ]
         m.d.comb += self.dispatched.eq(
             Cat(port.valid & port.ready for port in streams.values()).any())
         m.d.sync += self.error.valid.eq(0)
@@ -307,9 +312,10 @@ class Fetcher(wiring.Component):
                 with m.Elif(exhausted):
                     fail(Error.OPCODE)
                 with m.Elif(beats_left == 0):
+                    empty = (transfer.row_count == 0) | (transfer.line_count == 0)
                     m.d.sync += [
                         *(kind.eq(opcode == entry) for entry, kind in kinds.items()),
-                        no_rows.eq((transfer.row_count == 0) | (transfer.line_count == 0)),
+                        no_rows.eq(empty),
                         self.fetched.eq(self.fetched + 1),
                         remaining.eq(remaining - 1),
                         exhausted.eq(remaining == 1),
@@ -317,12 +323,12 @@ class Fetcher(wiring.Component):
                     with m.If(failed):
                         fail(Error.READ)
                     with m.Else():
+                        for engine, is_wanted in wanted.items():
+                            known = Cat(opcode == kind for kind in kinds if kind.engine is engine)
+                            m.d.sync += is_wanted.eq(
+                                known.any() & (~empty if engine is not Engine.CALC else 1))
                         m.next = "DISPATCH"
             with m.State("DISPATCH"):
-                for engine, engine_stream in streams.items():
-                    known = Cat(kind for entry, kind in kinds.items() if entry.engine is engine)
-                    m.d.comb += engine_stream.valid.eq(
-                        known.any() & (~no_rows if engine is not Engine.CALC else 1))
                 with m.If(kinds[Opcode.END]):
                     m.next = "DRAIN"
                 with m.Elif((kinds[Opcode.LOAD] | kinds[Opcode.SAVE]) & no_rows):
@@ -330,6 +336,7 @@ class Fetcher(wiring.Component):
                 with m.Elif(~Cat(kinds.values()).any()):
                     fail(Error.OPCODE)
                 with m.If(self.dispatched):
+                    m.d.sync += [is_wanted.eq(0) for is_wanted in wanted.values()]
                     next_word()
                     m.next = "COLLECT"
             with m.State("DRAIN"):

@@ -338,14 +338,15 @@ class LoadEngine(wiring.Component):
         m.d.comb += [jobs.i.payload[name].eq(entering[name]) for name in JOB_LAYOUT.members]
 
         # Beats asked for and not yet received; only our own requests raise it, so that a valid
-        # request stays valid.
+        # request stays valid. It knows of both a cycle later; no request follows another at once.
         on_the_way = Signal(range(self._window + self._config.burst_length))
         allowed = Signal()
-        asked = Signal()
-        received = Signal()
+        asked, was_asked = Signal(), Signal()
+        more = Signal(range(self._config.burst_length + 1))
+        received, was_received = Signal(), Signal()
         m.d.comb += [
-            allowed.eq((on_the_way < self._window) & ~self.stop),
-            self.quiet.eq(on_the_way == 0),
+            allowed.eq((on_the_way < self._window) & ~was_asked & ~self.stop),
+            self.quiet.eq((on_the_way == 0) & ~was_asked),
             self.requests.valid.eq(generator.bursts.valid & allowed),
             self.requests.payload.address.eq(generator.bursts.payload.address),
             self.requests.payload.length.eq(generator.bursts.payload.length),
@@ -357,8 +358,10 @@ class LoadEngine(wiring.Component):
             received.eq(self.beats.valid & self.beats.ready),
         ]
         m.d.sync += [
-            on_the_way.eq(
-                on_the_way + Mux(asked, self.requests.payload.length + 1, 0) - received),
+            was_asked.eq(asked),
+            more.eq(Mux(asked, self.requests.payload.length + 1, 0)),
+            was_received.eq(received),
+            on_the_way.eq(on_the_way + more - was_received),
             self.error.eq(received & self.beats.payload.resp[1]),
         ]
 

@@ -106,8 +106,9 @@ class ResultPath:
         """Give the requantizer accumulators and shifts of either path, all lanes at once."""
         config, at, param = self._config, self._sum_stage, self._param
         requantizer = self._requantizer
-        valid, sum_valid = Signal(), Signal()
-        m.d.sync += sum_valid.eq(flags[at].result & flags[at].finish)
+        valid, sum_soon, sum_valid = Signal(), Signal(), Signal()
+        m.d.sync += [
+            sum_soon.eq(flags[at - 1].result & flags[at - 1].finish), sum_valid.eq(sum_soon)]
         acc = Signal(data.ArrayLayout(signed(config.acc_bits), config.out_lanes))
         shift = Signal(data.ArrayLayout(5, config.out_lanes))
         right = Signal(5)

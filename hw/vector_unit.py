@@ -119,7 +119,7 @@ class VectorUnit(wiring.Component):
         config = self._config
         width = config.acc_bits
         count = Signal(self.count_width)
-        ended = Signal()
+        ended, o_soon = Signal(), Signal()
         step, entries = self._steps(m)
         elements = self._elements(m, entries, platform)
 
@@ -130,7 +130,9 @@ class VectorUnit(wiring.Component):
         ]
         m.d.sync += [
             ended.eq(step.valid & step.last),
-            self.o_valid.eq(Mux(self.divide, divider.o_valid, ended)),
+            # Known a cycle before, for the way to all lanes.
+            o_soon.eq(Mux(self.divide, divider.o_soon, step.valid & step.last)),
+            self.o_valid.eq(o_soon),
         ]
         with m.If(step.valid):
             m.d.sync += count.eq(Mux(step.first, 0, count) + step.counted)
@@ -155,10 +157,7 @@ class VectorUnit(wiring.Component):
             with m.If(step.valid & here & (step.sum | step.first | larger)):
                 m.d.sync += acc.eq(before + added)
             m.d.comb += divider.i[lane].eq(acc)
-            with m.If(self.divide):
-                m.d.sync += self.o[lane].eq(divider.o[lane])
-            with m.Elif(ended):
-                m.d.sync += self.o[lane].eq(acc)
+            m.d.sync += self.o[lane].eq(Mux(self.divide, divider.o[lane], acc))
         return m
 
     def _steps(self, m):

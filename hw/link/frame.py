@@ -63,7 +63,7 @@ class Frame:
     writes, registers, memory, info, known : Value
         What the command is about, and whether it is one.
     unaligned, misplaced : Signal
-        The length, or the address of the byte at ``position``, breaks a rule.
+        The length, or the address of the byte at ``position``, breaks a rule; known a cycle later.
     first, last : Signal
         The byte at ``position`` is the first of a beat or register, or the last of a beat.
     """
@@ -93,6 +93,10 @@ class Frame:
             bus.address.eq(Cat(C(0, _WORD_BITS), place[:-1], page)),
             bus.write.eq(self.writes),
             bus.registers.eq(self.registers),
+            self.first.eq(~position[narrow].any() & (self.registers | ~position[beat].any())),
+            self.last.eq(position[:beat_bits].all()),
+        ]
+        m.d.sync += [
             self.misplaced.eq(
                 header.address[narrow].any() | (self.memory & header.address[beat].any())
                 | place[-1]
@@ -101,8 +105,6 @@ class Frame:
                 header.length[narrow].any() | (self.memory & header.length[beat].any())
                 | header.length[_PAGE_BITS:].any()
                 | (self.writes & self.registers & (header.length != REGISTER_SIZE))),
-            self.first.eq(~position[narrow].any() & (self.registers | ~position[beat].any())),
-            self.last.eq(position[:beat_bits].all()),
         ]
 
     @property

@@ -154,6 +154,8 @@ class HostLink(wiring.Component):
                     frame.begin("CHECK")
             self._watch_line(m, rx)
         with m.State("CHECK"):
+            m.next = "DECIDE"  # what the frame knows of the header is a cycle late
+        with m.State("DECIDE"):
             m.d.comb += check.clear.eq(1)
             with m.If(check.value != 0):
                 frame.refuse(Status.HEADER)
@@ -210,9 +212,13 @@ class HostLink(wiring.Component):
                     m.next = "SEND"
                 with m.Elif(frame.memory):
                     frame.step()
-                    m.next = "PAYLOAD"
+                    m.next = "ADVANCE"
                 with m.Else():
                     frame.answer()
+        with m.State("ADVANCE"):
+            m.next = "PAYLOAD"
+            with m.If(rx.valid | rx.error):
+                frame.refuse(Status.LINE)
 
     def _elaborate_answer(self, m, tx, check, sent):
         """Send what is before and behind the data."""
@@ -236,7 +242,7 @@ class HostLink(wiring.Component):
                 with m.If(frame.position[:3] == _ANSWER_HEAD - 1):
                     frame.begin("STATUS")
                     with m.If(carries):
-                        m.next = "FETCH"
+                        m.next = "PLACE"
         with m.State("STATUS"):
             m.d.comb += [
                 tx.i.valid.eq(1),
@@ -254,6 +260,8 @@ class HostLink(wiring.Component):
         rom = Array(encode_info(
             beat=self.data_width // 8, memory=self.memory_size, clock=self.clock,
             timeout=self.timeout))
+        with m.State("PLACE"):
+            m.next = "FETCH"
         with m.State("FETCH"):
             with m.If(frame.complete):
                 frame.begin("STATUS")
@@ -270,4 +278,4 @@ class HostLink(wiring.Component):
             with m.If(sent):
                 m.d.comb += bus.shift.eq(1)
                 frame.step()
-                m.next = "FETCH"
+                m.next = "PLACE"
