@@ -83,7 +83,7 @@ def pass_gap(cycles: int) -> int:
 
 WIRE_STEPS = 3
 """Cycles that results of CALC come later with wire registers: two on the way to feature memory, one
-to the array. What CALC writes has the first two as well, what LOAD and SAVE do the second only."""
+in the array. Rows that CALC writes take those two as well; LOAD and SAVE have the second only."""
 
 PROGRAM_START = 5
 """Cycles from the start until the memory sees the first request of the fetch."""
@@ -107,7 +107,8 @@ REQUEST_CYCLES = 2
 """Cycles from one request of an engine to its next."""
 
 LOAD_LATENCY = 4
-"""Cycles from the last beat on the bus until a LOAD has given its tokens."""
+"""Cycles from the last beat on the bus until a LOAD has given its tokens; with wire registers, one
+more."""
 
 UNROLL_LATENCY = 7
 """Cycles more for a LOAD of kernel taps, besides those in which it makes them."""

@@ -467,7 +467,7 @@ class Machine:
         if engine == Engine.LOAD:
             slowest = write_cycles(self._instructions[transfer.index], self._config)
             start, end = self._dram.read(self._now, port.following, slowest, port.free)
-            latency = LOAD_LATENCY
+            latency = LOAD_LATENCY + self._config.wire_registers
         else:
             start, end = self._dram.write(
                 self._now, port.following, save_start(self._config.wire_registers))

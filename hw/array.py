@@ -36,6 +36,8 @@ class MacArray(wiring.Component):
         Bits of a signed data and of a signed weight code.
     taps : int
         Codes of each output lane in the window, at most ``in_lanes``.
+    wire_registers : bool
+        Whether each multiplier has a register for its code more. Weights come a cycle later then.
 
     Members
     -------
@@ -52,19 +54,22 @@ class MacArray(wiring.Component):
     w : In(in_lanes * out_lanes * w_width)
         Weight tile: lane ``c`` of output ``k`` at code ``k * in_lanes + c``.
     load : In(1)
-        Take ``w`` together with the ``x`` of this cycle.
+        Take ``w`` together with the ``x`` of this cycle, with wire registers of the one before.
     wide : In(1)
         The weights of the first two terms are one.
     o : Out(ArrayLayout(signed(o_width), out_lanes))
         Sums.
     """
 
-    def __init__(self, *, in_lanes, out_lanes, x_width, w_width, taps=0):
+    def __init__(
+        self, *, in_lanes, out_lanes, x_width, w_width, taps=0, wire_registers=False
+    ):
         self.in_lanes = in_lanes
         self.out_lanes = out_lanes
         self.x_width = x_width
         self.w_width = w_width
         self.taps = taps
+        self.wire_registers = wire_registers
         self.has_wide = taps > 1 and w_width == 8
         growth = max((in_lanes - 1).bit_length(), w_width if self.has_wide else 0)
         self.o_width = x_width + w_width + growth
@@ -83,24 +88,27 @@ class MacArray(wiring.Component):
     @property
     def latency(self):
         """Cycles from ``x`` to ``o``."""
-        return MULTIPLIER_LATENCY + tree_depth(self.in_lanes)
+        return self.wire_registers + MULTIPLIER_LATENCY + tree_depth(self.in_lanes)
 
     def elaborate(self, platform):
         m = Module()
         enable = moving(m, self.x_soon, self.latency)
         wide = self.wide
+        wide_load = self.wide
         for stage in range(self.latency):
             after = Signal(name=f"wide_{stage}")
             m.d.sync += after.eq(wide)
             wide = after
+            if stage < self.wire_registers:
+                wide_load = after
         for k in range(self.out_lanes):
             weights = [
                 self.w.word_select(k * self.in_lanes + c, self.w_width).as_signed()
                 for c in range(self.in_lanes)
             ]
-            codes = [factor(self, c, k) for c in range(self.in_lanes)]
+            codes = [factor(m, self, c, k) for c in range(self.in_lanes)]
             if self.has_wide:
-                weights[0] = joined_weight(weights[0], weights[1], self.wide)
+                weights[0] = joined_weight(weights[0], weights[1], wide_load)
             products = [
                 multiply(m, x, w, load_b=self.load, enable=enable, platform=platform)
                 for x, w in zip(codes, weights)
@@ -140,13 +148,17 @@ def joined_weight(low, high, wide):
     return Cat(low, upper).as_signed()
 
 
-def factor(array, c, k):
+def factor(m, array, c, k):
     """Return what meets weight ``c`` of output ``k`` of an array, one LUT4 a bit."""
     x = array.x[c]
-    if c >= array.taps:
+    if c < array.taps:
+        counts = array.mask[c].replicate(len(x)).as_signed()
+        x = Mux(array.depthwise, array.window[c][k] & counts, x)
+    if not array.wire_registers:
         return x
-    counts = array.mask[c].replicate(len(x)).as_signed()
-    return Mux(array.depthwise, array.window[c][k] & counts, x)
+    code = Signal(array.x[c].shape(), name=f"code_{k}_{c}")
+    m.d.sync += code.eq(x)
+    return code
 
 
 def sum_tree(m, terms, enable):

@@ -31,8 +31,7 @@ class CalcEngine(wiring.Component):
     """Runs CONV and VECTOR instructions, one step per cycle and never stalled once started.
 
     Stages, in cycles after the sequencer's step (``P`` is :attr:`sum_stage`; with wire registers
-    feature memory takes two cycles more, the word takes one more to the array, and the row is
-    written two later)::
+    feature memory takes two cycles more, and so does a row that is written, the array one)::
 
         0        bounds
         1..4     feature memory, row at 4
@@ -83,7 +82,7 @@ class CalcEngine(wiring.Component):
             columns=config.param_row_size // beat, column_width=beat * 8,
             depth=config.param_depth)
         lanes = {"in_lanes": config.in_lanes, "out_lanes": config.out_lanes,
-                 "taps": config.window_taps}
+                 "taps": config.window_taps, "wire_registers": config.wire_registers}
         self._array = DualMacArray(**lanes) if config.dual_products else MacArray(
             **lanes, x_width=config.data_bits + 1, w_width=config.weight_bits)
         self._vector = VectorUnit(config) if config.vector_unit else None
@@ -118,7 +117,7 @@ class CalcEngine(wiring.Component):
     @property
     def _word_stage(self):
         """Stage at which a word enters the array."""
-        return 2 + self._read_latency + self.config.wire_registers
+        return 2 + self._read_latency
 
     @property
     def done_stage(self):
@@ -130,7 +129,7 @@ class CalcEngine(wiring.Component):
         """Stage at which the result of a division or table can be read."""
         if self._vector is None:
             return self.done_stage
-        latency = max(self._vector.divide_latency, VectorUnit.table_latency)
+        latency = max(self._vector.divide_latency, self._vector.table_latency)
         return max(
             self.done_stage,
             2 + self._read_latency + latency + 1 + Requantizer.latency + 2
@@ -298,7 +297,8 @@ class CalcEngine(wiring.Component):
         # Weights: asked for so that they arrive with the first word of their pass. Rows of memories
         # all over a chip are known a cycle before, so that their registers can lie there.
         word_stage = self._word_stage
-        ask = word_stage - RowMemory.latency
+        weight_stage = word_stage + config.wire_registers
+        ask = weight_stage - RowMemory.latency
         next_row, weight_row = Signal(range(config.weight_depth)), Signal(
             range(config.weight_depth))
         early = flags[ask - 2]
@@ -313,14 +313,10 @@ class CalcEngine(wiring.Component):
             weight.r_en.eq(flags[ask].conv & flags[ask].group_first),
             weight.r_row.eq(weight_row),
             array.w.eq(weight.r_data),
-            array.load.eq(flags[word_stage].conv & flags[word_stage].group_first),
+            array.load.eq(flags[weight_stage].conv & flags[weight_stage].group_first),
             array.x_soon.eq(flags[word_stage - 1].conv),
         ]
-        row = flags[self._read_latency + 1]
-        x, read_data = array.x, self.read_data
-        if config.wire_registers:
-            x, read_data = Signal.like(array.x), Signal.like(self.read_data)
-            m.d.sync += [array.x.eq(x), read_data.eq(self.read_data)]
+        row = flags[word_stage - 1]
         width = config.in_lanes * config.data_bits
         with m.If(row.conv):
             word = Signal(width)
@@ -328,7 +324,7 @@ class CalcEngine(wiring.Component):
             for lane in range(config.in_lanes):
                 value = word.word_select(lane, config.data_bits)
                 extended = Cat(value, value[-1] & row.signed)
-                m.d.sync += x[lane].eq(Mux(row.inside, extended, 0))
+                m.d.sync += array.x[lane].eq(Mux(row.inside, extended, 0))
         m.d.comb += [
             array.depthwise.eq(flags[word_stage].depthwise),
             array.wide.eq(flags[word_stage].wide),
@@ -339,7 +335,7 @@ class CalcEngine(wiring.Component):
                 array.line_first.eq(flags[word_stage].line_first),
             ]
         if config.window_taps:
-            self._window(m, flags[word_stage - 1], read_data)
+            self._window(m, row)
 
         # Accumulators: read, add, write back; biases in their place in the first pass.
         next_index, index = Signal(range(config.acc_depth)), Signal(range(config.acc_depth))
@@ -360,6 +356,10 @@ class CalcEngine(wiring.Component):
             param.w_en.eq(self.param_en),
             param.w_row.eq(self.load_row),
         ]
+        param_row = conv.param_row
+        if not config.in_order:
+            param_row = Signal.like(conv.param_row)
+            m.d.sync += param_row.eq(conv.param_row)
         reads_param = flags[ask].conv & flags[ask].first
         if self._is_serial:
             m.d.comb += [param.w_data.eq(self.load_data), param.bias_en.eq(reads_param)]
@@ -369,7 +369,7 @@ class CalcEngine(wiring.Component):
                 param.r_en.eq(reads_param),
             ]
         m.d.comb += [
-            param.r_row.eq(conv.param_row),
+            param.r_row.eq(param_row),
             acc.r_en.eq(flags[ask].result & ~flags[ask].bias),
             acc.r_row.eq(index),
         ]
@@ -397,7 +397,7 @@ class CalcEngine(wiring.Component):
             self._second.accumulate(m, conv, flags, acc, forward)
         return sums
 
-    def _window(self, m, row, read_data):
+    def _window(self, m, row):
         """Shift the row just read into the window; mask the codes of other lines than a result's.
 
         A result that wraps has the codes from before the line, every other those of the line, of
@@ -411,7 +411,7 @@ class CalcEngine(wiring.Component):
                 seen.eq(seen_next), mask.eq(
                     Mux(row.wide, 1, seen_next ^ row.wrapped.replicate(len(seen))))]
         for lane in range(self.config.out_lanes):
-            value = read_data.word_select(lane, self.config.data_bits)
+            value = self.read_data.word_select(lane, self.config.data_bits)
             extended = Cat(value, value[-1] & row.signed).as_signed()
             entering = Mux(row.inside, extended, 0)
             for tap in range(self._array.taps):

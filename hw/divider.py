@@ -34,7 +34,7 @@ class Divider(wiring.Component):
     Members
     -------
     start : In(1)
-        Take ``i`` and ``count``. Ignored work in progress is lost.
+        Take ``i`` and ``count`` in the next cycle. Ignored work in progress is lost.
     i : In(ArrayLayout(signed(width), lanes))
         Sums; ``4 * abs(i)`` must be below ``count * 2 ** quotient_width``.
     count : In(count_width)
@@ -64,22 +64,29 @@ class Divider(wiring.Component):
     @property
     def latency(self):
         """Cycles from ``start`` to ``o_valid``."""
-        return self.quotient_width + 2
+        return self.quotient_width + 3
 
     def elaborate(self, platform):
         m = Module()
-        # start: load; a bit of the quotient each step; one step more for the remainder.
+        # load; a bit of the quotient each step; one step more for the remainder. What enables
+        # registers of all lanes is known a cycle before.
         bits = self.quotient_width
         step = Signal(range(bits + 2))
         divisor = Signal(self.count_width + 1)
-        final = Signal()
+        final, load = Signal(), Signal()
+        runs, shifts = Signal(), Signal()  # the remainder, the quotient
+        goes_on = load | ((step != 0) & ~final)
+        ends = ~load & (step == bits)
         m.d.sync += [
-            final.eq(step == bits),
+            load.eq(self.start),
+            final.eq(ends),
+            runs.eq(self.start | goes_on),
+            shifts.eq(self.start | (goes_on & ~ends)),
             self.o_valid.eq(final),
         ]
         m.d.comb += self.o_soon.eq(final)
-        with m.If(self.start):
-            m.d.sync += [step.eq(1), divisor.eq(self.count), final.eq(0)]
+        with m.If(load):
+            m.d.sync += [step.eq(1), divisor.eq(self.count)]
         with m.Elif(final):
             m.d.sync += step.eq(0)
         with m.Elif(step != 0):
@@ -102,14 +109,10 @@ class Divider(wiring.Component):
                 total.eq((Cat(takes, shifted) + Cat(takes, addend)) >> 1),
                 self.o[lane].eq(Cat(low[0] | rest.any(), low[1:], negative)),
             ]
-            with m.If(self.start):
-                m.d.sync += [
-                    negative.eq(value[-1]),
-                    low.eq(value[:bits]),
-                    rest.eq(value >> bits),
-                ]
-            with m.Elif(step != 0):
-                m.d.sync += rest.eq(total)
-                with m.If(~final):
-                    m.d.sync += low.eq(Cat(~total[-1], low))
+            with m.If(load):
+                m.d.sync += negative.eq(value[-1])
+            with m.If(runs):
+                m.d.sync += rest.eq(Mux(load, value >> bits, total))
+            with m.If(shifts):
+                m.d.sync += low.eq(Mux(load, value[:bits], Cat(~total[-1], low)))
         return m

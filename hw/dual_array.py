@@ -42,6 +42,8 @@ class DualMacArray(wiring.Component):
         Lanes.
     taps : int
         Codes of each output lane in the window, at most ``in_lanes``.
+    wire_registers : bool
+        As of :class:`hw.array.MacArray`.
 
     Members
     -------
@@ -57,10 +59,11 @@ class DualMacArray(wiring.Component):
         Sums of the upper weights of pairs.
     """
 
-    def __init__(self, *, in_lanes, out_lanes, taps=0):
+    def __init__(self, *, in_lanes, out_lanes, taps=0, wire_registers=False):
         self.in_lanes = in_lanes
         self.out_lanes = out_lanes
         self.taps = taps
+        self.wire_registers = wire_registers
         growth = (in_lanes - 1).bit_length()
         self.has_wide = taps > 1
         self.o_width = _X_WIDTH + (16 if self.has_wide else 8) + growth
@@ -85,7 +88,7 @@ class DualMacArray(wiring.Component):
     @property
     def latency(self):
         """Cycles from ``x`` to ``o``."""
-        return MULTIPLIER_LATENCY + tree_depth(self.in_lanes) + 1
+        return self.wire_registers + MULTIPLIER_LATENCY + tree_depth(self.in_lanes) + 1
 
     def elaborate(self, platform):
         m = Module()
@@ -95,13 +98,16 @@ class DualMacArray(wiring.Component):
         step = Cat(
             (self.products == Products.ONE) | (self.products == Products.SECOND),
             self.products == Products.TAPS, self.line_first, self.wide)
+        wide_load = self.wide
         for stage in range(self.latency - 1):
             after = Signal(len(step), name=f"step_{stage}")
             m.d.sync += after.eq(step)
             step = after
+            if stage < self.wire_registers:
+                wide_load = step[-1]
         one, taps, line_first, wide = step
         offset = -_OFFSET * sum_tree(m, list(self.x), enable)
-        for stage in range(MULTIPLIER_LATENCY):
+        for stage in range(self.wire_registers + MULTIPLIER_LATENCY):
             after = Signal(offset.shape(), name=f"offset_{stage}")
             with m.If(enable):
                 m.d.sync += after.eq(offset)
@@ -114,9 +120,9 @@ class DualMacArray(wiring.Component):
                 weights = Cat(byte[:4], C(0, _SHIFT - 4), byte[4:]).as_signed()
                 if self.has_wide and c == 0:
                     second = self.w.word_select(k * self.in_lanes + 1, 8)
-                    weights = Mux(self.wide, Cat(byte, second).as_signed(), weights)
+                    weights = Mux(wide_load, Cat(byte, second).as_signed(), weights)
                 products.append(multiply(
-                    m, factor(self, c, k), weights, load_b=self.load, enable=enable,
+                    m, factor(m, self, c, k), weights, load_b=self.load, enable=enable,
                     platform=platform))
             low = sum_tree(m, [product[:_SHIFT].as_signed() for product in products], enable)
             # A negative lower part has borrowed from the upper one.

@@ -326,6 +326,12 @@ class LoadEngine(wiring.Component):
         connect(m, jobs.o, writer.jobs)
         connect(m, writer.writes, flipped(self.writes))
 
+        taken = writer.beats
+        if self._config.wire_registers:
+            m.submodules.border = border = StreamBuffer(read_beat_layout(self._config))
+            connect(m, border.o, writer.beats)
+            taken = border.i
+
         # An instruction enters both sides at once.
         entering = self.instructions.payload
         m.d.comb += [
@@ -352,9 +358,9 @@ class LoadEngine(wiring.Component):
             self.requests.payload.length.eq(generator.bursts.payload.length),
             generator.bursts.ready.eq(self.requests.ready & allowed),
             asked.eq(self.requests.valid & self.requests.ready),
-            writer.beats.payload.eq(self.beats.payload),
-            writer.beats.valid.eq(self.beats.valid),
-            self.beats.ready.eq(writer.beats.ready | self.stop),
+            taken.payload.eq(self.beats.payload),
+            taken.valid.eq(self.beats.valid),
+            self.beats.ready.eq(taken.ready | self.stop),
             received.eq(self.beats.valid & self.beats.ready),
         ]
         m.d.sync += [

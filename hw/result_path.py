@@ -9,7 +9,7 @@ from .pool_unit import PoolUnit
 from .requantizer import Requantizer
 from .second_block import two_blocks
 from .serial_requantizer import SerialRequantizer
-from .vector_unit import VectorUnit
+from .vector_unit import vector_latency
 
 
 __all__ = ("ResultPath",)
@@ -67,7 +67,8 @@ class ResultPath:
         """
         config, at = self._config, self._sum_stage
         m.submodules.requantizer = requantizer = self._requantizer
-        vector_at = 1 + calc_read_latency(config.wire_registers) + VectorUnit.latency
+        vector_at = 1 + calc_read_latency(config.wire_registers) + vector_latency(
+            config.wire_registers)
         # The second result of a step follows in the next cycle, in which no step is.
         second = Signal(Requantizer.latency + 2)
         if self._is_serial:
@@ -75,8 +76,9 @@ class ResultPath:
         else:
             self._scale(m, vector, flags, unit, sums, second, vector_at)
 
-        # An instruction's bounds and rows take effect just before its first result.
-        lo = Signal(signed(17))
+        # An instruction's bounds and rows take effect just before its first result. The bound for
+        # all lanes is known a cycle before.
+        lo, next_lo = Signal(signed(17)), Signal(signed(17))
         row = Signal(range(config.feature_depth))
         row_step = Signal(11)
         m.d.comb += requantizer.lo.eq(lo)
@@ -85,12 +87,18 @@ class ResultPath:
         vector_first = ahead.vector & ahead.first
         write, result = self._pooled(m, conv, flags, conv_first, vector_first)
         with m.If(conv_first | vector_first):
-            m.d.sync += row.eq(conv.row) if config.in_order else [
-                lo.eq(conv.lo), row.eq(conv.row), row_step.eq(conv.row_step)]
+            m.d.sync += row.eq(conv.row)
+            if not config.in_order:
+                m.d.sync += row_step.eq(conv.row_step)
         with m.Elif(write & ~second[-1]):
             m.d.sync += row.eq(row + row_step)
         if config.in_order:
             m.d.comb += [lo.eq(conv.lo), row_step.eq(conv.row_step)]
+        else:
+            before, before_vector = flags[at + 3], flags[vector_at + 2]
+            with m.If((before.conv & before.first) | (before_vector.vector & before_vector.first)):
+                m.d.sync += next_lo.eq(conv.lo)
+            m.d.sync += lo.eq(next_lo)
         if not self._is_serial:
             self._upper_bounds(m, conv, vector, is_vector, conv_first, vector_first, second)
         enable, write_row, write_data = Signal(), Signal.like(row), Signal.like(result)

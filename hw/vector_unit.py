@@ -15,6 +15,7 @@ from .table_memory import TableMemory, table_write_layout
 __all__ = (
     "OPERATORS",
     "VectorUnit",
+    "vector_latency",
 )
 
 
@@ -75,12 +76,11 @@ class VectorUnit(wiring.Component):
         Results; after a division with two fraction bits.
     """
 
-    latency = MULTIPLIER_LATENCY + 2
-    table_latency = latency + 1 + TableMemory.latency
     count_width = 16
 
     def __init__(self, config):
         self._config = config
+        self._operand_latency = config.wire_registers + MULTIPLIER_LATENCY
         self._divider = Divider(
             lanes=config.out_lanes, width=config.acc_bits, count_width=self.count_width,
             quotient_width=quotient_bits(config.data_bits))
@@ -107,9 +107,19 @@ class VectorUnit(wiring.Component):
         super().__init__(ports)
 
     @property
+    def latency(self):
+        """Cycles from the last row of a group to its result."""
+        return vector_latency(self._config.wire_registers)
+
+    @property
+    def table_latency(self):
+        """Cycles from the last row of a group to the result of a table."""
+        return self.latency + 1 + TableMemory.latency
+
+    @property
     def divide_latency(self):
         """Cycles from the last row of a group to its quotient."""
-        return self.latency + self._divider.latency
+        return self.latency + self._divider.latency - 1
 
     def elaborate(self, platform):
         m = Module()
@@ -119,17 +129,17 @@ class VectorUnit(wiring.Component):
         config = self._config
         width = config.acc_bits
         count = Signal(self.count_width)
-        ended, o_soon = Signal(), Signal()
+        o_soon, forget = Signal(), Signal()
         step, entries = self._steps(m)
         elements = self._elements(m, entries, platform)
 
         m.submodules.divider = divider = self._divider
         m.d.comb += [
-            divider.start.eq(ended & self.divide),
+            divider.start.eq(step.valid & step.last & self.divide),
             divider.count.eq(count),
         ]
         m.d.sync += [
-            ended.eq(step.valid & step.last),
+            forget.eq(self.valid & ~self.hold),
             # Known a cycle before, for the way to all lanes.
             o_soon.eq(Mux(self.divide, divider.o_soon, step.valid & step.last)),
             self.o_valid.eq(o_soon),
@@ -144,7 +154,7 @@ class VectorUnit(wiring.Component):
             acc, held = Signal(signed(width)), Signal(element.shape())
             with m.If(step.keep & step.sum):
                 m.d.sync += held.eq(element)
-            with m.Elif(self.valid & ~self.hold):
+            with m.Elif(forget):
                 m.d.sync += held.eq(0)
             here = 1
             if config.table_lanes:
@@ -187,7 +197,7 @@ class VectorUnit(wiring.Component):
                 m.d.comb += entered.eq(looked_up)
         else:
             entered = now
-        for _ in range(MULTIPLIER_LATENCY):
+        for _ in range(self._operand_latency):
             after = Signal(layout)
             m.d.sync += after.eq(entered)
             entered = after
@@ -270,8 +280,17 @@ class VectorUnit(wiring.Component):
                     m.d.comb += a.eq(entry)
                     if config.data_bits > 8:
                         m.d.comb += b.eq(Mux(slope, low, self.factor))
+            if config.wire_registers:
+                registers = Signal.like(a), Signal.like(b)
+                m.d.sync += [registers[0].eq(a), registers[1].eq(b)]
+                a, b = registers
             elements.append(multiply(m, a, b, load_b=1, platform=platform))
         return elements
+
+
+def vector_latency(wire_registers):
+    """Return :attr:`VectorUnit.latency` with or without wire registers."""
+    return wire_registers + MULTIPLIER_LATENCY + 2
 
 
 def _less(a, b):

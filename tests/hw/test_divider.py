@@ -18,10 +18,10 @@ def test_matches_model():
     async def drive(ctx):
         for row, count in zip(sums.tolist(), counts.tolist()):
             ctx.set(dut.start, 1)
-            ctx.set(dut.i, row)
-            ctx.set(dut.count, count)
             await ctx.tick()
             ctx.set(dut.start, 0)
+            ctx.set(dut.i, row)
+            ctx.set(dut.count, count)
             for cycle in range(1, dut.latency + 1):
                 assert ctx.get(dut.o_valid) == (cycle == dut.latency)
                 if cycle < dut.latency:
