@@ -23,8 +23,8 @@ PREPARATION = 8
 """Raised with every change of what is done here: netlists that are kept have been prepared."""
 
 # Inputs that one register or LUT of a planned design drives, and one register behind another.
-_MOST_INPUTS = 64
-_MOST_RELAYED = 6
+_MOST_INPUTS = 128
+_MOST_RELAYED = 16
 
 
 def set_globally(cells: Mapping[str, Any]) -> None:
