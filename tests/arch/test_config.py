@@ -26,6 +26,8 @@ from arch.config import PRESETS, AcceleratorConfig, preset
     ({"loop_bits": 13}, "loop_bits must be in 4..12, not 13"),
     ({"in_order": True, "burst_length": 4},
      "in_order needs a dram_width * burst_length of at least 64 bytes, not 32"),
+    ({"wire_registers": True, "in_order": True},
+     "wire_registers must be false with in_order, not true"),
     ({"address_bits": 17}, "address_bits must be 32 without in_order, not 17"),
     ({"vector_unit": False}, "table_lanes must be 0 without vector_unit, not 4"),
     ({"requantizer_lanes": 3},

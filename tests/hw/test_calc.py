@@ -27,6 +27,8 @@ CONFIG = AcceleratorConfig(
 WIDE = replace(CONFIG, data_bits=16, weight_bits=16, acc_bits=48)
 MIXED = replace(CONFIG, data_bits=16, weight_bits=8, acc_bits=48)
 DUAL = replace(CONFIG, dual_products=True)
+WIRED = replace(CONFIG, wire_registers=True)
+WIRED_DUAL = replace(DUAL, wire_registers=True)
 
 
 class Harness(wiring.Component):
@@ -434,11 +436,14 @@ def test_reads_what_the_instruction_before_wrote():
     run(7, [conv(), conv(word=200, row=0)])
 
 
-def test_maximum_then_convolution_then_sum():
-    run(8, [pool(), conv(fence=0), add(fence=0), pool(op=1, shift=2, fence=0, row=80), add(row=0)])
+@pytest.mark.parametrize("config", [CONFIG, WIRED], ids=["plain", "wired"])
+def test_maximum_then_convolution_then_sum(config):
+    run(8, [pool(), conv(fence=0), add(fence=0), pool(op=1, shift=2, fence=0, row=80), add(row=0)],
+        config)
 
 
-def test_average_with_padding():
+@pytest.mark.parametrize("config", [CONFIG, WIRED], ids=["plain", "wired"])
+def test_average_with_padding(config):
     three = {
         "count_0": 3, "word_1": 12 - 4, "x_1": -2, "count_1": 3, "word_2": 4 - 28, "y_2": -2,
         "x_2": 0, "word_3": 24 - 28 - 8, "x_3": -6, "y_3": 0, "y": -1, "x": -1,
@@ -447,17 +452,18 @@ def test_average_with_padding():
     padded = {"count_pad": 1, "count_height": 5, "count_width": 7, "row": 150}
     shifted = {"shift_a": 2, "shift_b": 2, "shift": 1, "signed": 0, "signed_b": 0}
     run(9, [pool(**three, fence=0), pool(**three, **padded), add(fence=0),
-            pool(**three, **shifted)])
+            pool(**three, **shifted)], config)
 
 
+@pytest.mark.parametrize("config", [DUAL, WIRED_DUAL], ids=["dual", "wired dual"])
 @pytest.mark.parametrize("seed", range(20, 22))
-def test_two_products_of_two_blocks(seed):
+def test_two_products_of_two_blocks(config, seed):
     two = {"products": Products.BLOCKS.value, "row_step": 2}
     run(seed, [
         conv(**two), conv(row=160, fence=0),
         conv(**two, row=190, fence=0, signed=0, lo=0, param_row=2), pool(fence=0, row=10),
         conv(**two, row=30, gap=3),
-    ], DUAL)
+    ], config)
 
 
 def test_two_blocks_split_over_instructions():
@@ -498,7 +504,9 @@ def addend(**changes):
         "gap": 0, **changes})
 
 
-@pytest.mark.parametrize("config", [CONFIG, DUAL, MIXED], ids=["plain", "dual", "16 x 8"])
+@pytest.mark.parametrize(
+    "config", [CONFIG, DUAL, MIXED, WIRED, WIRED_DUAL],
+    ids=["plain", "dual", "16 x 8", "wired", "wired dual"])
 @pytest.mark.parametrize("seed", range(2))
 def test_addend_before_a_convolution(config, seed):
     single = {f"count_{level}": 1 for level in range(LEVELS)}

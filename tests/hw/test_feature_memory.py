@@ -1,12 +1,14 @@
 import random
 
+import pytest
+
 from hw.feature_memory import FeatureMemory
 
 from .bench import simulate
 
 
-def make():
-    return FeatureMemory(depth=64, banks=4, columns=2, column_width=16)
+def make(**parameters):
+    return FeatureMemory(depth=64, banks=4, columns=2, column_width=16, **parameters)
 
 
 async def load(ctx, dut, row, column, data):
@@ -21,13 +23,14 @@ async def calc_read(ctx, dut, row):
     ctx.set(dut.calc_row, row)
     await ctx.tick()
     ctx.set(dut.calc_read, 0)
-    for _ in range(dut.latency - 1):
+    for _ in range(dut.calc_latency - 1):
         await ctx.tick()
     return ctx.get(dut.calc_data)
 
 
-def test_what_is_loaded_is_read():
-    dut = make()
+@pytest.mark.parametrize("wire_registers", [False, True])
+def test_what_is_loaded_is_read(wire_registers):
+    dut = make(wire_registers=wire_registers)
     rng = random.Random(4)
     rows = [rng.getrandbits(32) for _ in range(64)]
 
