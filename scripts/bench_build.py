@@ -92,7 +92,7 @@ class Case:
 
 CASES = (
     Case("ulx3s", "ulx3s", 8, 50.0, least=100.0),
-    Case("ulx3s-sdram", "ulx3s", 8, 85.0, external=True, least=100.0),
+    Case("ulx3s-sdram", "ulx3s", 8, 80.0, external=True, least=100.0),
     Case("ulx3s-small", "ulx3s", 8, 50.0, preset="small"),
     Case("ulx3s-small-sdram", "ulx3s", 8, 50.0, preset="small", external=True),
     Case("colorlight-i5", "colorlight-i5", 4, 50.0),
