@@ -52,8 +52,7 @@ def split_fanout(
         Cells of the same value have the same copy.
     relayed : int, optional
         The same for a register that takes the value of another one in every cycle, so that its
-        copies need one wire each; ``limit`` if not given. Of inputs that are all of cells in
-        ``together``, a quarter.
+        copies need one wire each; ``limit`` if not given.
 
     Returns
     -------
@@ -71,13 +70,9 @@ def split_fanout(
     # loop that need not end.
     while made < len(names):
         drivers, users = _nets(cells)
-        limits = {}
-        for bit, source in drivers.items():
-            if _may_have_copies(cells, source):
-                limits[bit] = limit
-                if relayed and _is_relay(cells, source, drivers):
-                    is_planned = all(name in together for name, _, _ in users[bit])
-                    limits[bit] = max(1, relayed // 4) if is_planned else relayed
+        limits = {
+            bit: relayed if relayed and _is_relay(cells, source, drivers) else limit
+            for bit, source in drivers.items() if _may_have_copies(cells, source)}
         large = [
             bit for bit, inputs in users.items()
             if bit in limits and len(inputs) > limits[bit]

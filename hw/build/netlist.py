@@ -19,7 +19,7 @@ __all__ = (
 )
 
 
-PREPARATION = 8
+PREPARATION = 9
 """Raised with every change of what is done here: netlists that are kept have been prepared."""
 
 # Inputs that one register or LUT of a planned design drives, and one register behind another.
