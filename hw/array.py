@@ -14,7 +14,6 @@ __all__ = (
     "factor",
     "joined_weight",
     "moving",
-    "relayed",
     "sum_tree",
 )
 
@@ -94,8 +93,6 @@ class MacArray(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         enable = moving(m, self.x_soon, self.latency)
-        if self.wire_registers:
-            enable = relayed(m, enable)
         wide = self.wide
         wide_load = self.wide
         for stage in range(self.latency):
@@ -143,13 +140,6 @@ def moving(m, soon, latency):
     enable = Signal()
     m.d.sync += [valid.eq(Cat(soon, valid)), enable.eq(soon | valid.any())]
     return enable
-
-
-def relayed(m, enable):
-    """Return an enable a cycle later, from a register that can have copies near what it enables."""
-    relay = Signal(name="enable_relay")
-    m.d.sync += relay.eq(enable)
-    return relay
 
 
 def joined_weight(low, high, wide):

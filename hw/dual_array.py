@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 from arch.isa import Products
 from arch.timing import tree_depth
 
-from .array import factor, moving, relayed, sum_tree
+from .array import factor, moving, sum_tree
 from .primitives import MULTIPLIER_LATENCY, multiply
 
 
@@ -106,13 +106,8 @@ class DualMacArray(wiring.Component):
             if stage < self.wire_registers:
                 wide_load = step[-1]
         one, taps, line_first, wide = step
-        x = self.x
-        if self.wire_registers:
-            enable = relayed(m, enable)
-            x = Signal.like(self.x)
-            m.d.sync += x.eq(self.x)
-        offset = -_OFFSET * sum_tree(m, list(x), enable)
-        for stage in range(MULTIPLIER_LATENCY):
+        offset = -_OFFSET * sum_tree(m, list(self.x), enable)
+        for stage in range(self.wire_registers + MULTIPLIER_LATENCY):
             after = Signal(offset.shape(), name=f"offset_{stage}")
             with m.If(enable):
                 m.d.sync += after.eq(offset)

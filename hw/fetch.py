@@ -216,7 +216,6 @@ class Fetcher(wiring.Component):
         # One instruction, or the header, shifted in from the top.
         word = Signal(INSTRUCTION_BITS, reset_less=True)
         beats_left = Signal(range(word_beats + 1))
-        incomplete = Signal()  # some are left
         failed = Signal()
         header = data.View(HEADER_LAYOUT, word[:HEADER_LAYOUT.size])
         opcode = common_fields(word).opcode
@@ -253,18 +252,18 @@ class Fetcher(wiring.Component):
             m.next = "DRAIN"
 
         def next_word():
-            m.d.sync += [beats_left.eq(word_beats), incomplete.eq(1), failed.eq(0)]
+            m.d.sync += [beats_left.eq(word_beats), failed.eq(0)]
 
-        # In every state, so that two registers decide for all of the word.
-        with m.If(incomplete & ahead.o.valid):
-            m.d.sync += [
-                word.eq(Cat(word[beat_width:], ahead.o.payload.data)),
-                failed.eq(failed | ahead.o.payload.failed),
-                beats_left.eq(beats_left - 1),
-                incomplete.eq(beats_left != 1),
-            ]
+        def collect():
+            m.d.comb += ahead.o.ready.eq(beats_left != 0)
+            with m.If(ahead.o.valid & ahead.o.ready):
+                m.d.sync += [
+                    word.eq(Cat(word[beat_width:], ahead.o.payload.data)),
+                    failed.eq(failed | ahead.o.payload.failed),
+                    beats_left.eq(beats_left - 1),
+                ]
 
-        m.d.comb += [ahead.address.eq(self.address), ahead.o.ready.eq(incomplete)]
+        m.d.comb += ahead.address.eq(self.address)
         with m.FSM():
             with m.State("IDLE"):
                 m.d.comb += [
@@ -285,6 +284,7 @@ class Fetcher(wiring.Component):
                     m.d.comb += ahead.count.eq(ahead.to_boundary)
                 m.next = "HEADER"
             with m.State("HEADER"):
+                collect()
                 m.d.sync += [
                     behind.eq(Mux(beat_count > extra, beat_count - extra, 0)),
                     remaining.eq(header.instruction_count),
@@ -294,7 +294,7 @@ class Fetcher(wiring.Component):
                     wrong[Error.VERSION].eq(header.version != ISA_VERSION),
                     wrong[Error.CONFIG].eq(header.config_hash != self._config.hash),
                 ]
-                with m.If(~incomplete):
+                with m.If(beats_left == 0):
                     m.next = "OPEN"
             with m.State("OPEN"):
                 m.d.comb += ahead.count.eq(behind)
@@ -306,11 +306,12 @@ class Fetcher(wiring.Component):
                     with m.If(wrong[error]):
                         fail(error)
             with m.State("COLLECT"):
+                collect()
                 with m.If(self.stop):
                     m.next = "DRAIN"
                 with m.Elif(exhausted):
                     fail(Error.OPCODE)
-                with m.Elif(~incomplete):
+                with m.Elif(beats_left == 0):
                     empty = (transfer.row_count == 0) | (transfer.line_count == 0)
                     m.d.sync += [
                         *(kind.eq(opcode == entry) for entry, kind in kinds.items()),
