@@ -17,7 +17,7 @@ from sim.result import DramModel
 from sim.simulate import simulate
 from sim.stress import simulate_stressed
 
-from .configs import WIRED
+from .configs import BANDS, WIRED
 from .network import assert_same, small_program
 
 
@@ -72,6 +72,15 @@ def test_wire_registers(pause):
     model, program, codes = small_program(WIRED)
     inputs = [program.input_layout.pack(image) for image in codes]
     check(program, model, codes, simulate_stressed(program, inputs, pause=pause))
+
+
+def test_wire_registers_cost_what_the_model_says():
+    errors = []
+    for config in (BANDS, WIRED):
+        _, program, codes = small_program(config)
+        run = simulate(program, [program.input_layout.pack(codes[0])]).images[0]
+        errors.append(run.cycles - program.prediction.cycles)
+    assert errors[0] == errors[1]
 
 
 @pytest.mark.parametrize("widths", [(2, 3, 4), (5, 6, 7)], ids=str)
